@@ -1,0 +1,61 @@
+"""The `ifcurate` command: one file a command, heavy imports inside the command, errors in one sentence."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from ifcurate.cli import commands
+from ifcurate.errors import InputError, is_disk_full
+from ifcurate.version import __version__
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="ifcurate",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+commands.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Find the tokens of a corpus that teach a behaviour, mark them, and train models away from them."""
+
+
+def main() -> None:
+    """Run the command line; exit 0 on success, 2 on bad input (one sentence on standard error), 130 on Ctrl-C."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        _stop("Interrupted.", INTERRUPTED)
+    except KeyboardInterrupt:
+        _stop("Interrupted; run the same command again to continue.", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (InputError, OSError) as error:
+        if debug or not (isinstance(error, InputError) or is_disk_full(error)):
+            raise
+        _stop(f"Error: {error}", USAGE_ERROR)
+
+
+def _stop(message: str, code: int) -> None:
+    typer.echo(message, err=True)
+    sys.exit(code)

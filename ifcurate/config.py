@@ -1,0 +1,75 @@
+"""Typed settings: strict YAML in, strict YAML out, one sentence for whatever does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ifcurate.errors import InputError
+from ifcurate.files import write_text
+
+Settings = TypeVar("Settings", bound="Config")
+
+PROVENANCE_KEY = "ifcurate"
+"""Top-level key of a saved file that holds versions and counts, not settings; loading ignores it."""
+
+
+class Config(BaseModel):
+    """Base of every command's settings: frozen, no unknown keys, defaults documented on the fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
+
+
+def build(kind: type[Settings], given: Mapping[str, Any], file: Path | None = None) -> Settings:
+    """Settings of `kind` from an optional YAML `file`, overridden by the values of `given` that are not None.
+
+    Raises:
+        InputError: the file is not YAML, has an unknown key, or a value does not fit; names file and option.
+    """
+    merged: dict[str, Any] = dict(read_yaml(file)) if file is not None else {}
+    merged.pop(PROVENANCE_KEY, None)
+    merged.update({name: value for name, value in given.items() if value is not None})
+    try:
+        return kind(**merged)
+    except ValidationError as error:
+        raise InputError(_sentence(error, file)) from error
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The mapping at the top of a YAML file.
+
+    Raises:
+        InputError: the file is missing, not YAML, or not a mapping.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{file}: cannot be read as YAML ({reason}); give a file of `option: value` lines.") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: holds no `option: value` lines; write one option a line.")
+    return content
+
+
+def save(settings: Config, path: Path, provenance: Mapping[str, Any]) -> None:
+    """Write every setting, defaults included, and `provenance` under its own key; `build` reads it back."""
+    content = {**settings.model_dump(mode="json"), PROVENANCE_KEY: dict(provenance)}
+    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _sentence(error: ValidationError, file: Path | None) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    where = f"{file}: " if file is not None else ""
+    if first["type"] == "extra_forbidden":
+        return f"{where}unknown option {name!r}; remove it or correct its spelling."
+    if first["type"] == "missing":
+        return f"{where}option --{name.replace('_', '-')} is required; give it on the command line or in --config."
+    problem = first["msg"].removeprefix("Value error, ")
+    return f"{where}option --{name.replace('_', '-')}: {problem} (got {first['input']!r})."

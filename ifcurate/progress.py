@@ -1,0 +1,93 @@
+"""Progress of long work: a rich bar on a terminal, one plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Tracker(Protocol):
+    """What a stage reports to: `completed` of `total` work units, and a count of `items` whose rate is shown."""
+
+    def update(self, completed: float, items: int) -> None:
+        """Set the work done so far (in units of `total`) and the items processed so far."""
+
+    def __enter__(self) -> Tracker: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def track(stage: str, total: float, unit: str = "tokens") -> Tracker:
+    """A tracker for `stage` that fits where standard error goes: a bar on a terminal, lines otherwise."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        return BarTracker(stage, total, unit, console)
+    return LineTracker(stage, total, unit)
+
+
+class BarTracker:
+    """A live bar with rate and time left."""
+
+    def __init__(self, stage: str, total: float, unit: str, console: Console) -> None:
+        self._started = time.monotonic()
+        self._unit = unit
+        columns = (
+            TextColumn("{task.description:<8}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, console=console)
+        self._task = self._bar.add_task(stage, total=max(total, 1e-9), rate="")
+
+    def update(self, completed: float, items: int) -> None:
+        """See `Tracker.update`."""
+        rate = items / max(time.monotonic() - self._started, 1e-9)
+        self._bar.update(self._task, completed=completed, rate=f"{rate:,.0f} {self._unit}/s")
+
+    def __enter__(self) -> BarTracker:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+class LineTracker:
+    """One line every `SECONDS_BETWEEN_LINES` seconds, for logs."""
+
+    def __init__(self, stage: str, total: float, unit: str) -> None:
+        self._stage, self._total, self._unit = stage, max(total, 1e-9), unit
+        self._started = self._printed = time.monotonic()
+
+    def update(self, completed: float, items: int) -> None:
+        """See `Tracker.update`."""
+        now = time.monotonic()
+        if now - self._printed < SECONDS_BETWEEN_LINES:
+            return
+        self._printed = now
+        elapsed, share = now - self._started, min(completed / self._total, 1.0)
+        left = f"{elapsed * (1 - share) / share:,.0f} s left" if share > 0 else "time left unknown"
+        rate = items / max(elapsed, 1e-9)
+        line = f"{self._stage}: {share:.1%}, {items:,} {self._unit}, {rate:,.0f} {self._unit}/s, {left}"
+        print(line, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> LineTracker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
