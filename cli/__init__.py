@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
+from typer.exceptions import Abort, ClickException
 
 from ifcurate.cli import commands
 from ifcurate.errors import InputError, is_disk_full
@@ -43,11 +43,9 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     try:
         sys.exit(app(standalone_mode=False) or 0)
-    except click.exceptions.Abort:
-        _stop("Interrupted.", INTERRUPTED)
-    except KeyboardInterrupt:
+    except (Abort, KeyboardInterrupt):
         _stop("Interrupted; run the same command again to continue.", INTERRUPTED)
-    except click.ClickException as error:
+    except ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (InputError, OSError) as error:
