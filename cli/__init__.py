@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import typer
-from typer.exceptions import Abort, ClickException
+from typer.exceptions import Abort, TyperException
 
 from ifcurate.cli import commands
 from ifcurate.errors import InputError, is_disk_full
@@ -45,7 +45,7 @@ def main() -> None:
         sys.exit(app(standalone_mode=False) or 0)
     except (Abort, KeyboardInterrupt):
         _stop("Interrupted; run the same command again to continue.", INTERRUPTED)
-    except ClickException as error:
+    except TyperException as error:
         error.show()
         sys.exit(error.exit_code)
     except (InputError, OSError) as error:
