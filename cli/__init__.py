@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import typer
-from typer.exceptions import Abort, TyperException
 
 from ifcurate.cli import commands
 from ifcurate.errors import InputError, is_disk_full
@@ -40,20 +39,14 @@ def root(
 
 def main() -> None:
     """Run the command line; exit 0 on success, 2 on bad input (one sentence on standard error), 130 on Ctrl-C."""
-    debug = "--debug" in sys.argv[1:]
     try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except (Abort, KeyboardInterrupt):
-        _stop("Interrupted; run the same command again to continue.", INTERRUPTED)
-    except TyperException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        app()
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            typer.echo("Interrupted; run the same command again to continue.", err=True)
+        raise
     except (InputError, OSError) as error:
-        if debug or not (isinstance(error, InputError) or is_disk_full(error)):
+        if "--debug" in sys.argv[1:] or not (isinstance(error, InputError) or is_disk_full(error)):
             raise
-        _stop(f"Error: {error}", USAGE_ERROR)
-
-
-def _stop(message: str, code: int) -> None:
-    typer.echo(message, err=True)
-    sys.exit(code)
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(USAGE_ERROR)

@@ -61,7 +61,7 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrained
         ) from error
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(
-            f"{name_or_path}: has a slow tokenizer, which does not tell character offsets; convert it to tokenizer.json."
+            f"{name_or_path}: has a slow tokenizer, which knows no character offsets; convert it to tokenizer.json."
         )
     return tokenizer
 
@@ -131,7 +131,7 @@ def hash_model(model: nn.Module) -> str:
     for name, parameter in sorted(model.named_parameters()):
         digest.update(f"{name}{tuple(parameter.shape)}".encode())
         values = parameter.detach().to("cpu", torch.float32).contiguous()
-        digest.update(memoryview(values.view(torch.uint8).numpy().reshape(-1)))
+        digest.update(values.numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -43,9 +43,7 @@ def _decoder_blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return name, module
-    raise InputError(
-        f"{_name(model)}: no list of {count} decoder blocks found; only decoder-only models can be scored."
-    )
+    raise InputError(f"{_name(model)}: has no list of {count} decoder blocks; only decoder-only models can be scored.")
 
 
 def _refuse_untracked(name: str, module: nn.Module) -> None:

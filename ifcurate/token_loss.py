@@ -1,0 +1,97 @@
+"""A causal language model as body and head, and the loss of every token without ever holding all logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+CHUNK_VALUES = 1 << 23
+"""Logits held at once, in values: 32 MiB in float32, small enough for a CPU's caches to help."""
+
+Head = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Body(nn.Module):
+    """Token ids [batch, length] to the features [batch, length, width] that the head turns into logits.
+
+    No attention mask is needed: windows are padded on the right, and a causal model never looks there.
+    """
+
+    def __init__(self, inner: nn.Module, output: str) -> None:
+        super().__init__()
+        self.inner = inner
+        self.output = output
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Features of every position."""
+        features: torch.Tensor = getattr(self.inner(input_ids=input_ids, use_cache=False), self.output)
+        return features
+
+
+def split(model: PreTrainedModel) -> tuple[Body, Head]:
+    """Body and head of `model`, checked on two tokens to give its own logits.
+
+    Where the head is more than the output embedding (scaled or capped logits), the whole model is the body and the
+    head is the identity: right for every architecture, only without the memory saved by chunking.
+    """
+    body, head = Body(model.base_model, "last_hidden_state"), model.get_output_embeddings()
+    probe = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+    with torch.no_grad():
+        expected = model(input_ids=probe, use_cache=False).logits
+        if head is not None and torch.equal(head(body(probe)), expected):
+            return body, head
+    return Body(model, "logits"), nn.Identity()
+
+
+def rows_per_chunk(head: Head, features: torch.Tensor) -> int:
+    """How many positions' logits are computed at once."""
+    values = head.out_features if isinstance(head, nn.Linear) else features.shape[-1]
+    return max(1, CHUNK_VALUES // int(values))
+
+
+def token_losses(head: Head, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Loss of each label in nats.
+
+    Args:
+        head: features to logits.
+        features: [tokens, width], one row a token that carries loss.
+        labels: int64 [tokens].
+
+    Returns:
+        [tokens], in float32 or wider.
+    """
+    size = rows_per_chunk(head, features)
+    chunks = [
+        nn.functional.cross_entropy(_at_least_float32(head(rows)), wanted, reduction="none")
+        for rows, wanted in zip(features.split(size), labels.split(size), strict=True)
+    ]
+    return torch.cat(chunks)
+
+
+def token_loss_derivatives(
+    head: Head, features: torch.Tensor, tangents: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss of each label, and its derivative when the features move along `tangents` and the head stands still.
+
+    With logits z and probabilities p: dl = sum_k p_k dz_k - dz_label.
+
+    Returns:
+        losses and derivatives, both [tokens], in float32 or wider.
+    """
+    size = rows_per_chunk(head, features)
+    losses, derivatives = [], []
+    for rows, moved, wanted in zip(features.split(size), tangents.split(size), labels.split(size), strict=True):
+        logits, change = (_at_least_float32(part) for part in torch.func.jvp(head, (rows,), (moved,)))
+        log_probabilities = logits.log_softmax(-1)
+        chosen = wanted[:, None]
+        losses.append(-log_probabilities.gather(-1, chosen)[:, 0])
+        expected = torch.linalg.vecdot(log_probabilities.exp_(), change)
+        derivatives.append(expected - change.gather(-1, chosen)[:, 0])
+    return torch.cat(losses), torch.cat(derivatives)
+
+
+def _at_least_float32(values: torch.Tensor) -> torch.Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -1,0 +1,117 @@
+"""Documents to windows, windows to length-bucketed batches, and scores back to documents.
+
+A window is a run of at most `context` tokens of one document. The model reads the start token (BOS or EOS) and
+then the window's tokens but the last; position j predicts token j. A token at the start of a document's second
+window therefore sees the start token only, not the window before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
+
+PADDING_LABEL = -100
+"""Label of positions that carry no loss (torch's own `ignore_index`)."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One tokenized document: ids and character ranges, each `int32[tokens]`; ends are exclusive."""
+
+    token_ids: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    ends: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Tokens `first .. first + len(token_ids)` of document number `document`."""
+
+    document: int
+    first: int
+    token_ids: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """Windows padded on the right to the longest.
+
+    `input_ids` is int64 [batch, length]: the start token, then every token but the last. `labels` is int64
+    [batch, length]: the tokens themselves, `PADDING_LABEL` behind a window's end.
+    """
+
+    input_ids: torch.Tensor
+    labels: torch.Tensor
+
+    def to(self, device: str) -> WindowBatch:
+        """The same batch on `device`."""
+        return WindowBatch(self.input_ids.to(device), self.labels.to(device))
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """Bool [batch, length]: positions that carry a loss."""
+        return self.labels != PADDING_LABEL
+
+    @property
+    def size(self) -> int:
+        """Computed positions, padding included."""
+        return self.labels.numel()
+
+
+def encode_documents(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[Encoding]:
+    """Tokenize without special tokens and without any truncation."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    encodings = []
+    for encoded in backend.encode_batch(list(texts), add_special_tokens=False):
+        offsets = np.array(encoded.offsets, dtype=np.int32).reshape(-1, 2)
+        ids = np.array(encoded.ids, dtype=np.int32)
+        encodings.append(Encoding(ids, np.ascontiguousarray(offsets[:, 0]), np.ascontiguousarray(offsets[:, 1])))
+    return encodings
+
+
+def split_into_windows(encodings: Sequence[Encoding], context: int) -> list[Window]:
+    """Consecutive windows of `context` tokens, the last one of a document shorter; no token twice, none left out."""
+    return [
+        Window(document, first, encoding.token_ids[first : first + context])
+        for document, encoding in enumerate(encodings)
+        for first in range(0, len(encoding), context)
+    ]
+
+
+def bucket_by_length(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Indices grouped so that each group, padded to its longest, has at most `batch_tokens` positions.
+
+    Groups run from long to short, ties in order of index; a single item may exceed `batch_tokens`.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    groups: list[list[int]] = []
+    for index in order:
+        if groups and lengths[groups[-1][0]] * (len(groups[-1]) + 1) <= batch_tokens:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def collate(windows: Sequence[Window], start: int) -> WindowBatch:
+    """Pad windows to one batch; `start` is the id of the start token."""
+    longest = max(len(window) for window in windows)
+    input_ids = np.full((len(windows), longest), start, dtype=np.int64)
+    labels = np.full((len(windows), longest), PADDING_LABEL, dtype=np.int64)
+    for row, window in enumerate(windows):
+        input_ids[row, 1 : len(window)] = window.token_ids[:-1]
+        labels[row, : len(window)] = window.token_ids
+    return WindowBatch(torch.from_numpy(input_ids), torch.from_numpy(labels))
