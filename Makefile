@@ -1,0 +1,41 @@
+# On a fresh machine with python3 (3.10 to 3.13) and make: `make demo`, `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(abspath $(VENV)/bin)
+INSTALLED := $(VENV)/.installed
+TYPED := build/typed
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint types clean
+
+demo: $(INSTALLED)
+	$(BIN)/ifcurate demo --out demo
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+# `ifcurate.cli` and `ifcurate.pipelines` have their place only in the installed package, so that is what mypy reads.
+types: $(INSTALLED)
+	rm -rf build
+	$(BIN)/python -m build --wheel --no-isolation --outdir $(TYPED) > build.log || { cat build.log; exit 1; }
+	rm build.log
+	cd $(TYPED) && $(BIN)/python -m zipfile -e *.whl . \
+		&& $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p ifcurate
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(INSTALLED): pyproject.toml
+	@if command -v uv > /dev/null; then \
+		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) \
+			&& uv pip install --python $(BIN)/python --editable '.[dev]'; \
+	else \
+		$(PYTHON) -m venv $(VENV) \
+			&& $(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'; \
+	fi
+	@touch $@
