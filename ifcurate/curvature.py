@@ -42,13 +42,15 @@ class LanguageModelTask(Task):
 
     def compute_train_loss(self, batch: Any, model: nn.Module, sample: bool = False) -> torch.Tensor:
         """Sum of the losses of all label tokens, or of tokens sampled from the model in their places."""
-        mask = batch["labels"] != PADDING_LABEL
-        logits = model(input_ids=batch["input_ids"], use_cache=False).logits[mask].float()
-        labels = batch["labels"][mask]
+        logits, labels = self._logits_and_labels(batch, model)
         if sample:
             labels = torch.multinomial(logits.detach().softmax(-1), num_samples=1)[:, 0]
         self.on_batch(len(labels))
         return nn.functional.cross_entropy(logits, labels, reduction="sum")
+
+    def token_losses(self, batch: Any, model: nn.Module) -> torch.Tensor:
+        """Loss of every label token in nats, [tokens]."""
+        return nn.functional.cross_entropy(*self._logits_and_labels(batch, model), reduction="none")
 
     def compute_measurement(self, batch: Any, model: nn.Module) -> torch.Tensor:
         """The same sum: what a query measures is the loss of its completion."""
@@ -61,6 +63,12 @@ class LanguageModelTask(Task):
     def get_attention_mask(self, batch: Any) -> torch.Tensor:
         """int64 [batch, length]: padding must not enter the covariances."""
         return (batch["labels"] != PADDING_LABEL).long()
+
+    @staticmethod
+    def _logits_and_labels(batch: Any, model: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        mask = batch["labels"] != PADDING_LABEL
+        logits = model(input_ids=batch["input_ids"], use_cache=False).logits[mask]
+        return logits.to(torch.promote_types(logits.dtype, torch.float32)), batch["labels"][mask]
 
 
 def as_kronfluence_batch(batch: WindowBatch) -> dict[str, torch.Tensor]:

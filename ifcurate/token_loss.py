@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -12,6 +13,16 @@ CHUNK_VALUES = 1 << 23
 """Logits held at once, in values: 32 MiB in float32, small enough for a CPU's caches to help."""
 
 Head = Callable[[torch.Tensor], torch.Tensor]
+
+
+class TokenScores(NamedTuple):
+    """What an engine says of the label tokens of a batch, row by row without padding, in float32 or wider.
+
+    `influence` [directions, tokens]: derivative of each token's loss along each direction; `loss` [tokens]: nats.
+    """
+
+    influence: torch.Tensor
+    loss: torch.Tensor
 
 
 class Body(nn.Module):

@@ -1,0 +1,80 @@
+"""What a run is asked to do: every option of `ifcurate annotate` and its stages, with its default."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from ifcurate.config import Config
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "record": "window",
+        "length_exponent": 0,
+        "damping": 1e-8,
+        "quantile": 0.99,
+        "window": 1,
+        "budget": "2%",
+    }
+}
+"""Named settings; whatever is given explicitly overrides them. `paper`: IF-Guide as published."""
+
+SELECTION_SETTINGS = frozenset({"quantile", "window", "budget", "record", "length_exponent"})
+"""Settings that a new selection may change without scoring again."""
+
+
+class RunConfig(Config):
+    """Settings of a run; names are those of the options and of `run.yaml`."""
+
+    corpus: str = Field(description="file, folder or glob of shards, on disk or any fsspec URL")
+    out: str = Field(description="the run folder")
+    model: str = Field(description="folder or Hub id of a decoder-only model")
+    revision: str | None = Field(None, description="branch, tag or commit of the model on the Hub")
+    text_column: str = Field("text", description="column that holds the documents")
+    id_column: str | None = Field(None, description="column that holds their ids; default: `id` if there is one")
+    behaviour: str = Field("toxic", description="name of what is looked for; column names begin with it")
+    toxic_queries: str | None = Field(None, description="queries that show the behaviour")
+    safe_queries: str | None = Field(None, description="queries that show its contrast")
+    max_queries: int = Field(10_000, ge=1, description="most queries a side, drawn with the seed")
+    direction: str | None = Field(None, description="a published direction, in place of queries and factors")
+    context: int | None = Field(None, ge=1, description="tokens a window; default: the model's, capped at 2,048")
+    fit_tokens: int = Field(262_144, ge=1, description="tokens of the corpus that the curvature is fitted on")
+    damping: float | Literal["heuristic"] = Field("heuristic", description="added to the curvature's eigenvalues")
+    quantile: float = Field(0.99, ge=0, le=1, description="tau is this quantile of all influence")
+    window: int = Field(1, ge=0, description="neighbours selected on both sides of a token above tau")
+    budget: str | int = Field("2%", description="tokens to select: a share such as 2%, or a count")
+    record: Literal["document", "window"] = Field("document", description="what is ranked")
+    length_exponent: Literal[0, 0.5, 1] = Field(1, description="power of its length that divides a record's score")
+    preset: str | None = Field(None, description="named settings: paper")
+    engine: Literal["auto", "finite-difference", "jvp", "kronfluence"] = Field("auto")
+    alignment: Literal["label", "position"] = Field("label", description="whose gradient a token's score is")
+    device: str = Field("auto", description="cpu, cuda, cuda:1; auto: a GPU where there is one")
+    dtype: Literal["auto", "float32", "bfloat16", "float64"] = Field("auto", description="auto: float32")
+    batch_tokens: int | None = Field(None, ge=1, description="positions a batch, padding included")
+    threads: int = Field(1, ge=1, description="CPU threads a worker")
+    workers: int | None = Field(None, ge=1, description="processes; default: all cores, or one a GPU")
+    seed: int = Field(0, ge=0)
+    token_ids: bool = Field(True, description="whether the annotated corpus carries token_ids")
+
+    @field_validator("behaviour")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", value):
+            raise ValueError("must be letters, digits and underscores, it begins column names")
+        return value
+
+    @field_validator("damping")
+    @classmethod
+    def _is_positive(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and not 0 < value < float("inf"):
+            raise ValueError("must be positive and finite, or `heuristic`")
+        return value
+
+    @field_validator("preset")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        if value is not None and value not in PRESETS:
+            raise ValueError(f"must be one of {', '.join(PRESETS)}")
+        return value

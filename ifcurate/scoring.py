@@ -1,0 +1,93 @@
+"""Influence of every token of every document: windows in, one float a token out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ifcurate.engines import Engine
+from ifcurate.errors import InputError
+from ifcurate.windows import Encoding, Window, bucket_by_length, collate, split_into_windows
+
+
+@dataclass(frozen=True)
+class DocumentScores:
+    """`influence` float32 [directions, tokens] and `loss` float32 [tokens] in nats, in the order of the tokens."""
+
+    influence: NDArray[np.float32]
+    loss: NDArray[np.float32]
+
+
+@dataclass
+class Work:
+    """What scoring has done: `tokens` scored, `positions` computed; the difference is padding."""
+
+    tokens: int = 0
+    positions: int = 0
+
+    @property
+    def padding(self) -> float:
+        """Share of computed positions that were padding."""
+        return 1 - self.tokens / self.positions if self.positions else 0.0
+
+
+@dataclass
+class Scorer:
+    """Scores documents with one engine.
+
+    Args:
+        engine: computes a batch.
+        directions: how many directions it scores against.
+        context: tokens a window.
+        start: id of the start token.
+        batch_tokens: most positions a batch, padding included.
+        device: where batches go.
+    """
+
+    engine: Engine
+    directions: int
+    context: int
+    start: int
+    batch_tokens: int
+    device: str = "cpu"
+    work: Work = field(default_factory=Work)
+
+    def score(self, encodings: Sequence[Encoding], names: Sequence[str]) -> list[DocumentScores]:
+        """Scores of all documents, each token exactly once; `names` (one a document) are for messages.
+
+        Raises:
+            InputError: a score is NaN or infinite; names the document.
+        """
+        windows = split_into_windows(encodings, self.context)
+        scored = [self._unscored(len(encoding)) for encoding in encodings]
+        for group in bucket_by_length([len(window) for window in windows], self.batch_tokens):
+            self._score_batch([windows[index] for index in group], scored)
+        for name, scores in zip(names, scored, strict=True):
+            if not (np.isfinite(scores.influence).all() and np.isfinite(scores.loss).all()):
+                raise InputError(
+                    f"document {name}: its scores are NaN or infinite; check the model's weights, raise --damping, "
+                    "or use --dtype float32."
+                )
+        return scored
+
+    def _unscored(self, tokens: int) -> DocumentScores:
+        shape = (self.directions, tokens)
+        return DocumentScores(np.full(shape, np.nan, np.float32), np.full(tokens, np.nan, np.float32))
+
+    def _score_batch(self, windows: Sequence[Window], scored: Sequence[DocumentScores]) -> None:
+        batch = collate(windows, self.start).to(self.device)
+        scores = self.engine.score(batch)
+        influence = scores.influence.to("cpu", torch.float32).numpy()
+        loss = scores.loss.to("cpu", torch.float32).numpy()
+        begin = 0
+        for window in windows:
+            end, place = begin + len(window), slice(window.first, window.first + len(window))
+            scored[window.document].influence[:, place] = influence[:, begin:end]
+            scored[window.document].loss[place] = loss[begin:end]
+            begin = end
+        self.work.tokens += begin
+        self.work.positions += batch.size
