@@ -1,0 +1,169 @@
+"""Documents: the ids and texts of a shard, and the check that no id occurs twice in a corpus."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from ifcurate.errors import InputError
+from ifcurate.parquet import ParquetReader
+from ifcurate.schema import ID
+from ifcurate.shards import Shard, ShardReader, open_shard
+from ifcurate.sources import BATCH_ROWS, first_line
+
+MEMORY_FOR_IDS = "512MB"
+"""What DuckDB may hold before it spills to disk."""
+
+
+@dataclass(frozen=True)
+class DocumentBatch:
+    """Consecutive documents of a shard.
+
+    Attributes:
+        first_row: row of the first one, counted from 0.
+        ids: one a document.
+        texts: one a document; may be empty.
+    """
+
+    first_row: int
+    ids: list[str]
+    texts: list[str]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def read_documents(
+    shard: Shard, text_column: str = "text", id_column: str | None = None, rows: int = BATCH_ROWS
+) -> Iterator[DocumentBatch]:
+    """The documents of `shard` in order, at most `rows` a batch.
+
+    Ids come from `id_column`; without one from the column `id`; where the shard has none either, they are
+    `<shard name>:<row>`, rows counted from 0.
+
+    Raises:
+        InputError: a column is missing or of the wrong type, or a text or id is null; names file and row.
+    """
+    reader = open_shard(shard)
+    if reader.num_rows == 0:
+        return
+    ids_from = document_columns(shard, reader, text_column, id_column)
+    first_row = 0
+    columns = list(dict.fromkeys([text_column] if ids_from is None else [text_column, ids_from]))
+    for batch in reader.batches(columns, rows):
+        texts = _strings(batch.column(text_column), shard, text_column, first_row)
+        if ids_from is None:
+            ids = [f"{shard.name}:{row}" for row in range(first_row, first_row + len(texts))]
+        else:
+            ids = _strings(batch.column(ids_from), shard, ids_from, first_row)
+        yield DocumentBatch(first_row, ids, texts)
+        first_row += len(texts)
+
+
+def document_columns(shard: Shard, reader: ShardReader, text_column: str, id_column: str | None) -> str | None:
+    """Check the columns that `read_documents` needs, before any row is read; returns where ids come from, if anywhere.
+
+    Raises:
+        InputError: a column is missing, there twice, or of the wrong type.
+    """
+    _require(shard, reader.schema, text_column, "--text-column", is_text)
+    if id_column is None and ID not in reader.schema.names:
+        return None
+    ids_from = id_column or ID
+    _require(shard, reader.schema, ids_from, "--id-column", lambda kind: is_text(kind) or pa.types.is_integer(kind))
+    return ids_from
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values of an Arrow type are strings, in any of their layouts."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def find_duplicate_id(paths: Sequence[str]) -> tuple[str, str, str] | None:
+    """An id that occurs more than once in the `id` columns of Parquet files, with its first two places.
+
+    Args:
+        paths: sidecars, or any Parquet files with a string column `id`, in the order of the corpus.
+
+    Returns:
+        The id (the smallest, if several occur twice), and two places written as `FILE, row N`, rows counted from 0;
+        None when every id is unique. Memory is bounded: DuckDB spills to the folder for temporary files.
+
+    Raises:
+        InputError: a file cannot be read, or there is no space to spill to.
+    """
+    batches = (batch for path in paths for batch in ParquetReader(path).batches([ID]))
+    ids = pa.RecordBatchReader.from_batches(pa.schema([(ID, pa.string())]), batches)
+    with tempfile.TemporaryDirectory(prefix="ifcurate-") as spill, duckdb.connect() as database:
+        database.execute(
+            f"SET memory_limit = '{MEMORY_FOR_IDS}'; SET preserve_insertion_order = false; SET threads = 2"
+        )
+        database.execute("SET temp_directory = ?", [spill])
+        database.register("ids", ids)
+        try:
+            row = database.execute(
+                "SELECT min(id) FROM (SELECT id FROM ids GROUP BY id HAVING count(*) > 1)"
+            ).fetchone()
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise InputError(
+                f"{spill}: no space left to check that ids are unique ({first_line(error)}); "
+                "set TMPDIR to a folder on a larger disk."
+            ) from error
+    if row is None or row[0] is None:
+        return None
+    places = _places(paths, row[0])
+    return row[0], next(places), next(places)
+
+
+def _places(paths: Sequence[str], wanted: str) -> Iterator[str]:
+    for path in paths:
+        first_row = 0
+        for batch in ParquetReader(path).batches([ID]):
+            for row, found in enumerate(batch.column(ID).to_pylist(), start=first_row):
+                if found == wanted:
+                    yield f"{path}, row {row}"
+            first_row += batch.num_rows
+
+
+def _require(shard: Shard, schema: pa.Schema, name: str, option: str, fits: Callable[[pa.DataType], bool]) -> None:
+    """Check that `schema` has one column `name`, of a type that `fits` or without any value."""
+    count = len(schema.get_all_field_indices(name))
+    if count == 0:
+        names = ", ".join(schema.names) or "none"
+        raise InputError(f"{shard.path}: has no column {name!r}; give {option} one of its columns ({names}).")
+    if count > 1:
+        raise InputError(f"{shard.path}: has {count} columns named {name!r}; rename all but one.")
+    kind = schema.field(name).type
+    if not (fits(kind) or pa.types.is_null(kind)):
+        raise InputError(f"{shard.path}: column {name!r} holds {kind}, not strings; give {option} a column of strings.")
+
+
+def _strings(column: pa.Array, shard: Shard, name: str, first_row: int) -> list[str]:
+    """The values of a column as strings, none of them null."""
+    try:
+        values = column.to_pylist()
+    except UnicodeDecodeError:
+        values = None
+    if values is None:
+        row = first_row + next(row for row in range(len(column)) if not _is_utf8(column[row]))
+        raise InputError(
+            f"{shard.path}, row {row} (counted from 0): column {name!r} is not UTF-8; correct or remove it."
+        )
+    if None in values:
+        row = first_row + values.index(None)
+        raise InputError(f"{shard.path}, row {row} (counted from 0): column {name!r} is null; fill or remove the row.")
+    return values if is_text(column.type) else [str(value) for value in values]
+
+
+def _is_utf8(scalar: pa.Scalar) -> bool:
+    try:
+        scalar.as_py()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,101 @@
+"""Parquet in and out as record batches of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ifcurate.files import finishing
+from ifcurate.sources import BATCH_BYTES, BATCH_ROWS, open_bytes, reading
+
+READ_AHEAD_BYTES = 1 << 20
+"""Read-ahead of each column, instead of whole column chunks: memory does not grow with the row groups of the input."""
+
+ROW_GROUP_BYTES = 64 << 20
+"""A row group is written once its batches take this much memory."""
+
+
+class ParquetReader:
+    """The rows of one Parquet file; `schema` and `num_rows` come from the footer.
+
+    Args:
+        path: local path or fsspec URL.
+
+    Raises:
+        InputError: the footer is missing, truncated or corrupt.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        with self._opened() as file:
+            self.schema: pa.Schema = file.schema_arrow
+            self.num_rows: int = file.metadata.num_rows
+            self._row_bytes = _largest_row_bytes(file.metadata)
+
+    def batches(self, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """The rows in order, at most `rows` a batch and about `BATCH_BYTES`; `columns` picks top-level columns.
+
+        Raises:
+            InputError: a page is truncated or corrupt.
+        """
+        fitting = max(1, min(rows, int(BATCH_BYTES / self._row_bytes)))
+        with self._opened() as file:
+            for batch in file.iter_batches(fitting, columns=columns, use_threads=False):
+                yield batch if columns is None else batch.select(list(columns))
+
+    @contextmanager
+    def _opened(self) -> Iterator[pq.ParquetFile]:
+        with reading(self._path, "Parquet"), open_bytes(self._path) as stream:
+            yield pq.ParquetFile(stream, buffer_size=READ_AHEAD_BYTES, page_checksum_verification=True)
+
+
+class ParquetSink:
+    """Collects record batches of one schema and writes them as row groups of about `ROW_GROUP_BYTES`."""
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
+        self._pending: list[pa.RecordBatch] = []
+        self._size = 0
+        self.num_rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append `batch`, whose schema is that of the file."""
+        self._pending.append(batch)
+        self._size += batch.nbytes
+        self.num_rows += batch.num_rows
+        if self._size >= ROW_GROUP_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending as one row group."""
+        if self._pending:
+            self._writer.write_table(pa.Table.from_batches(self._pending), row_group_size=self.num_rows)
+        self._pending, self._size = [], 0
+
+
+@contextmanager
+def writing_parquet(path: Path, schema: pa.Schema) -> Iterator[ParquetSink]:
+    """A sink that becomes the finished file `path` when the block ends well, and leaves nothing when it does not.
+
+    The bytes depend on the schema and the batches alone. Pages carry checksums.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    with (
+        finishing(path) as part,
+        pq.ParquetWriter(part, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        sink = ParquetSink(writer)
+        yield sink
+        sink.flush()
+
+
+def _largest_row_bytes(metadata: pq.FileMetaData) -> float:
+    """Mean uncompressed size of a row in the row group where it is largest."""
+    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
+    return max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=1.0) or 1.0
