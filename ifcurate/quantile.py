@@ -1,0 +1,147 @@
+"""The exact quantile of a corpus of float32 scores, out of core.
+
+A float32 has 32 bits, and mapped in the right way they sort as the number does. The upper half picks one of
+65,536 bins: a histogram that each shard carries along and that adds up over shards. The lower half tells the values
+inside a bin apart: a second histogram, counted for the one or two bins that hold the wanted order statistics. Two
+histograms of constant size thus give any quantile of any corpus exactly, ties included.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifcurate.errors import InputError
+
+BINS = 1 << 16
+_SIGN = np.uint32(1 << 31)
+
+
+def sort_keys(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Unsigned integers that sort as `values` (float32, finite) do; -0.0 and 0.0 have the same key."""
+    bits: NDArray[np.uint32] = (values + np.float32(0)).view(np.uint32)
+    return np.where(bits & _SIGN, ~bits, bits | _SIGN).astype(np.uint32, copy=False)
+
+
+def value_of(key: int) -> float:
+    """The float32 whose sort key is `key`, exactly."""
+    keys = np.array([key], dtype=np.uint32)
+    bits = np.where(keys & _SIGN, keys ^ _SIGN, ~keys)
+    return float(bits.view(np.float32)[0])
+
+
+def require_finite(values: NDArray[np.float32], source: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        InputError: naming `source`, the number of such values and the first one.
+    """
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
+        raise InputError(
+            f"{source}: {len(wrong):,} of {len(values):,} scores are NaN or infinite, the first at position "
+            f"{wrong[0]:,}; check the model, the direction and the dtype it was scored in."
+        )
+
+
+@dataclass(eq=False)
+class Histogram:
+    """Counts of scores by the upper 16 bits of their sort key; `counts` is int64 [65536]."""
+
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, dtype=np.int64))
+
+    @property
+    def total(self) -> int:
+        """Number of values counted."""
+        return int(self.counts.sum())
+
+    def add(self, values: NDArray[np.float32], source: str = "scores") -> None:
+        """Count `values` (float32, any length).
+
+        Raises:
+            InputError: a value is NaN or infinite; the message names `source`.
+        """
+        require_finite(values, source)
+        self.counts += np.bincount(sort_keys(values) >> 16, minlength=BINS)
+
+    def merge(self, other: Histogram) -> None:
+        """Add the counts of `other`."""
+        self.counts += other.counts
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Histogram) and np.array_equal(self.counts, other.counts)
+
+    def to_text(self) -> str:
+        """The occupied bins as ASCII text, a few kilobytes for any number of values."""
+        bins = np.flatnonzero(self.counts)
+        occupied = {"bins": np.diff(bins, prepend=0).tolist(), "counts": self.counts[bins].tolist()}
+        return base64.b64encode(zlib.compress(json.dumps(occupied).encode(), level=9)).decode("ascii")
+
+    @classmethod
+    def from_text(cls, text: str) -> Histogram:
+        """What `to_text` wrote.
+
+        Raises:
+            ValueError: `text` is something else.
+        """
+        try:
+            occupied = json.loads(zlib.decompress(base64.b64decode(text, validate=True)))
+            bins, counts = np.cumsum(occupied["bins"], dtype=np.int64), np.array(occupied["counts"], dtype=np.int64)
+            histogram = cls()
+            histogram.counts[bins] = counts
+        except (ValueError, KeyError, TypeError, IndexError, zlib.error) as error:
+            raise ValueError(f"not a histogram: {error}") from error
+        return histogram
+
+
+def corpus_quantile(
+    histogram: Histogram, quantile: float, scan: Callable[[], Iterable[NDArray[np.float32]]]
+) -> np.float32:
+    """The `quantile` of all values of a corpus, interpolated linearly between the two nearest (as `numpy.quantile`).
+
+    Args:
+        histogram: counts over the whole corpus.
+        quantile: in [0, 1].
+        scan: gives every value of the corpus again, in pieces of any size and order; called once.
+
+    Returns:
+        float32: interpolated in float64 between the order statistics around `quantile * (n - 1)`, then rounded.
+
+    Raises:
+        ValueError: the corpus holds no values, or `scan` gives other values than `histogram` counted.
+    """
+    if histogram.total == 0:
+        raise ValueError("no values: the quantile of nothing is not defined")
+    position = quantile * (histogram.total - 1)
+    below = int(np.floor(position))
+    above = min(below + 1, histogram.total - 1)
+    lower, upper = order_statistics(histogram, [below, above], scan)
+    return np.float32(lower + (upper - lower) * (position - below))
+
+
+def order_statistics(
+    histogram: Histogram, ranks: list[int], scan: Callable[[], Iterable[NDArray[np.float32]]]
+) -> list[float]:
+    """The values at the given zero-based `ranks` of the sorted corpus; arguments and errors of `corpus_quantile`."""
+    cumulative = np.cumsum(histogram.counts)
+    bins = [int(np.searchsorted(cumulative, rank, side="right")) for rank in ranks]
+    inside = {bin_: np.zeros(BINS, dtype=np.int64) for bin_ in bins}
+    for values in scan():
+        keys = sort_keys(values)
+        for bin_, counts in inside.items():
+            counts += np.bincount(keys[keys >> 16 == bin_] & 0xFFFF, minlength=BINS)
+    for bin_, counts in inside.items():
+        if counts.sum() != histogram.counts[bin_]:
+            raise ValueError("the values scanned are not those that the histogram counted")
+    found = []
+    for rank, bin_ in zip(ranks, bins, strict=True):
+        rank_inside = rank - int(cumulative[bin_] - histogram.counts[bin_])
+        low_bits = int(np.searchsorted(np.cumsum(inside[bin_]), rank_inside, side="right"))
+        found.append(value_of(bin_ << 16 | low_bits))
+    return found

@@ -1,0 +1,277 @@
+"""Selection of the tokens to suppress (IF-Guide, Algorithm 1), out of core, over the scores of a whole corpus.
+
+Three passes: tau from the histograms and one look at every score; sparsity, score and reach of every record; and, once
+DuckDB has ordered the records, what each of them gives up. Only a batch of documents is in memory at a time, and the
+result does not depend on how the corpus is cut into shards.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from ifcurate.budget import Budget
+from ifcurate.config import Config
+from ifcurate.errors import InputError
+from ifcurate.files import PART_SUFFIX, finishing, write_text
+from ifcurate.progress import Tracker, track
+from ifcurate.quantile import Histogram, corpus_quantile
+from ifcurate.ranking import RANKED, Cut, Ranking, find_cut
+from ifcurate.records import cut_records, mask_records, measure_records
+from ifcurate.selected import SELECTED, Selection, records_path, summary_path
+from ifcurate.sidecars import ScoredTokens, Sidecar
+
+RECORDS_PER_BATCH = 1 << 16
+
+_MEASURED = pa.schema([*list(SELECTED)[:6], pa.field("reach", pa.int64())])
+
+
+class SelectionSettings(Config):
+    """What to select."""
+
+    behaviour: str = Field("toxic", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
+    quantile: float = Field(0.99, ge=0, le=1, description="tau is this quantile of all influence")
+    window: int = Field(1, ge=0, description="neighbours selected on both sides of a token above tau")
+    budget: str | int = Field("2%", description="tokens to select: a share such as 2%, or a count")
+    record: Literal["document", "window"] = Field("document", description="what is ranked")
+    context: int | None = Field(None, ge=1, description="tokens of a window, where windows are ranked")
+    length_exponent: float = Field(1, description="power of its length that divides a record's sparsity and score")
+
+    @field_validator("budget")
+    @classmethod
+    def _is_a_budget(cls, value: str | int) -> str | int:
+        Budget.parse(value)
+        return value
+
+    @field_validator("length_exponent")
+    @classmethod
+    def _is_an_exponent(cls, value: float) -> float:
+        if value not in (0, 0.5, 1):
+            raise ValueError("must be 0, 0.5 or 1")
+        return value
+
+    @model_validator(mode="after")
+    def _windows_have_a_length(self) -> SelectionSettings:
+        if self.record == "window" and self.context is None:
+            raise ValueError("--record window needs --context, the tokens of a window")
+        return self
+
+    @property
+    def record_length(self) -> int | None:
+        """Tokens of a record, None for whole documents."""
+        return self.context if self.record == "window" else None
+
+
+def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, folder: Path) -> Selection:
+    """Apply Algorithm 1 to a corpus and write `<behaviour>.parquet` and `<behaviour>.json` into `folder`.
+
+    Args:
+        sidecars: name and score file of each shard; the order of the corpus is that of the names.
+        settings: what to select.
+        folder: `RUN/selection`; also holds temporary files while this runs.
+
+    Raises:
+        InputError: no tokens, a score file that is missing, corrupt or holds NaN, a full disk.
+    """
+    shards = [Sidecar(name, path, settings.behaviour) for name, path in sorted(sidecars)]
+    summary = summary_path(folder, settings.behaviour)
+    summary.unlink(missing_ok=True)
+    histogram = _corpus_histogram(shards)
+    budget = Budget.parse(settings.budget).of(histogram.total)
+    with _working_folder(folder / f"{settings.behaviour}{PART_SUFFIX}") as work:
+        measured = work / "records.parquet"
+        with track("select", 2 * histogram.total) as tracker:
+            progress = _Progress(tracker)
+            tau = corpus_quantile(histogram, settings.quantile, lambda: _influence(shards, progress))
+            ranking = _measure(shards, settings, tau, measured, progress)
+        cut = find_cut(_ranked(measured, ranking), budget, work)
+        tally = _Tally()
+        with finishing(records_path(folder, settings.behaviour)) as part, pq.ParquetWriter(part, SELECTED) as writer:
+            for batch in _selected(measured, ranking, cut, shards, settings, tau):
+                tally.add(batch)
+                writer.write_batch(batch)
+    shortfall = budget - tally.tokens_selected
+    selection = Selection(
+        behaviour=settings.behaviour,
+        tau=float(tau),
+        quantile=settings.quantile,
+        window=settings.window,
+        budget=settings.budget,
+        budget_tokens=budget,
+        record=settings.record,
+        record_length=settings.record_length,
+        length_exponent=settings.length_exponent,
+        shortfall=shortfall,
+        shortfall_reason=_reason(shortfall, cut),
+        **tally.counts(),
+    )
+    write_text(summary, json.dumps(dataclasses.asdict(selection), indent=2) + "\n")
+    return selection
+
+
+def _corpus_histogram(shards: Sequence[Sidecar]) -> Histogram:
+    corpus = Histogram()
+    for shard in shards:
+        corpus.merge(shard.histogram())
+    if corpus.total == 0:
+        raise InputError("the corpus has no tokens, so there is nothing to select; give shards with text in them.")
+    return corpus
+
+
+def _influence(shards: Sequence[Sidecar], progress: _Progress) -> Iterator[NDArray[np.float32]]:
+    for shard in shards:
+        for values in shard.influence():
+            progress.advance(len(values))
+            yield values
+
+
+def _measure(
+    shards: Sequence[Sidecar], settings: SelectionSettings, tau: np.float32, path: Path, progress: _Progress
+) -> Ranking:
+    """Write one row a record to `path` and return the ranking that has observed them."""
+    ranking = Ranking(settings.length_exponent)
+    with finishing(path) as part, pq.ParquetWriter(part, _MEASURED) as writer:
+        for shard in shards:
+            first_row = 0
+            for scored in shard.batches():
+                records = cut_records(scored.tokens, settings.record_length)
+                measures = measure_records(scored, records, tau, settings.window)
+                ranking.observe(records.tokens, measures.sparsity, measures.score)
+                rows = first_row + records.document
+                names = pa.repeat(shard.name, len(rows))
+                columns = [names, rows, records.window, records.tokens, *dataclasses.astuple(measures)]
+                writer.write_batch(_batch(columns, _MEASURED))
+                first_row += scored.tokens.documents
+                progress.advance(len(scored.influence))
+    return ranking
+
+
+def _ranked(measured: Path, ranking: Ranking) -> pa.RecordBatchReader:
+    """The columns `RANKED` of every record."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        first = 0
+        for batch in pq.ParquetFile(measured).iter_batches(RECORDS_PER_BATCH):
+            positions = np.arange(first, first + batch.num_rows)
+            yield _batch([positions, _rank(batch, ranking), batch["reach"]], RANKED)
+            first += batch.num_rows
+
+    return pa.RecordBatchReader.from_batches(RANKED, batches())
+
+
+def _selected(
+    measured: Path,
+    ranking: Ranking,
+    cut: Cut,
+    shards: Sequence[Sidecar],
+    settings: SelectionSettings,
+    tau: np.float32,
+) -> Iterator[pa.RecordBatch]:
+    """The columns `SELECTED` of every record."""
+    by_name = {shard.name: shard for shard in shards}
+    first = 0
+    for batch in pq.ParquetFile(measured).iter_batches(RECORDS_PER_BATCH):
+        positions, rank = np.arange(first, first + batch.num_rows), _rank(batch, ranking)
+        selected = cut.allotment(positions, rank, batch["reach"].to_numpy())
+        if cut.room and first <= cut.position < first + batch.num_rows:
+            name, row, window = (batch[column][cut.position - first].as_py() for column in ("shard", "row", "window"))
+            document = by_name[name].document(row)
+            selected[cut.position - first] = _whole_groups(document, window, cut.room, settings, tau)
+        yield _batch([*batch.columns[:6], rank, selected], SELECTED)
+        first += batch.num_rows
+
+
+def _whole_groups(document: ScoredTokens, window: int, room: int, settings: SelectionSettings, tau: np.float32) -> int:
+    """How many of `room` tokens a record fills without splitting a group of tokens that share a character."""
+    records = cut_records(document.tokens, settings.record_length)
+    take = np.where(records.window == window, room, 0)
+    return int(mask_records(document, records, tau, settings.window, take).sum())
+
+
+def _rank(batch: pa.RecordBatch, ranking: Ranking) -> NDArray[np.float64]:
+    return ranking.rank(*(batch[name].to_numpy() for name in ("tokens", "sparsity", "score")))
+
+
+def _batch(columns: Sequence[pa.Array | NDArray[np.generic]], schema: pa.Schema) -> pa.RecordBatch:
+    arrays = [pa.array(column) if isinstance(column, np.ndarray) else column for column in columns]
+    return pa.RecordBatch.from_arrays(
+        [array.cast(field.type) for array, field in zip(arrays, schema, strict=True)], schema=schema
+    )
+
+
+def _reason(shortfall: int, cut: Cut) -> str | None:
+    if shortfall == 0:
+        return None
+    if cut.position < 0:
+        return "the tokens above tau and their neighbours are fewer than the budget"
+    return "the next character is spelled by more tokens than were left of the budget"
+
+
+@dataclass
+class _Tally:
+    """Counts over the rows of a selection."""
+
+    documents: int = 0
+    records: int = 0
+    tokens: int = 0
+    tokens_above_tau: int = 0
+    tokens_selected: int = 0
+    documents_selected: int = 0
+    last_rank: float | None = None
+    _last_document: int = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Count the records of a batch; batches come in the order of the corpus."""
+        window, tokens, sparsity, rank, selected = (
+            batch[name].to_numpy() for name in ("window", "tokens", "sparsity", "rank", "selected")
+        )
+        document = self.documents + np.cumsum(window == 0)
+        chosen = selected > 0
+        self.documents_selected += int(np.count_nonzero(np.diff(document[chosen], prepend=self._last_document)))
+        if chosen.any():
+            self._last_document = int(document[chosen][-1])
+            lowest = float(rank[chosen].min())
+            self.last_rank = lowest if self.last_rank is None else min(self.last_rank, lowest)
+        self.documents += int(np.count_nonzero(window == 0))
+        self.records += len(window)
+        self.tokens += int(tokens.sum())
+        self.tokens_above_tau += int(sparsity.sum())
+        self.tokens_selected += int(selected.sum())
+
+    def counts(self) -> dict[str, Any]:
+        """The public fields."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if not name.startswith("_")}
+
+
+class _Progress:
+    """Adds up work for a tracker whose unit is a token."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker, self._done = tracker, 0
+
+    def advance(self, tokens: int) -> None:
+        self._done += tokens
+        self._tracker.update(self._done, self._done)
+
+
+@contextmanager
+def _working_folder(path: Path) -> Iterator[Path]:
+    """An empty folder that is gone afterwards, and whose name says that it is unfinished."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)

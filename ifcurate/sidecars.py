@@ -1,0 +1,155 @@
+"""Reading `scores/<shard>.parquet`: scored tokens in batches of bounded size, each refusal naming the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ifcurate import schema
+from ifcurate.errors import InputError
+from ifcurate.quantile import Histogram, require_finite
+from ifcurate.spans import Ints, Ranges
+
+HISTOGRAMS = "histograms"
+"""Key of a sidecar's metadata: behaviour name -> `Histogram.to_text()`."""
+
+TOKENS_PER_BATCH = 1 << 20
+_REMEDY = "delete this file and score its shard again"
+
+
+@dataclass(frozen=True)
+class ScoredTokens:
+    """The tokens of consecutive documents of one shard.
+
+    `tokens` holds their character ranges, `influence` their scores (float32 [tokens]).
+    """
+
+    tokens: Ranges
+    influence: NDArray[np.float32]
+
+    @classmethod
+    def from_arrow(cls, batch: pa.RecordBatch, behaviour: str, source: str) -> ScoredTokens:
+        """The scored tokens in a record batch (or slice of one) with a sidecar's columns.
+
+        Raises:
+            InputError: naming `source`: lists that are null or of unequal length, impossible ranges, NaN or infinity.
+        """
+        columns = [schema.TOKEN_STARTS, schema.TOKEN_ENDS, schema.influence_column(behaviour)]
+        rows, starts = _flat(batch, columns[0], source)
+        end_rows, ends = _flat(batch, columns[1], source)
+        influence_rows, influence = _flat(batch, columns[2], source)
+        if not (np.array_equal(rows, end_rows) and np.array_equal(rows, influence_rows)):
+            raise InputError(f"{source}: a document's lists of {', '.join(columns)} differ in length; {_REMEDY}.")
+        if np.any(starts < 0) or np.any(ends < starts):
+            raise InputError(f"{source}: a token ends before it starts, or before its text does; {_REMEDY}.")
+        require_finite(influence, source)
+        return cls(Ranges(starts.astype(np.int64), ends.astype(np.int64), rows), influence)
+
+    def document(self, index: int) -> ScoredTokens:
+        """Document number `index` of the batch, alone."""
+        first, last = self.tokens.rows[index : index + 2]
+        starts, ends = self.tokens.starts[first:last], self.tokens.ends[first:last]
+        return ScoredTokens(Ranges.of_document(starts, ends), self.influence[first:last])
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """One shard's scores for one behaviour: a file, opened only while it is read."""
+
+    name: str
+    path: Path
+    behaviour: str
+
+    def documents(self) -> int:
+        """Number of documents, from the file's footer."""
+        with self._opened() as file:
+            return int(file.metadata.num_rows)
+
+    def histogram(self) -> Histogram:
+        """Counts of the shard's influence, from the file's footer.
+
+        Raises:
+            InputError: there are none for this behaviour.
+        """
+        with self._opened() as file:
+            stored = schema.metadata_of(file.schema_arrow).get(HISTOGRAMS, {})
+            if self.behaviour not in stored:
+                raise InputError(f"{self.path}: holds no histogram of {self.behaviour!r}; {_REMEDY}.")
+            return Histogram.from_text(stored[self.behaviour])
+
+    def influence(self) -> Iterator[NDArray[np.float32]]:
+        """Every token's influence, float32, checked against the histogram once the last one was given.
+
+        Raises:
+            InputError: NaN or infinity, or other values than the histogram counted.
+        """
+        column = schema.influence_column(self.behaviour)
+        counted = Histogram()
+        for batch in self._batches([column]):
+            _, values = _flat(batch, column, str(self.path))
+            counted.add(values, str(self.path))
+            yield values
+        if counted != self.histogram():
+            raise InputError(f"{self.path}: the scores are not those that its histogram counted; {_REMEDY}.")
+
+    def batches(self) -> Iterator[ScoredTokens]:
+        """The documents in order, about a million tokens at a time."""
+        columns = [schema.TOKEN_STARTS, schema.TOKEN_ENDS, schema.influence_column(self.behaviour)]
+        for batch in self._batches(columns):
+            yield ScoredTokens.from_arrow(batch, self.behaviour, str(self.path))
+
+    def document(self, row: int) -> ScoredTokens:
+        """Document number `row` alone."""
+        first = 0
+        for batch in self.batches():
+            if row < first + batch.tokens.documents:
+                return batch.document(row - first)
+            first += batch.tokens.documents
+        raise IndexError(f"{self.path}: has no row {row}")
+
+    def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        with self._opened() as file:
+            absent = [name for name in columns if name not in file.schema_arrow.names]
+            if absent:
+                raise InputError(f"{self.path}: has no column {absent[0]!r}; {_REMEDY}.")
+            for group in range(file.num_row_groups):
+                rows = _rows_per_batch(file.metadata.row_group(group))
+                yield from file.iter_batches(rows, row_groups=[group], columns=columns)
+
+    @contextmanager
+    def _opened(self) -> Iterator[pq.ParquetFile]:
+        try:
+            with pq.ParquetFile(self.path) as file:
+                yield file
+        except FileNotFoundError as error:
+            raise InputError(f"{self.path}: this score file is missing; score its shard again.") from error
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{self.path}: cannot be read as a score file ({reason}); {_REMEDY}.") from error
+
+
+def _flat(batch: pa.RecordBatch, name: str, source: str) -> tuple[Ints, NDArray[Any]]:
+    """A list column as row offsets (int64 [rows + 1], from 0) and values, without nulls at either level."""
+    column = batch.column(name)
+    expected = schema.FLOAT_LIST if name not in (schema.TOKEN_STARTS, schema.TOKEN_ENDS) else schema.INT_LIST
+    if column.type != expected:
+        raise InputError(f"{source}: column {name!r} is {column.type}, not {expected}; {_REMEDY}.")
+    values = column.flatten()
+    if column.null_count or values.null_count:
+        raise InputError(f"{source}: column {name!r} has nulls; {_REMEDY}.")
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    return offsets - offsets[0], values.to_numpy()
+
+
+def _rows_per_batch(group: pq.RowGroupMetaData) -> int:
+    """How many rows of a row group hold about `TOKENS_PER_BATCH` tokens."""
+    longest = max((group.column(index).num_values for index in range(group.num_columns)), default=0)
+    return max(1, int(TOKENS_PER_BATCH * group.num_rows // max(longest, 1)))

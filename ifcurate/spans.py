@@ -1,0 +1,155 @@
+"""Token masks to character spans, and spans to the mask of any tokenizer.
+
+A tokenizer says for each token which characters of the text it stands for. These ranges need not be disjoint: a
+byte-level tokenizer may spell one emoji with four tokens, all with the range of that emoji, and a token that spells no
+character of its own (a prefix space, a trimmed one) has an empty range. Tokens that share characters form a *group*,
+and a mask that takes or leaves groups whole survives the way to spans and back unchanged. Selection writes only
+such masks.
+
+Positions are Python string indices (code points), ends are exclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Character ranges in a batch of documents: those of its tokens, or spans.
+
+    The layout of Arrow lists: `starts` and `ends` are int64 [ranges]; those of document d are
+    `rows[d] .. rows[d + 1]`, with `rows` int64 [documents + 1].
+    """
+
+    starts: Ints
+    ends: Ints
+    rows: Ints
+
+    @classmethod
+    def of_document(
+        cls, starts: Sequence[int] | NDArray[np.integer], ends: Sequence[int] | NDArray[np.integer]
+    ) -> Ranges:
+        """The ranges of a single document."""
+        return cls(np.asarray(starts, np.int64), np.asarray(ends, np.int64), np.array([0, len(starts)], np.int64))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def documents(self) -> int:
+        """Number of documents in the batch."""
+        return len(self.rows) - 1
+
+    @property
+    def document_of(self) -> Ints:
+        """int64 [ranges]: the document that each range is in."""
+        return np.repeat(np.arange(self.documents), np.diff(self.rows))
+
+    @property
+    def reach(self) -> int:
+        """A length that no document of the batch exceeds, as far as its ranges tell, plus one."""
+        return int(self.ends.max(initial=0)) + 1
+
+    def end_to_end(self, stride: int) -> tuple[Ints, Ints]:
+        """Starts and ends when document d begins at character `d * stride` of one long text.
+
+        With a stride above every document's length, ranges of different documents neither overlap nor touch.
+        """
+        shift = self.document_of * stride
+        return self.starts + shift, self.ends + shift
+
+
+def character_groups(tokens: Ranges) -> Ints:
+    """Number the groups of tokens that share characters.
+
+    Groups are runs of neighbouring tokens, within one document, and no two groups have a character in common. An
+    empty token belongs to the group of the next token that has characters, or of the previous one where none follows.
+
+    Returns:
+        int64 [tokens], from 0, never decreasing.
+    """
+    starts, ends = tokens.end_to_end(tokens.reach)
+    document = tokens.document_of
+    spelled = np.flatnonzero(ends > starts)
+    begins_at_earliest = np.minimum.accumulate(starts[spelled][::-1])[::-1]
+    reached_so_far = np.maximum.accumulate(ends[spelled])
+    apart = begins_at_earliest[1:] >= reached_so_far[:-1]
+    same_document = document[spelled[1:]] == document[spelled[:-1]]
+
+    opens = np.zeros(len(tokens), dtype=bool)
+    opens[tokens.rows[:-1][np.diff(tokens.rows) > 0]] = True
+    opens[spelled[:-1][apart & same_document] + 1] = True
+    return np.cumsum(opens) - 1
+
+
+def has_characters(tokens: Ranges, groups: Ints) -> Mask:
+    """bool [tokens]: whether the token's group has characters, so that spans can name it.
+
+    False only in documents all of whose tokens are empty.
+    """
+    return any_in_group(tokens.ends > tokens.starts, groups)
+
+
+def any_in_group(mask: Mask, groups: Ints) -> Mask:
+    """Widen `mask` (bool [tokens]) to every group that it touches."""
+    touched = np.zeros(groups[-1] + 1 if len(groups) else 0, dtype=bool)
+    touched[groups[mask]] = True
+    widened: Mask = touched[groups]
+    return widened
+
+
+def mask_to_spans(mask: Mask, tokens: Ranges) -> Ranges:
+    """The characters of the masked tokens, as sorted ranges that neither overlap nor touch.
+
+    Args:
+        mask: bool [tokens].
+        tokens: the tokens' character ranges.
+    """
+    stride = tokens.reach
+    starts, ends = tokens.end_to_end(stride)
+    starts, ends = _union(starts[mask], ends[mask])
+    document = starts // stride
+    rows = np.searchsorted(document, np.arange(tokens.documents + 1))
+    return Ranges(starts - document * stride, ends - document * stride, rows.astype(np.int64))
+
+
+def spans_to_mask(spans: Ranges, tokens: Ranges) -> Mask:
+    """The tokens that overlap a span, with the empty tokens of their groups.
+
+    Undoes `mask_to_spans` for masks made of whole groups. With another tokenizer's ranges it projects the mask onto
+    that tokenizer: every token with at least one character in a span is marked.
+
+    Args:
+        spans: in any order; overlapping and empty ones are allowed.
+        tokens: the tokens' character ranges, of the same documents.
+
+    Returns:
+        bool [tokens].
+    """
+    if spans.documents != tokens.documents:
+        raise ValueError(f"spans of {spans.documents} documents cannot mark tokens of {tokens.documents}")
+    stride = max(spans.reach, tokens.reach)
+    span_starts, span_ends = _union(*spans.end_to_end(stride))
+    starts, ends = tokens.end_to_end(stride)
+    first_ending_later = np.searchsorted(span_ends, starts, side="right")
+    its_start = np.append(span_starts, np.iinfo(np.int64).max)[first_ending_later]
+    empty = starts == ends
+    overlapping: Mask = (its_start < ends) & ~empty
+    return np.where(empty, any_in_group(overlapping, character_groups(tokens)), overlapping)
+
+
+def _union(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    """The union of ranges, as sorted ranges that neither overlap nor touch; empty ranges vanish."""
+    kept = ends > starts
+    order = np.argsort(starts[kept], kind="stable")
+    starts, ends = starts[kept][order], np.maximum.accumulate(ends[kept][order])
+    gap_after = starts[1:] > ends[:-1]
+    return starts[np.append(True, gap_after)[: len(starts)]], ends[np.append(gap_after, True)[: len(ends)]]

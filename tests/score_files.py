@@ -1,0 +1,47 @@
+"""Score files made from plain lists, for tests of what reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ifcurate import schema
+from ifcurate.quantile import Histogram
+from ifcurate.sidecars import HISTOGRAMS
+
+Offsets = Sequence[tuple[int, int]]
+
+
+def one_character_each(influence: Sequence[Sequence[float]]) -> list[Offsets]:
+    """Offsets of documents whose tokens are characters."""
+    return [[(position, position + 1) for position in range(len(document))] for document in influence]
+
+
+def score_batch(
+    influence: Sequence[Sequence[float]], offsets: Sequence[Offsets] | None = None, behaviour: str = "toxic"
+) -> pa.RecordBatch:
+    offsets = one_character_each(influence) if offsets is None else offsets
+    histogram = Histogram()
+    for document in influence:
+        histogram.add(np.array(document, np.float32))
+    columns = {
+        schema.ID: [str(row) for row in range(len(influence))],
+        schema.TOKEN_IDS: [list(range(len(document))) for document in influence],
+        schema.TOKEN_STARTS: [[start for start, _ in document] for document in offsets],
+        schema.TOKEN_ENDS: [[end for _, end in document] for document in offsets],
+        schema.influence_column(behaviour): [np.array(document, np.float32) for document in influence],
+    }
+    metadata = {HISTOGRAMS: {behaviour: histogram.to_text()}}
+    return pa.RecordBatch.from_pydict(columns, schema=schema.sidecar_schema([behaviour], False, metadata))
+
+
+def write_scores(
+    path: Path, influence: Sequence[Sequence[float]], offsets: Sequence[Offsets] | None = None, rows_per_group: int = 7
+) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_batches([score_batch(influence, offsets)]), path, row_group_size=rows_per_group)
+    return path
