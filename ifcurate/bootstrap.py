@@ -1,0 +1,81 @@
+"""Bootstrap intervals of means and of ratios of sums: percentile method, 95 % (Efron & Tibshirani 1993, ch. 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+BLOCK_VALUES = 1 << 24
+"""Counts held at once."""
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the bounds of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def map(self, function: Callable[[float], float]) -> Interval:
+        """The interval of an increasing function of the estimate."""
+        return Interval(function(self.value), function(self.low), function(self.high))
+
+    def excludes_zero(self) -> bool:
+        """Whether zero lies outside: the sign of the estimate is then settled at this confidence."""
+        return self.low > 0 or self.high < 0
+
+
+def mean_intervals(values: Values, seed: int) -> list[Interval]:
+    """Intervals of the column means of `values`, float64 [items, columns], items resampled with replacement.
+
+    All columns share the resamples. For a paired difference, pass the differences.
+
+    Raises:
+        ValueError: no item, or a value is not finite.
+    """
+    return ratio_intervals(values, np.ones(len(values)), seed)
+
+
+def mean_interval(values: Values, seed: int) -> Interval:
+    """`mean_intervals` of one column."""
+    return mean_intervals(np.asarray(values, np.float64)[:, None], seed)[0]
+
+
+def ratio_intervals(numerators: Values, denominators: Values, seed: int) -> list[Interval]:
+    """Intervals of sum(numerators) / sum(denominators), items resampled with replacement.
+
+    Args:
+        numerators: float64 [items, columns].
+        denominators: positive float64 [items], such as the number of tokens of each document.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: no item, or a value is not finite.
+    """
+    items = len(denominators)
+    if items == 0 or not (np.isfinite(numerators).all() and np.isfinite(denominators).all()):
+        raise ValueError("bootstrap intervals need at least one item, and finite values")
+    estimates = numerators.sum(0) / denominators.sum()
+    resampled = np.concatenate(
+        [(counts @ numerators) / (counts @ denominators)[:, None] for counts in _counts(items, seed)]
+    )
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
+    return [Interval(float(e), float(a), float(b)) for e, a, b in zip(estimates, low, high, strict=True)]
+
+
+def _counts(items: int, seed: int) -> Iterator[Values]:
+    """How often each item is drawn, [resamples, items], in blocks of bounded size."""
+    generator = np.random.default_rng(seed)
+    block = max(1, BLOCK_VALUES // items)
+    for first in range(0, RESAMPLES, block):
+        draws = [generator.integers(items, size=items) for _ in range(min(block, RESAMPLES - first))]
+        yield np.stack([np.bincount(draw, minlength=items) for draw in draws]).astype(np.float64)
