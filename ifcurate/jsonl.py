@@ -87,9 +87,9 @@ class JsonlReader:
     def _opened(self) -> Iterator[io.BufferedReader]:
         with open_bytes(self._path) as raw:
             if self._compression is None:
-                yield io.BufferedReader(raw, BUFFER_BYTES)  # type: ignore[type-var]
+                yield io.BufferedReader(raw, BUFFER_BYTES)
                 return
-            packed = io.BufferedReader(raw, BUFFER_BYTES)  # type: ignore[type-var]
+            packed = io.BufferedReader(raw, BUFFER_BYTES)
             if not packed.peek(1):
                 raise InputError(
                     f"{self._path}: is empty, not even a {self._compression} header; restore or remove it."

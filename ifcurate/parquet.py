@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ifcurate.files import finishing
+from ifcurate.schema import METADATA_KEY
 from ifcurate.sources import BATCH_BYTES, BATCH_ROWS, open_bytes, reading
 
 READ_AHEAD_BYTES = 1 << 20
@@ -43,14 +46,21 @@ class ParquetReader:
             InputError: a page is truncated or corrupt.
         """
         fitting = max(1, min(rows, int(BATCH_BYTES / self._row_bytes)))
+        found = 0
         with self._opened() as file:
             for batch in file.iter_batches(fitting, columns=columns, use_threads=False):
+                found += batch.num_rows
                 yield batch if columns is None else batch.select(list(columns))
+            if found != self.num_rows:
+                raise ValueError(f"{found} rows where the footer says {self.num_rows}")
 
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
+        # pre_buffer, pyarrow's default, keeps every byte read until the file is closed.
         with reading(self._path, "Parquet"), open_bytes(self._path) as stream:
-            yield pq.ParquetFile(stream, buffer_size=READ_AHEAD_BYTES, page_checksum_verification=True)
+            yield pq.ParquetFile(
+                stream, buffer_size=READ_AHEAD_BYTES, pre_buffer=False, page_checksum_verification=True
+            )
 
 
 class ParquetSink:
@@ -69,6 +79,10 @@ class ParquetSink:
         self.num_rows += batch.num_rows
         if self._size >= ROW_GROUP_BYTES:
             self.flush()
+
+    def describe(self, metadata: Mapping[str, Any]) -> None:
+        """Say `metadata` in the file's footer, under the key `ifcurate`: for what is known after the last row only."""
+        self._writer.add_key_value_metadata({METADATA_KEY: json.dumps(dict(metadata), sort_keys=True).encode()})
 
     def flush(self) -> None:
         """Write what is pending as one row group."""

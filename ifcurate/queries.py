@@ -83,7 +83,7 @@ def _columns(shard: Shard, schema: pa.Schema) -> list[str]:
     else:
         found = ", ".join(schema.names) or "none"
         raise InputError(
-            f"{shard.path}: has the columns {found}; write queries as {PROMPT!r} and {COMPLETION!r}, or as {TEXT!r} alone."
+            f"{shard.path}: has the columns {found}; write queries as {PROMPT!r} and {COMPLETION!r}, or {TEXT!r} alone."
         )
     for name in columns:
         kind = schema.field(name).type

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from io import RawIOBase
+from typing import cast
 
 import pyarrow as pa
 from fsspec.core import url_to_fs
@@ -19,11 +20,11 @@ BATCH_BYTES = 8 << 20
 
 
 @contextmanager
-def open_bytes(path: str) -> Iterator[BinaryIO]:
+def open_bytes(path: str) -> Iterator[RawIOBase]:
     """Open a local path or fsspec URL for reading, uncached: readers here buffer for themselves."""
     filesystem, inner = url_to_fs(path)
     with filesystem.open(inner, "rb", cache_type="none") as stream:
-        yield cast(BinaryIO, stream)
+        yield cast(RawIOBase, stream)
 
 
 @contextmanager
