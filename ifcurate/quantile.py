@@ -122,7 +122,8 @@ def corpus_quantile(
     below = int(np.floor(position))
     above = min(below + 1, histogram.total - 1)
     lower, upper = order_statistics(histogram, [below, above], scan)
-    return np.float32(lower + (upper - lower) * (position - below))
+    interpolated: np.float32 = np.float32(lower + (upper - lower) * (position - below))
+    return interpolated
 
 
 def order_statistics(

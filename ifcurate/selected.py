@@ -91,7 +91,8 @@ class ShardRecords:
         try:
             return cls(pq.read_table(path, filters=[("shard", "==", shard)]))
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); run `ifcurate select`.") from error
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: cannot be read ({reason}); run `ifcurate select`.") from error
 
     def of_rows(self, first: int, count: int) -> pa.Table:
         """The records of documents `first .. first + count` of the shard."""

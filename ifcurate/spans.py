@@ -71,7 +71,8 @@ def character_groups(tokens: Ranges) -> Ints:
     """Number the groups of tokens that share characters.
 
     Groups are runs of neighbouring tokens, within one document, and no two groups have a character in common. An
-    empty token belongs to the group of the next token that has characters, or of the previous one where none follows.
+    empty token belongs to the group of the next token that has characters, or of the previous one where none follows;
+    a document of empty tokens is one group.
 
     Returns:
         int64 [tokens], from 0, never decreasing.
