@@ -18,6 +18,8 @@ from ifcurate.sources import BATCH_ROWS, first_line
 MEMORY_FOR_IDS = "512MB"
 """What DuckDB may hold before it spills to disk."""
 
+IDS_AT_ONCE = 1 << 20
+
 
 @dataclass(frozen=True)
 class DocumentBatch:
@@ -98,27 +100,30 @@ def find_duplicate_id(paths: Sequence[str]) -> tuple[str, str, str] | None:
     Raises:
         InputError: a file cannot be read, or there is no space to spill to.
     """
-    batches = (batch for path in paths for batch in ParquetReader(path).batches([ID]))
-    ids = pa.RecordBatchReader.from_batches(pa.schema([(ID, pa.string())]), batches)
-    with tempfile.TemporaryDirectory(prefix="ifcurate-") as spill, duckdb.connect() as database:
-        database.execute(
-            f"SET memory_limit = '{MEMORY_FOR_IDS}'; SET preserve_insertion_order = false; SET threads = 2"
-        )
-        database.execute("SET temp_directory = ?", [spill])
-        database.register("ids", ids)
+    with tempfile.TemporaryDirectory(prefix="ifcurate-") as spill:
         try:
-            row = database.execute(
-                "SELECT min(id) FROM (SELECT id FROM ids GROUP BY id HAVING count(*) > 1)"
-            ).fetchone()
+            repeated = _smallest_repeated(paths, spill)
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise InputError(
                 f"{spill}: no space left to check that ids are unique ({first_line(error)}); "
                 "set TMPDIR to a folder on a larger disk."
             ) from error
-    if row is None or row[0] is None:
+    if repeated is None:
         return None
-    places = _places(paths, row[0])
-    return row[0], next(places), next(places)
+    places = _places(paths, repeated)
+    return repeated, next(places), next(places)
+
+
+def _smallest_repeated(paths: Sequence[str], folder: str) -> str | None:
+    settings = {"memory_limit": MEMORY_FOR_IDS, "threads": "2", "temp_directory": folder}
+    with duckdb.connect(f"{folder}/ids.duckdb", config=settings) as database:
+        database.execute("SET preserve_insertion_order = false; CREATE TABLE ids (id VARCHAR); BEGIN")
+        for path in paths:
+            for batch in ParquetReader(path).batches([ID], rows=IDS_AT_ONCE):
+                database.from_arrow(pa.Table.from_batches([batch])).insert_into("ids")
+        query = "SELECT min(id) FROM (SELECT id FROM ids GROUP BY id HAVING count(*) > 1)"
+        row = database.execute(query).fetchone()
+    return None if row is None else row[0]
 
 
 def _places(paths: Sequence[str], wanted: str) -> Iterator[str]:

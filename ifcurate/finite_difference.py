@@ -24,7 +24,9 @@ class FiniteDifference:
     Holds two copies of the tracked weights and shares all others with `model`.
     """
 
-    def __init__(self, model: PreTrainedModel, directions: Sequence[Direction], relative_steps: Sequence[float]) -> None:
+    def __init__(
+        self, model: PreTrainedModel, directions: Sequence[Direction], relative_steps: Sequence[float]
+    ) -> None:
         """Place the perturbed weights; step e is `relative_step * |theta| / |v|` over the tracked weights."""
         self._model = model
         self._directions = [direction.tensors for direction in directions]

@@ -47,7 +47,7 @@ class ForwardMode:
         influence = []
         for tangent in self._tangents:
             with sdpa_kernel(SDPBackend.MATH):
-                values, derivatives = torch.func.jvp(features, (self._origin,), (tangent,))
+                values, derivatives = torch.func.jvp(features, (self._origin,), (tangent,))[:2]
             rows, tangents = values[batch.mask], derivatives[batch.mask]
             losses, slopes = token_loss_derivatives(self._head, rows, tangents, labels)
             influence.append(slopes)

@@ -100,9 +100,8 @@ class AnnotatedCorpus:
         """
         reader = open_shard(shard)
         names = reader.schema.names
-        same_tokenizer = metadata_of(reader.schema).get("tokenizer") == self._tokenizer_hash
         masks = [mask_column(behaviour) for behaviour in self.behaviours]
-        if same_tokenizer and all(name in names for name in (TOKEN_IDS, *masks)):
+        if self._made_with_own_tokenizer(reader.schema) and all(name in names for name in (TOKEN_IDS, *masks)):
             read, columns = self._as_annotated, [TOKEN_IDS, *masks]
         else:
             spans = [spans_column(behaviour) for behaviour in self.behaviours]
@@ -112,6 +111,12 @@ class AnnotatedCorpus:
         for batch in reader.batches(columns, BATCH_ROWS):
             yield from read(_Batch(shard, row, batch))
             row += batch.num_rows
+
+    def _made_with_own_tokenizer(self, schema: pa.Schema) -> bool:
+        """Whether token ids and every mask say that they are of the tokenizer that is read for."""
+        metadata = metadata_of(schema)
+        made = [metadata.get(name, {}).get("tokenizer") for name in (TOKEN_IDS, *self.behaviours)]
+        return all(tokenizer == self._tokenizer_hash for tokenizer in made)
 
     def _as_annotated(self, batch: _Batch) -> Iterator[MarkedDocument]:
         rows, token_ids = batch.lists(TOKEN_IDS)
@@ -234,8 +239,8 @@ class _Batch:
 
 
 def _offsets(column: pa.Array) -> NDArray[np.int64]:
-    offsets = np.asarray(column.offsets.to_numpy(), dtype=np.int64)
-    return offsets - offsets[0]
+    offsets = column.offsets.to_numpy()
+    return np.subtract(offsets, offsets[0], dtype=np.int64)
 
 
 def _require(shard: Shard, names: Sequence[str], wanted: Sequence[str]) -> None:

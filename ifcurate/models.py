@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import torch
 from torch import nn
@@ -31,6 +30,19 @@ def load_causal_lm(
         device: where the weights go.
 
     Raises:
+        InputError: see `load_checkpoint`.
+    """
+    model = load_checkpoint(name_or_path, revision, dtype)
+    replace_conv1d(model)
+    return model.eval().to(device)
+
+
+def load_checkpoint(
+    name_or_path: str, revision: str | None = None, dtype: torch.dtype = torch.float32
+) -> PreTrainedModel:
+    """A decoder-only model as transformers defines it, so that `save_pretrained` writes what it was read from.
+
+    Raises:
         InputError: there is no such model, or it cannot be read as a causal language model.
     """
     try:
@@ -42,8 +54,7 @@ def load_causal_lm(
         ) from error
     if getattr(model, "is_quantized", False):
         raise InputError(f"{name_or_path}: is quantized, its weights have no derivative; give the unquantized model.")
-    replace_conv1d(model)
-    return model.eval().to(device)
+    return model
 
 
 def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrainedTokenizerFast:
@@ -140,11 +151,6 @@ def hash_tokenizer(tokenizer: PreTrainedTokenizerFast) -> str:
     return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
 
-def parse_dtype(name: str) -> torch.dtype:
-    """`float32`, `float64` or `bfloat16` as a torch dtype."""
-    dtype: Any = getattr(torch, name)
-    assert isinstance(dtype, torch.dtype)
-    return dtype
 
 
 def _first_line(error: Exception) -> str:

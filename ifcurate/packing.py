@@ -49,8 +49,13 @@ class Delimiters:
 
 def write_stream(
     documents: Iterable[MarkedDocument], delimiters: Delimiters, dtype: np.dtype[Any], folder: Path
-) -> None:
-    """Write `tokens.bin` (`dtype`) and `marks.bin` (uint8), one entry a token; holds one document in memory."""
+) -> int:
+    """Write `tokens.bin` (`dtype`) and `marks.bin` (uint8), one entry a token; holds one document in memory.
+
+    Returns:
+        tokens of the documents, delimiters not counted.
+    """
+    count = 0
     folder.mkdir(parents=True, exist_ok=True)
     with (
         finishing(folder / TOKENS_FILE) as tokens_part,
@@ -62,6 +67,8 @@ def write_stream(
             tokens, marks = delimiters.around(document)
             tokens_file.write(tokens.astype(dtype).tobytes())
             marks_file.write(marks.tobytes())
+            count += len(document.token_ids)
+    return count
 
 
 def weight_table(penalties: Sequence[float]) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ class Tracker(Protocol):
 
 def track(stage: str, total: float, unit: str = "tokens") -> Tracker:
     """A tracker for `stage` that fits where standard error goes: a bar on a terminal, lines otherwise."""
-    console = Console(stderr=True)
+    console = Console(file=sys.stderr)
     if console.is_terminal:
         return BarTracker(stage, total, unit, console)
     return LineTracker(stage, total, unit)
@@ -70,6 +70,7 @@ class LineTracker:
 
     def __init__(self, stage: str, total: float, unit: str) -> None:
         self._stage, self._total, self._unit = stage, max(total, 1e-9), unit
+        self._stream = sys.stderr
         self._started = self._printed = time.monotonic()
 
     def update(self, completed: float, items: int) -> None:
@@ -82,7 +83,7 @@ class LineTracker:
         left = f"{elapsed * (1 - share) / share:,.0f} s left" if share > 0 else "time left unknown"
         rate = items / max(elapsed, 1e-9)
         line = f"{self._stage}: {share:.1%}, {items:,} {self._unit}, {rate:,.0f} {self._unit}/s, {left}"
-        print(line, file=sys.stderr, flush=True)
+        print(line, file=self._stream, flush=True)
 
     def __enter__(self) -> LineTracker:
         return self

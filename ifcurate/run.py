@@ -72,21 +72,13 @@ class Run:
         return self.root / "selection"
 
     @property
-    def calibration(self) -> Path:
-        """The engine's step and its measured error."""
-        return self.root / "direction" / "step.json"
+    def engine(self) -> Path:
+        """The engine chosen, its context, and its finite-difference step with the error measured for it."""
+        return self.root / "scores" / "engine.json"
 
     def direction(self, behaviour: str) -> Path:
         """The direction that corpus is scored along."""
         return self.root / "direction" / f"{behaviour}.safetensors"
-
-    def sidecar(self, shard: Shard) -> Path:
-        """Scores of one shard."""
-        return self.scores / f"{shard.name}.parquet"
-
-    def annotated(self, shard: Shard) -> Path:
-        """One shard of the annotated corpus."""
-        return self.data / f"{shard.name}.parquet"
 
     def remove_parts(self) -> None:
         """Delete what a killed run left half-written."""

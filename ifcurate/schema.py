@@ -7,10 +7,11 @@ training on the token makes the behaviour likelier. Unit: nats per unit of the d
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 METADATA_KEY = b"ifcurate"
 
@@ -68,7 +69,7 @@ def annotation_fields(behaviour: str) -> list[pa.Field]:
     ]
 
 
-def sidecar_schema(behaviours: list[str], with_loss: bool, metadata: Mapping[str, Any]) -> pa.Schema:
+def sidecar_schema(behaviours: Sequence[str], with_loss: bool) -> pa.Schema:
     """Schema of `scores/<shard>.parquet`: one row a document, in the order of the input shard."""
     fields = [
         pa.field(ID, pa.string()),
@@ -79,7 +80,7 @@ def sidecar_schema(behaviours: list[str], with_loss: bool, metadata: Mapping[str
     ]
     if with_loss:
         fields.append(pa.field(LOSS, FLOAT_LIST))
-    return attach(pa.schema(fields), metadata)
+    return pa.schema(fields)
 
 
 def attach(schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
@@ -90,6 +91,15 @@ def attach(schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
 
 
 def metadata_of(schema: pa.Schema) -> dict[str, Any]:
-    """The JSON under the key `ifcurate`, or an empty dict where there is none."""
-    stored = (schema.metadata or {}).get(METADATA_KEY)
+    """The JSON under the key `ifcurate` of a schema, or an empty dict where there is none."""
+    return _parsed(schema.metadata)
+
+
+def metadata_of_file(footer: pq.FileMetaData) -> dict[str, Any]:
+    """The JSON under the key `ifcurate` of a Parquet file's footer: what was known when the last row was written."""
+    return _parsed(footer.metadata)
+
+
+def _parsed(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    stored = (metadata or {}).get(METADATA_KEY)
     return dict(json.loads(stored)) if stored else {}

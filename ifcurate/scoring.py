@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -54,9 +54,8 @@ class Scorer:
     start: int
     batch_tokens: int
     device: str = "cpu"
-    work: Work = field(default_factory=Work)
 
-    def score(self, encodings: Sequence[Encoding], names: Sequence[str]) -> list[DocumentScores]:
+    def score(self, encodings: Sequence[Encoding], names: Sequence[str]) -> tuple[list[DocumentScores], Work]:
         """Scores of all documents, each token exactly once; `names` (one a document) are for messages.
 
         Raises:
@@ -64,21 +63,22 @@ class Scorer:
         """
         windows = split_into_windows(encodings, self.context)
         scored = [self._unscored(len(encoding)) for encoding in encodings]
+        work = Work(tokens=sum(len(window) for window in windows))
         for group in bucket_by_length([len(window) for window in windows], self.batch_tokens):
-            self._score_batch([windows[index] for index in group], scored)
+            work.positions += self._score_batch([windows[index] for index in group], scored)
         for name, scores in zip(names, scored, strict=True):
             if not (np.isfinite(scores.influence).all() and np.isfinite(scores.loss).all()):
                 raise InputError(
                     f"document {name}: its scores are NaN or infinite; check the model's weights, raise --damping, "
                     "or use --dtype float32."
                 )
-        return scored
+        return scored, work
 
     def _unscored(self, tokens: int) -> DocumentScores:
         shape = (self.directions, tokens)
         return DocumentScores(np.full(shape, np.nan, np.float32), np.full(tokens, np.nan, np.float32))
 
-    def _score_batch(self, windows: Sequence[Window], scored: Sequence[DocumentScores]) -> None:
+    def _score_batch(self, windows: Sequence[Window], scored: Sequence[DocumentScores]) -> int:
         batch = collate(windows, self.start).to(self.device)
         scores = self.engine.score(batch)
         influence = scores.influence.to("cpu", torch.float32).numpy()
@@ -89,5 +89,4 @@ class Scorer:
             scored[window.document].influence[:, place] = influence[:, begin:end]
             scored[window.document].loss[place] = loss[begin:end]
             begin = end
-        self.work.tokens += begin
-        self.work.positions += batch.size
+        return batch.size

@@ -80,7 +80,7 @@ class Sidecar:
             InputError: there are none for this behaviour.
         """
         with self._opened() as file:
-            stored = schema.metadata_of(file.schema_arrow).get(HISTOGRAMS, {})
+            stored = schema.metadata_of_file(file.metadata).get(HISTOGRAMS, {})
             if self.behaviour not in stored:
                 raise InputError(f"{self.path}: holds no histogram of {self.behaviour!r}; {_REMEDY}.")
             return Histogram.from_text(stored[self.behaviour])

@@ -36,7 +36,7 @@ def score_batch(
         schema.influence_column(behaviour): [np.array(document, np.float32) for document in influence],
     }
     metadata = {HISTOGRAMS: {behaviour: histogram.to_text()}}
-    return pa.RecordBatch.from_pydict(columns, schema=schema.sidecar_schema([behaviour], False, metadata))
+    return pa.RecordBatch.from_pydict(columns, schema=schema.attach(schema.sidecar_schema([behaviour], False), metadata))
 
 
 def write_scores(

@@ -1,0 +1,50 @@
+"""Where to compute, in which dtype, and how much at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import torch
+
+from ifcurate.errors import InputError
+
+CPU_BATCH_TOKENS = 4096
+"""Positions a batch on a CPU: more do not make matrix products faster and cost memory."""
+GPU_BATCH_TOKENS = 32_768
+"""Positions a batch on a GPU."""
+
+
+def resolve_device(name: str) -> str:
+    """`auto` as `cuda` where there is a GPU, else `cpu`; with several GPUs, this worker process's own.
+
+    Raises:
+        InputError: a GPU is asked for that is not there.
+    """
+    available = torch.cuda.device_count()
+    if name == "auto":
+        name = "cuda" if available else "cpu"
+    if name == "cuda" and available:
+        return f"cuda:{_worker_number() % available}"
+    if name.startswith("cuda") and int(name.removeprefix("cuda:").removeprefix("cuda") or 0) >= available:
+        raise InputError(f"option --device: {name} is not there, this machine has {available} CUDA devices.")
+    return name
+
+
+def resolve_dtype(name: str, device: str) -> torch.dtype:
+    """`auto` as bfloat16 on a GPU (forward mode is accurate in it) and float32 on a CPU."""
+    if name == "auto":
+        return torch.bfloat16 if device.startswith("cuda") else torch.float32
+    dtype = getattr(torch, name)
+    assert isinstance(dtype, torch.dtype)
+    return dtype
+
+
+def resolve_batch_tokens(asked: int | None, device: str) -> int:
+    """`asked`, or what suits the device."""
+    return asked or (GPU_BATCH_TOKENS if device.startswith("cuda") else CPU_BATCH_TOKENS)
+
+
+def _worker_number() -> int:
+    """Number of this process among its pool's workers, 0 for the main process."""
+    identity = getattr(multiprocessing.current_process(), "_identity", ())
+    return int(identity[0]) - 1 if identity else 0

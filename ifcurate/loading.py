@@ -1,0 +1,101 @@
+"""From settings to a scorer that is ready: model, tokenizer and directions loaded and checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from ifcurate.devices import resolve_batch_tokens, resolve_device, resolve_dtype
+from ifcurate.direction import Direction, check_direction, load_direction
+from ifcurate.engines import EngineName, Step, build_engine, calibrate, choose_engine
+from ifcurate.models import (
+    check_vocabulary,
+    context_length,
+    hash_model,
+    hash_tokenizer,
+    load_causal_lm,
+    load_tokenizer,
+    start_token,
+)
+from ifcurate.score_settings import ScoreSettings
+from ifcurate.scoring import DocumentScores, Scorer, Work
+from ifcurate.windows import Encoding, Window, bucket_by_length, collate, encode_documents, split_into_windows
+
+CALIBRATION_TOKENS = 2048
+"""Tokens on which a finite-difference step is chosen and checked."""
+
+
+def load_scorer(settings: ScoreSettings) -> LoadedScorer:
+    """Load what `settings` names; sets this process's CPU threads.
+
+    Raises:
+        InputError: something cannot be loaded, or model, tokenizer and directions do not belong together.
+    """
+    torch.set_num_threads(settings.threads)
+    device = resolve_device(settings.device)
+    dtype = resolve_dtype(settings.dtype, device)
+    engine = choose_engine(settings.engine, settings.alignment, dtype)
+    tokenizer = load_tokenizer(settings.model, settings.revision)
+    model = load_causal_lm(settings.model, settings.revision)
+    check_vocabulary(tokenizer, model)
+    directions = [load_direction(Path(file)) for file in settings.directions]
+    for direction in directions:
+        check_direction(direction, model, hash_model(model), hash_tokenizer(tokenizer))
+    context = context_length(model, settings.context)
+    return LoadedScorer(settings, model.to(device, dtype), tokenizer, directions, engine, context)
+
+
+@dataclass
+class LoadedScorer:
+    """A scorer with its model, tokenizer and directions; the engine is built at the first use."""
+
+    settings: ScoreSettings
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    directions: list[Direction]
+    engine: EngineName
+    context: int
+    _scorer: Scorer | None = field(default=None, init=False)
+
+    @property
+    def behaviours(self) -> list[str]:
+        """One a direction, in order."""
+        return [direction.behaviour for direction in self.directions]
+
+    def encode(self, texts: Sequence[str]) -> list[Encoding]:
+        """See `windows.encode_documents`."""
+        return encode_documents(self.tokenizer, texts)
+
+    def score(self, encodings: Sequence[Encoding], names: Sequence[str]) -> tuple[list[DocumentScores], Work]:
+        """See `Scorer.score`; finite differences without given steps are calibrated on the first documents."""
+        if self._scorer is None:
+            windows = split_into_windows(encodings, self.context)
+            if not windows:
+                return self._build([]).score(encodings, names)
+            self._scorer = self._build(self.steps(windows))
+        return self._scorer.score(encodings, names)
+
+    def steps(self, windows: Sequence[Window]) -> list[Step]:
+        """The given finite-difference steps, or those found best on `windows`; none for other engines."""
+        if self.engine != "finite-difference":
+            return []
+        if self.settings.steps is not None:
+            return [Step(relative, float("nan")) for relative in self.settings.steps]
+        longest = bucket_by_length([len(window) for window in windows], CALIBRATION_TOKENS)[0]
+        batch = collate([windows[index] for index in longest], start_token(self.tokenizer))
+        return calibrate(self.model, self.directions, batch.to(str(self.model.device)))
+
+    def _build(self, steps: Sequence[Step]) -> Scorer:
+        device = str(self.model.device)
+        return Scorer(
+            engine=build_engine(self.engine, self.model, self.directions, steps),
+            directions=len(self.directions),
+            context=self.context,
+            start=start_token(self.tokenizer),
+            batch_tokens=resolve_batch_tokens(self.settings.batch_tokens, device),
+            device=device,
+        )

@@ -1,0 +1,42 @@
+"""The main recipe: a folder of shards in, the same shards with influence, masks, spans and ranks out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ifcurate.pipelines.direct import direct
+from ifcurate.pipelines.fit import fit
+from ifcurate.pipelines.score import score
+from ifcurate.pipelines.select import select
+from ifcurate.pipelines.stage_times import Stage, read_stages
+from ifcurate.pipelines.write import write
+from ifcurate.run import Run, create_run
+from ifcurate.run_config import RunConfig
+from ifcurate.selected import Selection
+from ifcurate.shards import list_shards
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did: its selection, its stages, and where it is."""
+
+    run: Run
+    selection: Selection
+    stages: list[Stage]
+
+
+def annotate(config: RunConfig) -> Summary:
+    """Run every stage that is not done yet; the same settings give the same bytes, however often it was stopped.
+
+    Raises:
+        InputError: something given cannot be used; nothing half-written is left.
+    """
+    shards = list_shards(config.corpus)
+    run = create_run(config, shards)
+    if config.direction is None:
+        fit(run, config, shards)
+    direct(run, config)
+    score(run, config, shards)
+    selection = select(run, config, shards)
+    write(run, config, shards)
+    return Summary(run, selection, read_stages(run.logs))

@@ -1,0 +1,110 @@
+"""Recipe of the second stage: the direction, from queries and factors, or one that somebody published."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+
+from ifcurate.curvature import hash_factors, precondition
+from ifcurate.devices import resolve_batch_tokens, resolve_device
+from ifcurate.direction import Direction, check_direction, load_direction, save_direction
+from ifcurate.errors import InputError
+from ifcurate.files import finishing
+from ifcurate.models import (
+    check_vocabulary,
+    context_length,
+    hash_model,
+    hash_tokenizer,
+    load_causal_lm,
+    load_tokenizer,
+    start_token,
+)
+from ifcurate.pipelines.stage_times import Stage, timed
+from ifcurate.progress import track
+from ifcurate.queries import hash_queries, read_queries
+from ifcurate.query_gradient import QueryGradient, query_gradient, query_windows
+from ifcurate.run import Run
+from ifcurate.run_config import RunConfig
+
+
+def direct(run: Run, config: RunConfig) -> None:
+    """Make `RUN/direction/<behaviour>.safetensors` unless it is there.
+
+    Raises:
+        InputError: there are neither queries nor a direction, or they cannot be used.
+    """
+    target = run.direction(config.behaviour)
+    if target.is_file():
+        return
+    with timed(run.logs, "direct") as stage:
+        if config.direction is not None:
+            _adopt(Path(config.direction), target, config)
+        else:
+            save_direction(_compute(run, config, stage), target)
+
+
+def _adopt(published: Path, target: Path, config: RunConfig) -> None:
+    direction = load_direction(published)
+    if direction.behaviour != config.behaviour:
+        raise InputError(
+            f"option --direction: {published} is of the behaviour {direction.behaviour!r}, not {config.behaviour!r}; "
+            f"give --behaviour {direction.behaviour}."
+        )
+    model = load_causal_lm(config.model, config.revision)
+    tokenizer = load_tokenizer(config.model, config.revision)
+    check_direction(direction, model, hash_model(model), hash_tokenizer(tokenizer))
+    with finishing(target) as part:
+        shutil.copyfile(published, part)
+
+
+def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
+    torch.set_num_threads(os.cpu_count() or 1)
+    device = resolve_device(config.device)
+    tokenizer = load_tokenizer(config.model, config.revision)
+    model = load_causal_lm(config.model, config.revision, device=device)
+    check_vocabulary(tokenizer, model)
+    hashes = {"model_hash": hash_model(model), "tokenizer_hash": hash_tokenizer(tokenizer)}
+    context, start = context_length(model, config.context), start_token(tokenizer)
+    batch_tokens = resolve_batch_tokens(config.batch_tokens, device)
+    gradients: list[QueryGradient] = []
+    described = {}
+    for side, source in (("behaviour", config.toxic_queries), ("contrast", config.safe_queries)):
+        if source is None:
+            option = "--toxic-queries" if side == "behaviour" else "--safe-queries"
+            raise InputError(f"option {option}: is required to make a direction; give a file, or --direction.")
+        queries = read_queries(source, config.max_queries, config.seed)
+        found = query_windows(queries, tokenizer, context, source)
+        total = sum(len(query.window) - query.completion for query in found.windows)
+        with track(f"{side} queries", total) as tracker:
+            done = 0
+
+            def on_batch(tokens: int) -> None:
+                nonlocal done
+                done += tokens
+                tracker.update(done, done)
+
+            gradients.append(query_gradient(model, found.windows, start, batch_tokens, on_batch))
+        stage.add(tokens=total, queries=len(queries), shortened=found.shortened)
+        described[side] = {
+            "queries": len(queries),
+            "completion_tokens": gradients[-1].tokens,
+            "shortened": found.shortened,
+            "hash": hash_queries(queries),
+        }
+    behaviour, contrast = (gradient.tensors for gradient in gradients)
+    difference = {name: behaviour[name] - contrast[name] for name in behaviour}
+    provenance = {
+        "behaviour": config.behaviour,
+        "model": config.model,
+        "revision": config.revision,
+        "tokenizer": config.model,
+        **hashes,
+        "context": context,
+        "queries": described,
+        "factors_hash": hash_factors(run.factors),
+        "damping": config.damping,
+    }
+    return Direction(precondition(difference, run.factors, config.damping, device), provenance)

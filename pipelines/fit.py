@@ -1,0 +1,52 @@
+"""Recipe of the first stage: curvature factors on a sample of the corpus."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+
+from ifcurate.curvature import fit_factors
+from ifcurate.devices import resolve_batch_tokens, resolve_device
+from ifcurate.models import check_vocabulary, context_length, load_causal_lm, load_tokenizer, start_token
+from ifcurate.pipelines.stage_times import timed
+from ifcurate.progress import track
+from ifcurate.run import Run
+from ifcurate.run_config import RunConfig
+from ifcurate.sampling import sample_windows
+from ifcurate.shards import Shard
+
+PASSES = 2
+"""Over the sample: one for the covariances, one for the eigenvalues."""
+
+
+def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
+    """Fit `RUN/factors` unless they are there; computes in float32 with all CPU threads or on the GPU.
+
+    Raises:
+        InputError: the model, its tokenizer or the corpus cannot be used.
+    """
+    if run.factors.is_dir():
+        return
+    with timed(run.logs, "fit") as stage:
+        torch.set_num_threads(os.cpu_count() or 1)
+        device = resolve_device(config.device)
+        tokenizer = load_tokenizer(config.model, config.revision)
+        model = load_causal_lm(config.model, config.revision, device=device)
+        check_vocabulary(tokenizer, model)
+        context = context_length(model, config.context)
+        sample = sample_windows(
+            shards, config.text_column, config.id_column, tokenizer, context, config.fit_tokens, config.seed
+        )
+        with track("fit", PASSES * sample.tokens) as tracker:
+
+            def on_batch(tokens: int) -> None:
+                stage.add(computed=tokens)
+                tracker.update(stage.counts["computed"], stage.counts["computed"])
+
+            batch_windows = max(1, resolve_batch_tokens(config.batch_tokens, device) // context)
+            fit_factors(
+                model, sample.windows, start_token(tokenizer), run.factors, batch_windows, config.seed, on_batch
+            )
+        stage.add(tokens=sample.tokens, documents=sample.documents)

@@ -1,0 +1,111 @@
+"""Recipe of the third stage: scores of every token, shard by shard, by any number of workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ifcurate.direction import hash_direction
+from ifcurate.files import write_text
+from ifcurate.loading import CALIBRATION_TOKENS, load_scorer
+from ifcurate.pipelines.executor import run_tasks, total
+from ifcurate.pipelines.heartbeat import watching
+from ifcurate.pipelines.read_shards import ReadShards
+from ifcurate.pipelines.score_tokens import ScoreTokens
+from ifcurate.pipelines.stage_times import timed
+from ifcurate.pipelines.write_scores import WriteScores
+from ifcurate.progress import track
+from ifcurate.run import Run
+from ifcurate.run_config import RunConfig
+from ifcurate.sampling import sample_windows
+from ifcurate.score_settings import ScoreSettings
+from ifcurate.shards import Shard
+
+UNIT = "nats per unit of the direction"
+SIGN = "positive: training on the token makes the behaviour likelier"
+
+
+def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
+    """Write the missing sidecars.
+
+    Raises:
+        InputError: direction and model do not fit, a document cannot be read, or a score is not finite.
+    """
+    pending = [shard for shard in shards if not shard.output(run.scores).is_file()]
+    if not pending:
+        return
+    with timed(run.logs, "score") as stage:
+        settings, metadata = _calibrated(run, config, shards)
+        beats = run.logs / "score" / "progress"
+        shutil.rmtree(beats, ignore_errors=True)
+        steps = [
+            ReadShards(pending, config.text_column, config.id_column),
+            ScoreTokens(settings),
+            WriteScores(pending, run.scores, [config.behaviour], metadata, beats=beats),
+        ]
+        with watching(beats, track("score", sum(shard.size for shard in pending))):
+            stats = run_tasks(steps, len(pending), workers_for(config), config.threads, run.logs / "score")
+        stage.add(tokens=total(stats, "tokens"), positions=total(stats, "positions"))
+
+
+def workers_for(config: RunConfig) -> int:
+    """Processes to use: those asked for, one a GPU, or one a core."""
+    if config.workers is not None:
+        return config.workers
+    if config.device.startswith("cuda") or (config.device == "auto" and torch.cuda.is_available()):
+        return max(1, torch.cuda.device_count())
+    return max(1, (os.cpu_count() or 1) // config.threads)
+
+
+def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[ScoreSettings, dict[str, Any]]:
+    """Settings with the finite-difference step of this run, found once and kept, and what sidecars say of it all."""
+    file = run.direction(config.behaviour)
+    settings = ScoreSettings(
+        model=config.model,
+        directions=(str(file),),
+        revision=config.revision,
+        context=config.context,
+        engine=config.engine,
+        alignment=config.alignment,
+        device=config.device,
+        dtype=config.dtype,
+        batch_tokens=config.batch_tokens,
+        threads=config.threads,
+    )
+    if not run.engine.is_file():
+        loaded = load_scorer(settings)
+        sample = sample_windows(
+            shards,
+            config.text_column,
+            config.id_column,
+            loaded.tokenizer,
+            loaded.context,
+            CALIBRATION_TOKENS,
+            config.seed,
+        )
+        found = {
+            "engine": loaded.engine,
+            "context": loaded.context,
+            "tokenizer_hash": loaded.directions[0].provenance["tokenizer_hash"],
+            "steps": [vars(step) for step in loaded.steps(sample.windows)],
+        }
+        write_text(run.engine, json.dumps(found, indent=2) + "\n")
+    found = json.loads(run.engine.read_text(encoding="utf-8"))
+    steps = tuple(step["relative"] for step in found["steps"])
+    metadata = {
+        "model": config.model,
+        "revision": config.revision,
+        "tokenizer_hash": found["tokenizer_hash"],
+        "direction_hash": hash_direction(file),
+        "engine": found["engine"],
+        "context": found["context"],
+        "alignment": config.alignment,
+        "sign": SIGN,
+        "unit": UNIT,
+    }
+    return ScoreSettings(**{**vars(settings), "steps": steps or None}), metadata

@@ -1,0 +1,84 @@
+"""Scoring step: the influence of every token, beside the document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from datatrove.data import Document, DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from ifcurate.schema import LOSS, TOKEN_ENDS, TOKEN_IDS, TOKEN_STARTS, influence_column
+from ifcurate.score_settings import ScoreSettings
+
+if TYPE_CHECKING:
+    from ifcurate.loading import LoadedScorer
+
+CHARACTERS_PER_GROUP = 1 << 21
+"""Documents are scored in groups of about so many characters: enough of them to batch by length without padding."""
+
+
+class ScoreTokens(PipelineStep):
+    """Adds `token_ids`, `token_starts`, `token_ends` and `<behaviour>_influence` to every document's metadata.
+
+    Lists of plain numbers, one a token, so that any writer can store them; empty for an empty text. The model is
+    loaded once a process, at the first document.
+
+    Args:
+        settings: see `ScoreSettings`.
+        with_loss: also add `loss`, each token's own loss in nats.
+    """
+
+    name = "🧲 Token influence"
+    type = "🧮 - SCORER"
+    _requires_dependencies = ("torch", "transformers", "kronfluence")
+
+    def __init__(self, settings: ScoreSettings, with_loss: bool = False) -> None:
+        super().__init__()
+        self.settings = settings
+        self.with_loss = with_loss
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """The same documents in the same order."""
+        for group in _groups(data):
+            with self.track_time("group"):
+                self._score(_loaded(self.settings), group)
+            yield from group
+
+    def _score(self, loaded: LoadedScorer, group: list[Document]) -> None:
+        encodings = loaded.encode([document.text for document in group])
+        scored, work = loaded.score(encodings, [document.id for document in group])
+        self.stat_update("tokens", value=work.tokens, unit="group")
+        self.stat_update("positions", value=work.positions, unit="group")
+        for document, encoding, scores in zip(group, encodings, scored, strict=True):
+            document.metadata[TOKEN_IDS] = encoding.token_ids.tolist()
+            document.metadata[TOKEN_STARTS] = encoding.starts.tolist()
+            document.metadata[TOKEN_ENDS] = encoding.ends.tolist()
+            for behaviour, influence in zip(loaded.behaviours, scores.influence, strict=True):
+                document.metadata[influence_column(behaviour)] = influence.tolist()
+            if self.with_loss:
+                document.metadata[LOSS] = scores.loss.tolist()
+
+
+def _groups(data: Iterable[Document]) -> Iterator[list[Document]]:
+    """Consecutive documents of about `CHARACTERS_PER_GROUP` characters, never of two shards."""
+    group: list[Document] = []
+    characters = 0
+    for document in data:
+        elsewhere = group and document.metadata.get("shard") != group[0].metadata.get("shard")
+        if group and (elsewhere or characters >= CHARACTERS_PER_GROUP):
+            yield group
+            group, characters = [], 0
+        group.append(document)
+        characters += len(document.text)
+    if group:
+        yield group
+
+
+@lru_cache(maxsize=1)
+def _loaded(settings: ScoreSettings) -> LoadedScorer:
+    """The model and directions of `settings`, kept from task to task of a worker process."""
+    from ifcurate.loading import load_scorer
+
+    return load_scorer(settings)

@@ -1,0 +1,51 @@
+"""Recipe of the fourth stage: selection, without any model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ifcurate.files import write_text
+from ifcurate.pipelines.executor import run_tasks
+from ifcurate.pipelines.select_tokens import SelectTokens
+from ifcurate.pipelines.stage_times import timed
+from ifcurate.run import Run
+from ifcurate.run_config import RunConfig
+from ifcurate.selected import Selection
+from ifcurate.selection import SelectionSettings
+from ifcurate.shards import Shard
+
+
+def select(run: Run, config: RunConfig, shards: Sequence[Shard]) -> Selection:
+    """Select, unless the selection that is there was made with the same settings.
+
+    Raises:
+        InputError: a shard is not scored yet, or the corpus holds no token.
+    """
+    settings = selection_settings(run, config)
+    made_with = run.selection / f"{config.behaviour}.settings.json"
+    if made_with.is_file() and made_with.read_text(encoding="utf-8") == settings.model_dump_json():
+        return Selection.load(run.selection, config.behaviour)
+    made_with.unlink(missing_ok=True)
+    with timed(run.logs, "select") as stage:
+        sidecars = [(shard.name, shard.output(run.scores)) for shard in shards]
+        step = SelectTokens(sidecars, settings, run.selection)
+        run_tasks([step], tasks=1, workers=1, threads=1, logs=run.logs / "select")
+        selection = Selection.load(run.selection, config.behaviour)
+        stage.add(tokens=selection.tokens)
+    write_text(made_with, settings.model_dump_json())
+    return selection
+
+
+def selection_settings(run: Run, config: RunConfig) -> SelectionSettings:
+    """What of a run's settings decides the selection."""
+    scored = json.loads(run.engine.read_text(encoding="utf-8"))
+    return SelectionSettings(
+        behaviour=config.behaviour,
+        quantile=config.quantile,
+        window=config.window,
+        budget=config.budget,
+        record=config.record,
+        context=scored["context"],
+        length_exponent=config.length_exponent,
+    )

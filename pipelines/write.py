@@ -1,0 +1,84 @@
+"""Recipe of the last stage: the annotated corpus, without any model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ifcurate.errors import InputError
+from ifcurate.pipelines.executor import run_tasks
+from ifcurate.pipelines.heartbeat import watching
+from ifcurate.pipelines.score import workers_for
+from ifcurate.pipelines.stage_times import timed
+from ifcurate.pipelines.write_annotations import WriteAnnotations
+from ifcurate.progress import track
+from ifcurate.run import Run
+from ifcurate.run_config import RunConfig
+from ifcurate.schema import metadata_of, metadata_of_file
+from ifcurate.selected import Selection
+from ifcurate.shards import Shard
+from ifcurate.sidecars import HISTOGRAMS
+from ifcurate.version import __version__
+
+
+def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
+    """Write the annotated shards that are missing or belong to an earlier selection.
+
+    Raises:
+        InputError: there is no selection, or a shard changed since it was scored.
+    """
+    selection = Selection.load(run.selection, config.behaviour)
+    metadata = {config.behaviour: _metadata(run, selection, shards)}
+    pending = [shard for shard in shards if not _is_written(run, shard, config, metadata)]
+    if pending:
+        with timed(run.logs, "write") as stage:
+            _write_pending(run, config, pending, metadata)
+            stage.add(tokens=selection.tokens)
+    _check_all_written(run, config, shards, selection)
+
+
+def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metadata: dict[str, Any]) -> None:
+    beats = run.logs / "write" / "progress"
+    shutil.rmtree(beats, ignore_errors=True)
+    step = WriteAnnotations(
+        pending, run.scores, run.selection, run.data, config.behaviour, metadata, config.token_ids, beats
+    )
+    with watching(beats, track("write", sum(shard.size for shard in pending))):
+        run_tasks([step], len(pending), workers_for(config), threads=1, logs=run.logs / "write")
+
+
+def _metadata(run: Run, selection: Selection, shards: Sequence[Shard]) -> dict[str, Any]:
+    """How the columns were made: what the sidecars say of the scores, and what the selection was."""
+    scored = metadata_of_file(pq.read_metadata(shards[0].output(run.scores)))
+    of_scores = {name: value for name, value in scored.items() if name not in (HISTOGRAMS, "tokens")}
+    of_selection = {
+        name: getattr(selection, name)
+        for name in ("tau", "quantile", "window", "budget", "budget_tokens", "record", "length_exponent")
+    }
+    return {**of_scores, **of_selection, "version": __version__}
+
+
+def _is_written(run: Run, shard: Shard, config: RunConfig, metadata: dict[str, Any]) -> bool:
+    file = shard.output(run.data)
+    if not file.is_file():
+        return False
+    try:
+        schema = pq.read_schema(file)
+    except (pa.ArrowException, OSError):
+        return False
+    return metadata_of(schema).get(config.behaviour) == json.loads(json.dumps(metadata[config.behaviour]))
+
+
+def _check_all_written(run: Run, config: RunConfig, shards: Sequence[Shard], selection: Selection) -> None:
+    """Every document of the corpus is in the output, once."""
+    documents = sum(pq.read_metadata(shard.output(run.data)).num_rows for shard in shards)
+    if documents != selection.documents:
+        raise InputError(
+            f"{run.data}: holds {documents:,} documents where {selection.documents:,} were selected from; "
+            "delete it and run `ifcurate write` again."
+        )

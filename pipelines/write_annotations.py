@@ -1,0 +1,87 @@
+"""Writer: the annotated corpus, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from datatrove.data import DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from ifcurate.annotated import write_annotated
+from ifcurate.annotations import annotation_columns
+from ifcurate.parquet import ParquetReader
+from ifcurate.pipelines.heartbeat import beat
+from ifcurate.schema import INT_LIST, TOKEN_IDS, annotation_fields
+from ifcurate.selected import Selection, ShardRecords
+from ifcurate.shards import Shard
+
+
+class WriteAnnotations(PipelineStep):
+    """Writes `<data>/<shard>.parquet`: every input column as it was, then the columns of one behaviour.
+
+    Task r of n writes shards r, r + n, r + 2n, ...; it reads input, scores and selection itself and takes no documents.
+
+    Args:
+        shards: the corpus.
+        scores: folder of the sidecars.
+        selection: folder of the selection.
+        data: where annotated shards go.
+        behaviour: whose columns.
+        metadata: what to say in the schema under the key `ifcurate`, by behaviour.
+        token_ids: whether to add the column `token_ids`.
+        beats: folder for progress, watched by the recipe.
+    """
+
+    name = "🏷️ Annotations"
+    type = "💽 - WRITER"
+    _requires_dependencies = ("pyarrow",)
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        scores: Path,
+        selection: Path,
+        data: Path,
+        behaviour: str,
+        metadata: Mapping[str, Any],
+        token_ids: bool = True,
+        beats: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.shards = list(shards)
+        self.scores = scores
+        self.selection = selection
+        self.data = data
+        self.behaviour = behaviour
+        self.metadata = dict(metadata)
+        self.token_ids = token_ids
+        self.beats = beats
+
+    def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Passes upstream documents on, then writes this task's shards."""
+        if data:
+            yield from data
+        selection = Selection.load(self.selection, self.behaviour)
+        fields = [*([pa.field(TOKEN_IDS, INT_LIST)] if self.token_ids else []), *annotation_fields(self.behaviour)]
+        for shard in self.shards[rank::world_size]:
+            with self.track_time("shard"):
+                annotations = self._annotations(shard, selection)
+                written = write_annotated(shard, shard.output(self.data), fields, annotations, self.metadata)
+            self.stat_update("documents", value=written, unit="shard")
+
+    def _annotations(self, shard: Shard, selection: Selection) -> Iterator[pa.RecordBatch]:
+        sidecar = shard.output(self.scores)
+        reader = ParquetReader(str(sidecar))
+        records = ShardRecords.load(self.selection, self.behaviour, shard.name)
+        row = tokens = 0
+        for batch in reader.batches():
+            selected = records.of_rows(row, batch.num_rows)
+            columns = annotation_columns(batch, selected, selection, str(sidecar))
+            row += batch.num_rows
+            tokens += len(columns[TOKEN_IDS].flatten())
+            if self.beats is not None:
+                beat(self.beats, shard.name, shard.size * row / max(reader.num_rows, 1), tokens)
+            yield pa.RecordBatch.from_pydict(columns)
