@@ -18,7 +18,7 @@ from ifcurate.sources import BATCH_ROWS, first_line
 MEMORY_FOR_IDS = "512MB"
 """What DuckDB may hold before it spills to disk."""
 
-IDS_AT_ONCE = 1 << 20
+IDS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def find_duplicate_id(paths: Sequence[str]) -> tuple[str, str, str] | None:
 def _smallest_repeated(paths: Sequence[str], folder: str) -> str | None:
     settings = {"memory_limit": MEMORY_FOR_IDS, "threads": "2", "temp_directory": folder}
     with duckdb.connect(f"{folder}/ids.duckdb", config=settings) as database:
-        database.execute("SET preserve_insertion_order = false; CREATE TABLE ids (id VARCHAR); BEGIN")
+        database.execute("SET preserve_insertion_order = false; CREATE TABLE ids (id VARCHAR)")
         for path in paths:
             for batch in ParquetReader(path).batches([ID], rows=IDS_AT_ONCE):
                 database.from_arrow(pa.Table.from_batches([batch])).insert_into("ids")
