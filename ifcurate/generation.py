@@ -14,11 +14,14 @@ import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerFast
 
 from ifcurate.errors import InputError
-from ifcurate.models import check_vocabulary, context_length, start_token
-from ifcurate.nucleus import PromptStreams, sample_nucleus
+from ifcurate.models import start_token
+from ifcurate.nucleus import NotFiniteError, PromptStreams, sample_nucleus
 
 LogitsProcessor = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """As in transformers: token ids [rows, length] and logits [rows, vocabulary] to logits."""
+
+Complete = Callable[[Sequence["EncodedPrompt"]], list[list["Completion"]]]
+"""A batch of prompts to the completions of each: what every backend does."""
 
 ProcessorFactory = Callable[[torch.Tensor], LogitsProcessor]
 """Attention mask [rows, length] of a batch of prompts to the processor of its logits."""
@@ -61,25 +64,22 @@ class Completion:
 
 
 def encode_prompts(
-    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     texts: Sequence[str],
     keys: Sequence[int],
-    max_new_tokens: int,
+    room: int,
     with_start: bool = False,
 ) -> list[EncodedPrompt]:
     """Prompts as the tokenizer encodes them, special tokens included.
 
-    `with_start` puts the start token first where the tokenizer does not; an empty prompt always gets it. A prompt that
-    leaves no room for `max_new_tokens` loses its beginning.
+    `with_start` puts the start token first where the tokenizer does not; an empty prompt always gets it. A prompt of
+    more than `room` tokens loses its beginning.
 
     Raises:
-        InputError: the tokenizer does not fit the model, or the context has no room for a prompt.
+        InputError: there is no room for a prompt.
     """
-    check_vocabulary(tokenizer, model)
-    room = context_length(model, None) - max_new_tokens
     if room < 1:
-        raise InputError(f"option --max-new-tokens: {max_new_tokens} leave no room for a prompt; lower it.")
+        raise InputError("option --max-new-tokens: leaves no room for a prompt in the model's context; lower it.")
     encoded = []
     for text, key in zip(texts, keys, strict=True):
         token_ids = tokenizer(text)["input_ids"]
@@ -123,9 +123,15 @@ class Completer:
         input_ids, mask = self._padded(prompts)
         streams = PromptStreams([prompt.key for prompt in prompts], count)
         logits, cache = self._read(input_ids, mask)
-        logits, mask = logits.repeat_interleave(count, 0), mask.repeat_interleave(count, 0)
         cache.batch_repeat_interleave(count)
-        drawn = self._extend(logits, mask, cache, input_ids.repeat_interleave(count, 0), streams)
+        input_ids, mask, logits = (each.repeat_interleave(count, 0) for each in (input_ids, mask, logits))
+        try:
+            drawn = self._extend(logits, mask, cache, input_ids, streams)
+        except NotFiniteError as error:
+            raise InputError(
+                f"{self._model.name_or_path}: the model emits {error} instead of logits; "
+                "check its weights, or evaluate it with --dtype float32."
+            ) from error
         completions = self._decode(drawn.tolist())
         return [completions[first : first + count] for first in range(0, len(completions), count)]
 

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ifcurate.errors import InputError
+
+class NotFiniteError(ValueError):
+    """Logits that are no distribution."""
 
 
 class PromptStreams:
@@ -59,15 +61,13 @@ def sample_nucleus(logits: torch.Tensor, top_p: float, streams: PromptStreams) -
         int64 [rows].
 
     Raises:
-        InputError: a row holds NaN or +Inf.
+        NotFiniteError: a row holds NaN or +Inf.
     """
     probabilities = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
     cumulated = probabilities.cumsum(-1)
     total = cumulated[:, -1]
     if not torch.isfinite(total).all():
-        raise InputError(
-            "the model emits NaN or Inf instead of logits; check its weights, or evaluate it with --dtype float32."
-        )
+        raise NotFiniteError("NaN or Inf")
     tokens = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
     pending = torch.arange(len(logits), device=logits.device)
     while len(pending):
