@@ -20,7 +20,12 @@ ROWS: list[dict[str, Any]] = [
     {"id": "a", "text": "plain", "meta": {"source": "web", "tags": ["x", "y"], "score": 1.5}, "n": 1},
     {"id": "b", "text": "", "meta": {"source": None, "tags": [], "score": -0.0}, "n": None},
     {"id": "c", "text": "emoji 👩‍👩‍👧‍👦 and \x00\x1b\r\n\u2028 control", "meta": None, "n": -(2**63)},
-    {"id": "d", "text": "2024-01-01T00:00:00Z", "meta": {"source": "wiki", "tags": None, "score": None}, "n": 2**63 - 1},
+    {
+        "id": "d",
+        "text": "2024-01-01T00:00:00Z",
+        "meta": {"source": "wiki", "tags": None, "score": None},
+        "n": 2**63 - 1,
+    },
 ]
 
 
@@ -59,7 +64,9 @@ def typed_table() -> pa.Table:
         "price": pa.array([Decimal("1.10"), None, Decimal("0.01")], pa.decimal128(10, 2)),
         "uuid": pa.array([uuid.UUID(int=1).bytes, None, uuid.UUID(int=2).bytes], pa.uuid()),
         "nothing": pa.nulls(3),
-        "deep": pa.array([{"a": [{"b": 1}]}, None, {"a": []}], pa.struct([("a", pa.list_(pa.struct([("b", pa.int8())])))])),
+        "deep": pa.array(
+            [{"a": [{"b": 1}]}, None, {"a": []}], pa.struct([("a", pa.list_(pa.struct([("b", pa.int8())])))])
+        ),
         "with.dot": pa.array([1, 2, 3], pa.int64()),
     }
     fields = [pa.field(name, array.type, metadata={"unit": "none"}) for name, array in values.items()]
