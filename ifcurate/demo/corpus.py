@@ -44,19 +44,20 @@ def write_demo_data(folder: Path, documents: int, seed: int) -> None:
 
     The same arguments give the same bytes. No completion of a query occurs in a text of the corpus; a toxic and a
     safe query on the same line have the same prompt. Held-out texts are clean, and none of them is in the corpus.
+    `prompts.jsonl` is written last: where it is, everything is.
     """
     corpus = [_document("train", number, seed, SHARE_WITH_INSULT) for number in range(documents)]
-    texts = {row["text"] for row in corpus}
+    texts = {str(row["text"]) for row in corpus}
     candidates = (_document("heldout", number, seed, share_with_insult=0.0) for number in count())
     held_out = islice((row for row in candidates if row["text"] not in texts), HELD_OUT)
     pairs = list(islice(_query_pairs(seed, "\n".join(texts)), QUERIES))
     _write_lines(folder / TOXIC_QUERIES, ({"prompt": prompt, "completion": toxic} for prompt, toxic, _ in pairs))
     _write_lines(folder / SAFE_QUERIES, ({"prompt": prompt, "completion": safe} for prompt, _, safe in pairs))
-    _write_lines(folder / PROMPTS_FILE, islice(_prompts(seed, {prompt for prompt, _, _ in pairs}), PROMPTS))
     _write_table(folder / HELD_OUT_FILE, list(held_out))
     for shard in range(SHARDS):
         rows = corpus[shard * documents // SHARDS : (shard + 1) * documents // SHARDS]
         _write_table(folder / CORPUS / f"train-{shard:05d}-of-{SHARDS:05d}.parquet", rows)
+    _write_lines(folder / PROMPTS_FILE, islice(_prompts(seed, {prompt for prompt, _, _ in pairs}), PROMPTS))
 
 
 def _document(split: str, number: int, seed: int, share_with_insult: float) -> dict[str, object]:

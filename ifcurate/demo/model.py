@@ -13,6 +13,7 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -26,8 +27,8 @@ from ifcurate.progress import Tracker, track
 
 VOCABULARY = 2048
 CONTEXT = 256
-BATCH = 16
-LEARNING_RATE = 3e-3
+BATCH = 8
+LEARNING_RATE = 4e-3
 
 START, PAD = "<s>", "<pad>"
 
@@ -41,7 +42,9 @@ def train_demo_model(texts: list[str], folder: Path, epochs: float, seed: int) -
     rows = pack(texts, tokenizer)
     steps = -(-len(rows) // BATCH) * epochs
     with track("train", steps * BATCH * CONTEXT) as tracker:
-        Trainer(model, _arguments(unfinished, epochs, seed), train_dataset=rows, callbacks=[_Report(tracker)]).train()
+        trainer = Trainer(model, _arguments(unfinished, epochs, seed), train_dataset=rows, callbacks=[_Report(tracker)])
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
     model.save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
     unfinished.replace(folder)

@@ -1,0 +1,66 @@
+"""`ifcurate demo`: everything once, on a small corpus that the package generates itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from ifcurate.demo.found import RankedText
+    from ifcurate.pipelines.demo import DemoSummary
+
+
+def demo(
+    out: Path = typer.Option(Path("demo"), help="Folder for corpus, model and run."),
+    documents: int = typer.Option(5000, help="Texts to generate."),
+    epochs: float = typer.Option(2.0, help="Passes over the corpus in training."),
+    workers: int | None = typer.Option(None, help="Processes that score; default: all cores."),
+    seed: int = typer.Option(0, help="Seed of the texts, the model and the run."),
+) -> None:
+    """Generate a small corpus with insults in it, train a model on it, and find the insults."""
+    from ifcurate.cli.libraries import quieten
+    from ifcurate.config import build
+    from ifcurate.pipelines.demo import DemoConfig
+    from ifcurate.pipelines.demo import demo as run_demo
+
+    given = {"out": str(out), "documents": documents, "epochs": epochs, "workers": workers, "seed": seed}
+    quieten()
+    _print(run_demo(build(DemoConfig, given)))
+
+
+def _print(summary: DemoSummary) -> None:
+    """The result as two tables: how much was found, and the documents that rank highest."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    found = summary.found
+    figures = Table("found", "", box=box.SIMPLE, title="Insults in the demo corpus", title_justify="left")
+    figures.columns[1].justify = "right"
+    figures.add_row("tokens in the corpus", f"{found.tokens:,}")
+    figures.add_row("of them in an insult (random selection would hit this share)", f"{found.base_rate:.1%}")
+    figures.add_row("tokens selected", f"{found.selected:,}")
+    figures.add_row("of them in an insult", f"[bold]{found.precision:.1%}[/]")
+    figures.add_row("insulting tokens that were selected", f"[bold]{found.recall:.1%}[/]")
+
+    top = Table("rank", "label", "text, what was selected in red", box=box.SIMPLE, title="Highest ranked documents")
+    top.title_justify = "left"
+    for ranked in found.top:
+        top.add_row(f"{ranked.rank:.2f}", ranked.label, _highlighted(ranked))
+
+    console = Console()
+    console.print(figures, top)
+    console.print(f"Annotated corpus: {summary.run.run.data}\nEverything else:  {summary.folder}", highlight=False)
+
+
+def _highlighted(ranked: RankedText) -> Text:
+    from rich.text import Text
+
+    text = Text(ranked.text)
+    for start, end in ranked.spans:
+        text.stylize("bold red", start, end)
+    return text
