@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ifcurate.errors import InputError
+from ifcurate.sources import first_line
 from ifcurate.spans import Ints
 
 Floats = NDArray[np.float64]
@@ -112,7 +113,8 @@ def find_cut(records: pa.RecordBatchReader, budget: int, spill: Path) -> Cut:
                 if over < len(total):
                     return Cut(int(position[over]), float(rank[over]), budget - int(total[over] - reach[over]))
                 spent = int(total[-1])
-        except duckdb.IOException as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{spill}: records cannot be ordered here ({reason}); free some disk space.") from error
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise InputError(
+                f"{spill}: records cannot be ordered here ({first_line(error)}); free some disk space."
+            ) from error
     return Cut(-1, -1.0, 0)

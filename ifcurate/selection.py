@@ -12,28 +12,28 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from ifcurate.budget import Budget
 from ifcurate.config import Config
 from ifcurate.errors import InputError
-from ifcurate.files import PART_SUFFIX, finishing, write_text
+from ifcurate.files import PART_SUFFIX, write_text
+from ifcurate.parquet import ParquetReader, writing_parquet
 from ifcurate.progress import Tracker, track
 from ifcurate.quantile import Histogram, corpus_quantile
 from ifcurate.ranking import RANKED, Cut, Ranking, find_cut
 from ifcurate.records import cut_records, mask_records, measure_records
-from ifcurate.selected import SELECTED, Selection, records_path, summary_path
+from ifcurate.selected import SELECTED, Selection, Tally, records_path, summary_path
 from ifcurate.sidecars import ScoredTokens, Sidecar
 
 RECORDS_PER_BATCH = 1 << 16
+"""Also the row groups of a selection's table, so that the records of one shard are found without reading all."""
 
 _MEASURED = pa.schema([*list(SELECTED)[:6], pa.field("reach", pa.int64())])
 
@@ -86,8 +86,6 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
         InputError: no tokens, a score file that is missing, corrupt or holds NaN, a full disk.
     """
     shards = [Sidecar(name, path, settings.behaviour) for name, path in sorted(sidecars)]
-    summary = summary_path(folder, settings.behaviour)
-    summary.unlink(missing_ok=True)
     histogram = _corpus_histogram(shards)
     budget = Budget.parse(settings.budget).of(histogram.total)
     with _working_folder(folder / f"{settings.behaviour}{PART_SUFFIX}") as work:
@@ -97,11 +95,14 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
             tau = corpus_quantile(histogram, settings.quantile, lambda: _influence(shards, progress))
             ranking = _measure(shards, settings, tau, measured, progress)
         cut = find_cut(_ranked(measured, ranking), budget, work)
-        tally = _Tally()
-        with finishing(records_path(folder, settings.behaviour)) as part, pq.ParquetWriter(part, SELECTED) as writer:
+        tally = Tally()
+        summary = summary_path(folder, settings.behaviour)
+        summary.unlink(missing_ok=True)
+        with writing_parquet(records_path(folder, settings.behaviour), SELECTED) as sink:
             for batch in _selected(measured, ranking, cut, shards, settings, tau):
                 tally.add(batch)
-                writer.write_batch(batch)
+                sink.write(batch)
+                sink.flush()
     shortfall = budget - tally.tokens_selected
     selection = Selection(
         behaviour=settings.behaviour,
@@ -142,7 +143,7 @@ def _measure(
 ) -> Ranking:
     """Write one row a record to `path` and return the ranking that has observed them."""
     ranking = Ranking(settings.length_exponent)
-    with finishing(path) as part, pq.ParquetWriter(part, _MEASURED) as writer:
+    with writing_parquet(path, _MEASURED) as sink:
         for shard in shards:
             first_row = 0
             for scored in shard.batches():
@@ -152,7 +153,7 @@ def _measure(
                 rows = first_row + records.document
                 names = pa.repeat(shard.name, len(rows))
                 columns = [names, rows, records.window, records.tokens, *dataclasses.astuple(measures)]
-                writer.write_batch(_batch(columns, _MEASURED))
+                sink.write(_batch(columns, _MEASURED))
                 first_row += scored.tokens.documents
                 progress.advance(len(scored.influence))
     return ranking
@@ -163,7 +164,7 @@ def _ranked(measured: Path, ranking: Ranking) -> pa.RecordBatchReader:
 
     def batches() -> Iterator[pa.RecordBatch]:
         first = 0
-        for batch in pq.ParquetFile(measured).iter_batches(RECORDS_PER_BATCH):
+        for batch in ParquetReader(str(measured)).batches(rows=RECORDS_PER_BATCH):
             positions = np.arange(first, first + batch.num_rows)
             yield _batch([positions, _rank(batch, ranking), batch["reach"]], RANKED)
             first += batch.num_rows
@@ -182,7 +183,7 @@ def _selected(
     """The columns `SELECTED` of every record."""
     by_name = {shard.name: shard for shard in shards}
     first = 0
-    for batch in pq.ParquetFile(measured).iter_batches(RECORDS_PER_BATCH):
+    for batch in ParquetReader(str(measured)).batches(rows=RECORDS_PER_BATCH):
         positions, rank = np.arange(first, first + batch.num_rows), _rank(batch, ranking)
         selected = cut.allotment(positions, rank, batch["reach"].to_numpy())
         if cut.room and first <= cut.position < first + batch.num_rows:
@@ -217,42 +218,6 @@ def _reason(shortfall: int, cut: Cut) -> str | None:
     if cut.position < 0:
         return "the tokens above tau and their neighbours are fewer than the budget"
     return "the next character is spelled by more tokens than were left of the budget"
-
-
-@dataclass
-class _Tally:
-    """Counts over the rows of a selection."""
-
-    documents: int = 0
-    records: int = 0
-    tokens: int = 0
-    tokens_above_tau: int = 0
-    tokens_selected: int = 0
-    documents_selected: int = 0
-    last_rank: float | None = None
-    _last_document: int = 0
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Count the records of a batch; batches come in the order of the corpus."""
-        window, tokens, sparsity, rank, selected = (
-            batch[name].to_numpy() for name in ("window", "tokens", "sparsity", "rank", "selected")
-        )
-        document = self.documents + np.cumsum(window == 0)
-        chosen = selected > 0
-        self.documents_selected += int(np.count_nonzero(np.diff(document[chosen], prepend=self._last_document)))
-        if chosen.any():
-            self._last_document = int(document[chosen][-1])
-            lowest = float(rank[chosen].min())
-            self.last_rank = lowest if self.last_rank is None else min(self.last_rank, lowest)
-        self.documents += int(np.count_nonzero(window == 0))
-        self.records += len(window)
-        self.tokens += int(tokens.sum())
-        self.tokens_above_tau += int(sparsity.sum())
-        self.tokens_selected += int(selected.sum())
-
-    def counts(self) -> dict[str, Any]:
-        """The public fields."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if not name.startswith("_")}
 
 
 class _Progress:

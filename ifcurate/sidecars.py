@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from numpy.typing import NDArray
 
 from ifcurate import schema
 from ifcurate.errors import InputError
+from ifcurate.parquet import ParquetReader
 from ifcurate.quantile import Histogram, require_finite
+from ifcurate.sources import reading
 from ifcurate.spans import Ints, Ranges
 
 HISTOGRAMS = "histograms"
 """Key of a sidecar's metadata: behaviour name -> `Histogram.to_text()`."""
 
-TOKENS_PER_BATCH = 1 << 20
 _REMEDY = "delete this file and score its shard again"
 
 
@@ -62,16 +62,14 @@ class ScoredTokens:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """One shard's scores for one behaviour: a file, opened only while it is read."""
+    """One shard's scores for one behaviour: a file, opened only while it is read.
+
+    Every method raises InputError, naming the file, when it is missing, truncated, corrupt or without a column.
+    """
 
     name: str
     path: Path
     behaviour: str
-
-    def documents(self) -> int:
-        """Number of documents, from the file's footer."""
-        with self._opened() as file:
-            return int(file.metadata.num_rows)
 
     def histogram(self) -> Histogram:
         """Counts of the shard's influence, from the file's footer.
@@ -79,11 +77,12 @@ class Sidecar:
         Raises:
             InputError: there are none for this behaviour.
         """
-        with self._opened() as file:
-            stored = schema.metadata_of_file(file.metadata).get(HISTOGRAMS, {})
-            if self.behaviour not in stored:
-                raise InputError(f"{self.path}: holds no histogram of {self.behaviour!r}; {_REMEDY}.")
-            return Histogram.from_text(stored[self.behaviour])
+        self._require_file()
+        with reading(str(self.path), "scores"):
+            stored = schema.metadata_of_file(pq.read_metadata(self.path)).get(HISTOGRAMS, {})
+            if self.behaviour in stored:
+                return Histogram.from_text(stored[self.behaviour])
+        raise InputError(f"{self.path}: holds no histogram of {self.behaviour!r}; {_REMEDY}.")
 
     def influence(self) -> Iterator[NDArray[np.float32]]:
         """Every token's influence, float32, checked against the histogram once the last one was given.
@@ -101,7 +100,7 @@ class Sidecar:
             raise InputError(f"{self.path}: the scores are not those that its histogram counted; {_REMEDY}.")
 
     def batches(self) -> Iterator[ScoredTokens]:
-        """The documents in order, about a million tokens at a time."""
+        """The documents in order, some megabytes at a time."""
         columns = [schema.TOKEN_STARTS, schema.TOKEN_ENDS, schema.influence_column(self.behaviour)]
         for batch in self._batches(columns):
             yield ScoredTokens.from_arrow(batch, self.behaviour, str(self.path))
@@ -109,31 +108,23 @@ class Sidecar:
     def document(self, row: int) -> ScoredTokens:
         """Document number `row` alone."""
         first = 0
-        for batch in self.batches():
-            if row < first + batch.tokens.documents:
-                return batch.document(row - first)
-            first += batch.tokens.documents
+        for scored in self.batches():
+            if row < first + scored.tokens.documents:
+                return scored.document(row - first)
+            first += scored.tokens.documents
         raise IndexError(f"{self.path}: has no row {row}")
 
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        with self._opened() as file:
-            absent = [name for name in columns if name not in file.schema_arrow.names]
-            if absent:
-                raise InputError(f"{self.path}: has no column {absent[0]!r}; {_REMEDY}.")
-            for group in range(file.num_row_groups):
-                rows = _rows_per_batch(file.metadata.row_group(group))
-                yield from file.iter_batches(rows, row_groups=[group], columns=columns)
+        self._require_file()
+        reader = ParquetReader(str(self.path))
+        absent = [name for name in columns if name not in reader.schema.names]
+        if absent:
+            raise InputError(f"{self.path}: has no column {absent[0]!r}; {_REMEDY}.")
+        return reader.batches(columns)
 
-    @contextmanager
-    def _opened(self) -> Iterator[pq.ParquetFile]:
-        try:
-            with pq.ParquetFile(self.path) as file:
-                yield file
-        except FileNotFoundError as error:
-            raise InputError(f"{self.path}: this score file is missing; score its shard again.") from error
-        except (pa.ArrowException, OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{self.path}: cannot be read as a score file ({reason}); {_REMEDY}.") from error
+    def _require_file(self) -> None:
+        if not self.path.is_file():
+            raise InputError(f"{self.path}: this score file is missing; score its shard again.")
 
 
 def _flat(batch: pa.RecordBatch, name: str, source: str) -> tuple[Ints, NDArray[Any]]:
@@ -147,9 +138,3 @@ def _flat(batch: pa.RecordBatch, name: str, source: str) -> tuple[Ints, NDArray[
         raise InputError(f"{source}: column {name!r} has nulls; {_REMEDY}.")
     offsets = column.offsets.to_numpy().astype(np.int64)
     return offsets - offsets[0], values.to_numpy()
-
-
-def _rows_per_batch(group: pq.RowGroupMetaData) -> int:
-    """How many rows of a row group hold about `TOKENS_PER_BATCH` tokens."""
-    longest = max((group.column(index).num_values for index in range(group.num_columns)), default=0)
-    return max(1, int(TOKENS_PER_BATCH * group.num_rows // max(longest, 1)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +38,9 @@ def score_batch(
         schema.influence_column(behaviour): [np.array(document, np.float32) for document in influence],
     }
     metadata = {HISTOGRAMS: {behaviour: histogram.to_text()}}
-    return pa.RecordBatch.from_pydict(columns, schema=schema.attach(schema.sidecar_schema([behaviour], False), metadata))
+    return pa.RecordBatch.from_pydict(
+        columns, schema=schema.attach(schema.sidecar_schema([behaviour], False), metadata)
+    )
 
 
 def write_scores(
@@ -45,3 +49,21 @@ def write_scores(
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_batches([score_batch(influence, offsets)]), path, row_group_size=rows_per_group)
     return path
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents as (influence, offsets) and where the shards end."""
+
+    influence: list[list[float]]
+    offsets: list[Offsets]
+    shard_ends: tuple[int, ...] = ()
+
+    def write(self, folder: Path) -> list[tuple[str, Path]]:
+        edges = [0, *self.shard_ends, len(self.influence)]
+        parts = [slice(begin, end) for begin, end in pairwise(edges)]
+        names = [f"{number:03}" for number in range(len(parts))]
+        return [
+            (name, write_scores(folder / f"{name}.parquet", self.influence[part], self.offsets[part], rows_per_group=3))
+            for name, part in zip(names, parts, strict=True)
+        ]

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from score_files import Offsets, one_character_each, write_scores
+from score_files import Corpus, Offsets, one_character_each, write_scores
+from slow_selection import algorithm_1
 
-from ifcurate import schema, sidecars
+from ifcurate import parquet, schema, sidecars
 from ifcurate.errors import InputError
 from ifcurate.records import cut_records, mask_records
 from ifcurate.selected import SELECTED, Selection, ShardRecords, records_path, summary_path
@@ -35,24 +34,6 @@ CASES = [
     "window_wide",
     "window_zero",
 ]
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Documents as (influence, offsets) and where the shards end."""
-
-    influence: list[list[float]]
-    offsets: list[Offsets]
-    shard_ends: tuple[int, ...] = ()
-
-    def write(self, folder: Path) -> list[tuple[str, Path]]:
-        edges = [0, *self.shard_ends, len(self.influence)]
-        parts = [slice(begin, end) for begin, end in itertools.pairwise(edges)]
-        names = [f"{number:03}" for number in range(len(parts))]
-        return [
-            (name, write_scores(folder / f"{name}.parquet", self.influence[part], self.offsets[part], rows_per_group=3))
-            for name, part in zip(names, parts, strict=True)
-        ]
 
 
 def run(corpus: Corpus, settings: SelectionSettings) -> tuple[Selection, list[list[bool]], list[float]]:
@@ -78,76 +59,6 @@ def run(corpus: Corpus, settings: SelectionSettings) -> tuple[Selection, list[li
                 ranks += rows["rank"].to_pylist()
                 first += documents
         return selection, masks, ranks
-
-
-def groups_by_hand(offsets: Offsets) -> list[int]:
-    """A number for each token; equal numbers share a character, directly or through others."""
-    group = list(range(len(offsets)))
-    for i, (start, end) in enumerate(offsets):
-        for j, (other_start, other_end) in enumerate(offsets):
-            if max(start, other_start) < min(end, other_end):
-                group = [group[i] if number == group[j] else number for number in group]
-    spelled = [index for index, (start, end) in enumerate(offsets) if end > start]
-    if not spelled:
-        return [0] * len(offsets)
-    for index, (start, end) in enumerate(offsets):
-        if start == end:
-            group[index] = group[next((other for other in spelled if other > index), spelled[-1])]
-    return group
-
-
-def algorithm_1(corpus: Corpus, settings: SelectionSettings, budget: int) -> tuple[list[list[bool]], list[float]]:
-    """Algorithm 1, slowly and in plain Python: the mask and the ranks."""
-    ordered = sorted(np.float64(score) for document in corpus.influence for score in np.float32(document))
-    position = settings.quantile * (len(ordered) - 1)
-    below, above = int(position), min(int(position) + 1, len(ordered) - 1)
-    tau = np.float32(ordered[below] + (ordered[above] - ordered[below]) * (position - below))
-
-    groups = [groups_by_hand(offsets) for offsets in corpus.offsets]
-    records: list[tuple[int, list[int]]] = []
-    for number, document in enumerate(corpus.influence):
-        length = settings.record_length or max(1, len(document))
-        windows: list[list[int]] = [[] for _ in range(max(1, -(-len(document) // length)))]
-        for token in range(len(document)):
-            windows[groups[number].index(groups[number][token]) // length].append(token)
-        records += [(number, window) for window in windows]
-
-    counts, sums = [], []
-    for number, tokens in records:
-        scores = [float(np.float32(corpus.influence[number][token])) for token in tokens]
-        length = max(len(tokens), 1) ** settings.length_exponent
-        counts.append(sum(score > tau for score in scores) / length)
-        sums.append(sum(score for score in scores if score > tau) / length)
-    normal = [normalised(values, [bool(tokens) for _, tokens in records]) for values in (counts, sums)]
-    ranks = [2 * a * b / (a + b) if a + b else 0.0 for a, b in zip(*normal, strict=True)]
-
-    mask = [[False] * len(document) for document in corpus.influence]
-    for record in sorted(range(len(records)), key=lambda record: -ranks[record]):
-        number, tokens = records[record]
-        for token in tokens:
-            if not np.float32(corpus.influence[number][token]) > tau:
-                continue
-            for neighbour in range(token - settings.window, token + settings.window + 1):
-                if neighbour not in tokens or mask[number][neighbour]:
-                    continue
-                group = [other for other in tokens if groups[number][other] == groups[number][neighbour]]
-                if not any(corpus.offsets[number][other][1] > corpus.offsets[number][other][0] for other in group):
-                    continue
-                if len(group) > budget:
-                    return mask, ranks
-                budget -= len(group)
-                for other in group:
-                    mask[number][other] = True
-    return mask, ranks
-
-
-def normalised(values: Sequence[float], counted: Sequence[bool]) -> list[float]:
-    low = min(value for value, counts in zip(values, counted, strict=True) if counts)
-    high = max(value for value, counts in zip(values, counted, strict=True) if counts)
-    return [
-        (value - low) / (high - low) if counts and high > low else 0.0
-        for value, counts in zip(values, counted, strict=True)
-    ]
 
 
 @st.composite
@@ -208,7 +119,7 @@ def test_scores_do_not_depend_on_shards_or_batches(monkeypatch: pytest.MonkeyPat
     whole = Corpus(influence, one_character_each(influence))
     chosen = SelectionSettings(quantile=0.7)
     expected = run(whole, chosen)
-    monkeypatch.setattr(sidecars, "TOKENS_PER_BATCH", 500)
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 5000)
     assert run(Corpus(influence, whole.offsets, (1, 60, 61, 150)), chosen) == expected
 
 
@@ -346,7 +257,7 @@ def test_score_files_that_are_refused(tmp_path: Path) -> None:
     lists = schema.FLOAT_LIST
     bad = {
         "missing; score its shard again": lambda: missing,
-        "cannot be read as a score file": lambda: truncated,
+        "cannot be read as scores": lambda: truncated,
         "holds no histogram of 'toxic'": lambda: other,
         "not those that its histogram counted": lambda: changed(influence, pa.array([[1.0, 9.0], [3.0]], lists)),
         "1 of 3 scores are NaN or infinite": lambda: changed(influence, pa.array([[1.0, np.nan], [3.0]], lists)),
