@@ -26,7 +26,8 @@ _SIGN = np.uint32(1 << 31)
 def sort_keys(values: NDArray[np.float32]) -> NDArray[np.uint32]:
     """Unsigned integers that sort as `values` (float32, finite) do; -0.0 and 0.0 have the same key."""
     bits: NDArray[np.uint32] = (values + np.float32(0)).view(np.uint32)
-    return np.where(bits & _SIGN, ~bits, bits | _SIGN).astype(np.uint32, copy=False)
+    all_ones_if_negative = (bits.view(np.int32) >> 31).view(np.uint32)
+    return bits ^ (all_ones_if_negative | _SIGN)
 
 
 def value_of(key: int) -> float:
