@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import typer
 
+from ifcurate.cli.annotate import annotate
+from ifcurate.cli.demo import demo
+from ifcurate.cli.direct import direct
+from ifcurate.cli.fit import fit
+from ifcurate.cli.score import score
+from ifcurate.cli.select import select
+from ifcurate.cli.write import write
+
 
 def register(app: typer.Typer) -> None:
     """Add every command to `app`."""
+    for command in (annotate, fit, direct, score, select, write, demo):
+        app.command()(command)

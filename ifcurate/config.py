@@ -24,8 +24,15 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
 
 
-def build(kind: type[Settings], given: Mapping[str, Any], file: Path | None = None) -> Settings:
+def build(
+    kind: type[Settings],
+    given: Mapping[str, Any],
+    file: Path | None = None,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
     """Settings of `kind` from an optional YAML `file`, overridden by the values of `given` that are not None.
+
+    Where the setting `preset` names one of `presets`, that one's values stand in for defaults.
 
     Raises:
         InputError: the file is not YAML, has an unknown key, or a value does not fit; names file and option.
@@ -33,6 +40,7 @@ def build(kind: type[Settings], given: Mapping[str, Any], file: Path | None = No
     merged: dict[str, Any] = dict(read_yaml(file)) if file is not None else {}
     merged.pop(PROVENANCE_KEY, None)
     merged.update({name: value for name, value in given.items() if value is not None})
+    merged = {**(presets or {}).get(merged.get("preset", ""), {}), **merged}
     try:
         return kind(**merged)
     except ValidationError as error:

@@ -41,9 +41,7 @@ class Step:
     error: float
 
 
-def choose_engine(
-    engine: EngineName | Literal["auto"], alignment: Alignment, dtype: torch.dtype
-) -> EngineName:
+def choose_engine(engine: EngineName | Literal["auto"], alignment: Alignment, dtype: torch.dtype) -> EngineName:
     """The engine asked for, or for `auto` the fastest exact one for alignment and dtype.
 
     Raises:

@@ -32,8 +32,7 @@ class FiniteDifference:
         self._directions = [direction.tensors for direction in directions]
         norm = _norm({name: parameter.detach() for name, parameter in tracked_parameters(model).items()})
         self._steps = [
-            relative * norm / _norm(tensors)
-            for relative, tensors in zip(relative_steps, self._directions, strict=True)
+            relative * norm / _norm(tensors) for relative, tensors in zip(relative_steps, self._directions, strict=True)
         ]
         self._shifted = _copy_tracked(model)
         self._body, self._head = split(self._shifted)

@@ -1,13 +1,13 @@
 """The run folder: where everything is, what was asked for, and what may not be mixed.
 
-    RUN/
-      run.yaml                      every setting, library versions: replays the run
-      factors/                      Kronfluence's own files
-      direction/<behaviour>.safetensors
-      scores/<shard>.parquet        sidecars, row-aligned with the input
-      selection/<behaviour>.json    tau and counts;  .parquet: one row a record
-      data/<shard>.parquet          the annotated corpus
-      logs/                         datatrove's logs and statistics
+RUN/
+  run.yaml                      every setting, library versions: replays the run
+  factors/                      Kronfluence's own files
+  direction/<behaviour>.safetensors
+  scores/<shard>.parquet        sidecars, row-aligned with the input
+  selection/<behaviour>.json    tau and counts;  .parquet: one row a record
+  data/<shard>.parquet          the annotated corpus
+  logs/                         datatrove's logs and statistics
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import importlib.metadata
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +26,7 @@ from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
 from ifcurate.errors import InputError
 from ifcurate.files import PART_SUFFIX
 from ifcurate.run_config import SELECTION_SETTINGS, RunConfig
-from ifcurate.shards import Shard
+from ifcurate.shards import Shard, list_shards
 from ifcurate.version import __version__
 
 RUN_FILE = "run.yaml"
@@ -95,7 +95,7 @@ def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:
     run = Run(Path(config.out))
     fingerprint = corpus_fingerprint(shards)
     if run.root.exists() and (not run.root.is_dir() or (any(run.root.iterdir()) and not run.file.is_file())):
-        raise InputError(f"option --out: {run.root} is not empty and no run; give a new folder or one made by ifcurate.")
+        raise InputError(f"option --out: {run.root} is not empty and no run; give a new folder or a run.")
     if run.file.is_file():
         _refuse_other_settings(run, config)
         _refuse_other_corpus(run, fingerprint)
@@ -113,14 +113,45 @@ def open_run(root: str) -> tuple[Run, RunConfig]:
     """
     run = Run(Path(root))
     if not run.file.is_file():
-        raise InputError(f"{root}: is not a run, it has no {RUN_FILE}; give a folder made by `ifcurate annotate` or `fit`.")
+        raise InputError(f"{root}: is not a run, it has no {RUN_FILE}; give a folder made by `ifcurate annotate`.")
     return run, build(RunConfig, {"out": root}, run.file)
 
 
-def update_run(run: Run, config: RunConfig) -> None:
-    """Write `run.yaml` anew after a stage was run with other settings."""
-    stored = read_yaml(run.file)[PROVENANCE_KEY]
-    record(run, config, stored["corpus"])
+def continue_run(
+    root: str, given: Mapping[str, Any], artifact: Callable[[Run, RunConfig], Path] | None = None
+) -> tuple[Run, RunConfig]:
+    """An existing run for its next stage, with the settings of that stage changed to those `given`.
+
+    Args:
+        root: the run folder.
+        given: settings by name; None leaves one as it is.
+        artifact: what the stage makes; once it is there, other settings would mix two runs. None: it is made anew.
+
+    Raises:
+        InputError: the folder is not a run, or its artifact was made with other settings; names the first of them.
+    """
+    run, stored = open_run(root)
+    config = build(RunConfig, {**stored.model_dump(), **{name: v for name, v in given.items() if v is not None}})
+    changed = [name for name in RunConfig.model_fields if getattr(config, name) != getattr(stored, name)]
+    run.remove_parts()
+    if artifact is not None and artifact(run, stored).exists():
+        for name in changed:
+            if name not in FREE_TO_CHANGE:
+                raise _mixed(run, name, stored, config, "give another run folder")
+    if changed:
+        record(run, config, read_yaml(run.file)[PROVENANCE_KEY]["corpus"])
+    return run, config
+
+
+def corpus_of(run: Run, config: RunConfig) -> list[Shard]:
+    """The shards a run was made from.
+
+    Raises:
+        InputError: the corpus is gone or is another one now.
+    """
+    shards = list_shards(config.corpus)
+    _refuse_other_corpus(run, corpus_fingerprint(shards))
+    return shards
 
 
 def record(run: Run, config: RunConfig, fingerprint: dict[str, Any]) -> None:
@@ -159,21 +190,23 @@ def _git_revision() -> str | None:
 
 def _refuse_other_settings(run: Run, config: RunConfig) -> None:
     stored = build(RunConfig, {"out": config.out}, run.file)
-    for name, value in config.model_dump().items():
-        if name in FREE_TO_CHANGE or value == getattr(stored, name):
-            continue
-        hint = "give another --out"
-        if name in SELECTION_SETTINGS:
-            hint += f", or change it with `ifcurate select {run.root}` and `ifcurate write {run.root}`"
-        raise InputError(
-            f"option --{name.replace('_', '-')}: {run.root} was made with {getattr(stored, name)!r}, not {value!r}; {hint}."
-        )
+    for name in RunConfig.model_fields:
+        if name not in FREE_TO_CHANGE and getattr(config, name) != getattr(stored, name):
+            hint = "give another --out"
+            if name in SELECTION_SETTINGS:
+                hint += f", or `ifcurate select {run.root}` with it and then `ifcurate write {run.root}`"
+            raise _mixed(run, name, stored, config, hint)
+
+
+def _mixed(run: Run, name: str, stored: RunConfig, config: RunConfig, hint: str) -> InputError:
+    before, now = getattr(stored, name), getattr(config, name)
+    return InputError(f"option --{name.replace('_', '-')}: {run.root} was made with {before!r}, not {now!r}; {hint}.")
 
 
 def _refuse_other_corpus(run: Run, fingerprint: dict[str, Any]) -> None:
     stored = read_yaml(run.file)[PROVENANCE_KEY]["corpus"]
     if stored != fingerprint:
         raise InputError(
-            f"option CORPUS: {run.root} was made from {stored['shards']} shards of {stored['bytes']:,} bytes, now there are "
-            f"{fingerprint['shards']} of {fingerprint['bytes']:,}; give another --out."
+            f"option CORPUS: {run.root} was made from {stored['shards']} shards of {stored['bytes']:,} bytes, now "
+            f"there are {fingerprint['shards']} of {fingerprint['bytes']:,}; give another --out."
         )

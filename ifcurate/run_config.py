@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from ifcurate.budget import Budget
 from ifcurate.config import Config
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -63,6 +64,19 @@ class RunConfig(Config):
     def _is_a_name(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", value):
             raise ValueError("must be letters, digits and underscores, it begins column names")
+        return value
+
+    @field_validator("budget")
+    @classmethod
+    def _is_a_budget(cls, value: str | int) -> str | int:
+        Budget.parse(value)
+        return value
+
+    @field_validator("length_exponent")
+    @classmethod
+    def _is_an_exponent(cls, value: float) -> float:
+        if value not in (0, 0.5, 1):
+            raise ValueError("must be 0, 0.5 or 1")
         return value
 
     @field_validator("damping")

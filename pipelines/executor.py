@@ -19,7 +19,7 @@ class QuietExecutor(LocalPipelineExecutor):
     """A `LocalPipelineExecutor` whose tasks log to their files only; the recipe shows progress and errors itself."""
 
     def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> PipelineStats:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
             try:
                 return super()._run_for_rank(rank, local_rank, node_rank)
             finally:

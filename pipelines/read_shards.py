@@ -29,9 +29,7 @@ class ReadShards(PipelineStep):
     name = "📄 Shards"
     type = "📖 - READER"
 
-    def __init__(
-        self, corpus: str | Sequence[Shard], text_column: str = "text", id_column: str | None = None
-    ) -> None:
+    def __init__(self, corpus: str | Sequence[Shard], text_column: str = "text", id_column: str | None = None) -> None:
         super().__init__()
         self.shards = list_shards(corpus) if isinstance(corpus, str) else list(corpus)
         self.text_column = text_column

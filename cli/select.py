@@ -1,0 +1,24 @@
+"""`ifcurate select`: the fourth stage of `annotate` alone."""
+
+from __future__ import annotations
+
+from ifcurate.cli import options as o
+
+
+def select(
+    run: o.RunFolder,
+    quantile: o.Quantile = None,
+    window: o.Window = None,
+    budget: o.Budget = None,
+    record: o.Record = None,
+    length_exponent: o.LengthExponent = None,
+) -> None:
+    """Stage 4: choose the tokens to suppress; loads no model."""
+    given = {name: value for name, value in locals().items() if name != "run"}
+    from ifcurate.cli.summary import print_selection
+    from ifcurate.pipelines.select import select as run_stage
+    from ifcurate.run import continue_run, corpus_of
+
+    opened, settings = continue_run(run, given)
+    print_selection(run_stage(opened, settings, corpus_of(opened, settings)))
+    print(f"selection: {opened.selection}; now run: ifcurate write {run}")
