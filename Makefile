@@ -22,8 +22,7 @@ lint: $(INSTALLED)
 # `ifcurate.cli` and `ifcurate.pipelines` have their place only in the installed package, so that is what mypy reads.
 types: $(INSTALLED)
 	rm -rf build
-	$(BIN)/python -m build --wheel --no-isolation --outdir $(TYPED) > build.log || { cat build.log; exit 1; }
-	rm build.log
+	$(BIN)/python -m build --quiet --wheel --no-isolation --outdir $(TYPED)
 	cd $(TYPED) && $(BIN)/python -m zipfile -e *.whl . \
 		&& $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p ifcurate
 

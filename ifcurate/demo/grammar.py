@@ -51,7 +51,7 @@ def read_grammar(*names: str) -> dict[str, Symbol]:
     """The symbols of the grammar files `names` that come with this package; later files may not redefine any."""
     symbols: dict[str, Symbol] = {}
     for name in names:
-        text = (files("ifcurate.demo") / "grammar" / f"{name}.txt").read_text(encoding="utf-8")
+        text = (files("ifcurate.demo") / "phrases" / f"{name}.txt").read_text(encoding="utf-8")
         for block in re.split(r"\n\s*\n", text):
             heading, *lines = [line for line in block.splitlines() if line and not line.startswith("#")] or [""]
             if not lines:
