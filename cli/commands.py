@@ -10,10 +10,11 @@ from ifcurate.cli.direct import direct
 from ifcurate.cli.fit import fit
 from ifcurate.cli.score import score
 from ifcurate.cli.select import select
+from ifcurate.cli.train import train
 from ifcurate.cli.write import write
 
 
 def register(app: typer.Typer) -> None:
     """Add every command to `app`."""
-    for command in (annotate, fit, direct, score, select, write, demo):
+    for command in (annotate, fit, direct, score, select, write, train, demo):
         app.command()(command)

@@ -113,10 +113,10 @@ class AnnotatedCorpus:
             row += batch.num_rows
 
     def _made_with_own_tokenizer(self, schema: pa.Schema) -> bool:
-        """Whether token ids and every mask say that they are of the tokenizer that is read for."""
-        metadata = metadata_of(schema)
-        made = [metadata.get(name, {}).get("tokenizer") for name in (TOKEN_IDS, *self.behaviours)]
-        return all(tokenizer == self._tokenizer_hash for tokenizer in made)
+        """Whether every annotation of the shard says that it is of the tokenizer that is read for."""
+        annotations = [entry for entry in metadata_of(schema).values() if isinstance(entry, dict)]
+        made = [entry.get("tokenizer_hash") for entry in annotations]
+        return bool(made) and all(tokenizer == self._tokenizer_hash for tokenizer in made)
 
     def _as_annotated(self, batch: _Batch) -> Iterator[MarkedDocument]:
         rows, token_ids = batch.lists(TOKEN_IDS)

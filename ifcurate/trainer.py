@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import Trainer
+from transformers import Trainer, TrainerControl
 
 from ifcurate.errors import InputError
 from ifcurate.packing import LABELS, LOSS_WEIGHTS
@@ -128,7 +128,7 @@ class PenalizedTrainer(PenalizedLossMixin, Trainer):  # type: ignore[misc]
             f"{metric_key_prefix}_runtime": time.perf_counter() - started,
         }
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _mean_token_loss(self, rows: Any) -> float:

@@ -30,7 +30,7 @@ def tiny_model(dtype: torch.dtype = torch.float64) -> LlamaForCausalLM:
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
-        max_position_embeddings=32,
+        max_position_embeddings=64,
         tie_word_embeddings=True,
         initializer_range=0.3,
     )
