@@ -121,12 +121,13 @@ def _check_equal(shard: Shard, name: str, batch: pa.RecordBatch, ours: pa.Record
         if theirs.cast(new.type).equals(new):
             return
     except pa.ArrowException:
-        pass
-    row = next(row for row in range(batch.num_rows) if theirs[row].as_py() != new[row].as_py())
-    raise InputError(
-        f"{shard.path}, row {first_row + row} (counted from 0): column {name!r} holds another tokenization "
-        "than this run's; rename or drop it, or give --no-token-ids."
-    )
+        pass  # values that do not fit our type, or a type that Arrow cannot cast: the rows tell
+    for row in range(batch.num_rows):
+        if theirs[row].as_py() != new[row].as_py():
+            raise InputError(
+                f"{shard.path}, row {first_row + row} (counted from 0): column {name!r} holds another tokenization "
+                "than this run's; rename or drop it, or give --no-token-ids."
+            )
 
 
 def _misfit(shard: Shard, problem: str) -> InputError:

@@ -123,6 +123,14 @@ def test_token_ids_of_another_tokenizer_are_refused_with_their_row(tmp_path: Pat
     assert pq.read_table(path)[TOKEN_IDS].to_pylist()[2] == [7, 7]
 
 
+def test_equal_token_ids_may_have_any_type(tmp_path: Path) -> None:
+    for kind in (pa.large_list(pa.uint16()), pa.list_view(pa.int64()), pa.list_(pa.float64())):
+        table = pa.table({TOKEN_IDS: pa.array([tokens(row) for row in range(len(ROWS))], kind)})
+        pq.write_table(table, tmp_path / "a.parquet")
+        annotate(list_shards(str(tmp_path / "a.parquet"))[0], tmp_path / "out.parquet")
+        assert pq.read_table(tmp_path / "out.parquet").select([TOKEN_IDS]).equals(table)
+
+
 def test_a_column_that_is_there_already_is_refused(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "a.jsonl", [{"text": "t", "toxic_score": 0.1}])
     with pytest.raises(InputError, match=r"has a column 'toxic_score' already; give another --behaviour, or rename"):
