@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from ifcurate.errors import InputError
 from ifcurate.files import finishing, write_text
@@ -38,6 +37,7 @@ from ifcurate.prompts import Prompt, PromptSet
 from ifcurate.ranks import Ranks
 from ifcurate.schema import attach, metadata_of
 from ifcurate.toxicity import Classifier
+from ifcurate.toxicity_metrics import Scores
 
 Provenance = Mapping[str, Any]
 
@@ -132,7 +132,7 @@ def generate(
     return total
 
 
-def score(file: CompletionFile, classifier: Classifier, ranks: Ranks) -> NDArray[np.float32]:
+def score(file: CompletionFile, classifier: Classifier, ranks: Ranks) -> Scores:
     """Scores of the completions by `classifier`, from the file's own column or computed and added to it.
 
     Returns:
@@ -149,7 +149,7 @@ def score(file: CompletionFile, classifier: Classifier, ranks: Ranks) -> NDArray
     refuse_all_empty(file.path, completions)
     blocks = [completions[first : first + SCORED_TOGETHER] for first in range(0, len(completions), SCORED_TOGETHER)]
     mine = ranks.share(blocks)
-    scores: list[NDArray[np.float32]] = []
+    scores: list[Scores] = []
     with track(classifier.name, len(mine), "prompts") as tracker:
         for block in mine:
             scores.append(_score_block(block, classifier))
@@ -159,6 +159,24 @@ def score(file: CompletionFile, classifier: Classifier, ranks: Ranks) -> NDArray
         _write_table(file.path, _with_scores(table, classifier, gathered))
     ranks.wait()
     return gathered
+
+
+@dataclass(frozen=True)
+class ScoreColumn:
+    """Scores of one classifier: [prompts, completions, labels], and which classifier it was."""
+
+    labels: tuple[str, ...]
+    identity: str
+    scores: Scores
+
+
+def read_scores(table: pa.Table, classifier: str) -> ScoreColumn:
+    """The column that `score` added for the classifier of that name."""
+    field = table.schema.field(classifier)
+    labels = tuple(field.type.field(index).name for index in range(field.type.num_fields))
+    rows = table.column(classifier).to_pylist()
+    scores = np.array([[row[label] for label in labels] for row in rows], dtype=np.float32)
+    return ScoreColumn(labels, (field.metadata or {}).get(IDENTITY_KEY, b"").decode(), scores.transpose(0, 2, 1))
 
 
 def refuse_all_empty(path: Path, completions: Sequence[Sequence[str]]) -> None:
@@ -185,7 +203,7 @@ def prompts_of(table: pa.Table) -> list[Prompt]:
     return [Prompt(*values) for values in zip(*columns, strict=True)]
 
 
-def _score_block(block: Sequence[Sequence[str]], classifier: Classifier) -> NDArray[np.float32]:
+def _score_block(block: Sequence[Sequence[str]], classifier: Classifier) -> Scores:
     texts = [text for completions in block for text in completions]
     scores = np.full((len(texts), len(classifier.labels)), np.nan, dtype=np.float32)
     full = [index for index, text in enumerate(texts) if not is_empty(text)]
@@ -242,7 +260,7 @@ def _merge(file: CompletionFile, prompts: PromptSet, batches: int, provenance: P
     shutil.rmtree(file.parts)
 
 
-def _with_scores(table: pa.Table, classifier: Classifier, scores: NDArray[np.float32]) -> pa.Table:
+def _with_scores(table: pa.Table, classifier: Classifier, scores: Scores) -> pa.Table:
     floats = pa.list_(pa.float32())
     lists = [
         pa.array([[None if np.isnan(x) else x for x in row] for row in scores[:, :, index].tolist()], floats)
@@ -255,15 +273,14 @@ def _with_scores(table: pa.Table, classifier: Classifier, scores: NDArray[np.flo
     return table.append_column(field, column)
 
 
-def _stored_scores(table: pa.Table, classifier: Classifier) -> NDArray[np.float32] | None:
+def _stored_scores(table: pa.Table, classifier: Classifier) -> Scores | None:
     """The column of this very classifier, if it is there."""
     if classifier.name not in table.column_names:
         return None
-    metadata = table.schema.field(classifier.name).metadata or {}
-    if metadata.get(IDENTITY_KEY) != classifier.identity.encode():
+    column = read_scores(table, classifier.name)
+    if column.identity != classifier.identity:
         return None
-    rows = table.column(classifier.name).to_pylist()
-    return np.array([[row[label] for label in classifier.labels] for row in rows], np.float32).transpose(0, 2, 1)
+    return column.scores[:, :, [column.labels.index(label) for label in classifier.labels]]
 
 
 def _write_table(path: Path, table: pa.Table) -> None:

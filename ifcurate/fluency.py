@@ -55,7 +55,8 @@ class Lambada:
     """Accuracy on the last word of passages; intervals are over passages.
 
     Attributes:
-        word_accuracy: share of passages whose last word is predicted, all of its tokens, greedily: lm-evaluation-harness.
+        word_accuracy: share of passages whose last word is predicted, all of its tokens, greedily, as
+            lm-evaluation-harness counts.
         token_accuracy: share of passages whose very last token is predicted: the IF-Guide paper.
         passages: how many.
         passages_cut: those longer than the context, which lost their beginning.

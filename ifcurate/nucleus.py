@@ -51,7 +51,7 @@ def prompt_keys(texts: Sequence[str], seed: int) -> list[int]:
 
 
 def sample_nucleus(logits: torch.Tensor, top_p: float, streams: PromptStreams) -> torch.Tensor:
-    """One token a row of `logits` [rows, vocabulary], drawn from the smallest set of likeliest tokens with mass `top_p`.
+    """One token a row of `logits` [rows, vocabulary], from the smallest set of likeliest tokens with mass `top_p`.
 
     By rejection: a token drawn from all of them is kept if the strictly likelier ones have mass below `top_p`. That is
     membership in the nucleus (tokens that tie at its edge all belong), tested without a sort, and at most 1 / top_p

@@ -120,8 +120,8 @@ def load_classifier(spec: str, label: str | None = None, device: str = "cpu") ->
         classifier = _any_transformer(which, label, device)
     else:
         raise InputError(
-            f"option --classifier: there is no {spec!r}; give detoxify, detoxify:original, detoxify:FILE.ckpt, toxigen, "
-            "toxigen:FOLDER, profanity-check or hf:FOLDER-OR-ID."
+            f"option --classifier: there is no {spec!r}; give detoxify, detoxify:original, detoxify:FILE.ckpt, "
+            "toxigen, toxigen:FOLDER, profanity-check or hf:FOLDER-OR-ID."
         )
     if label not in (None, classifier.labels[0]):
         raise _no_label(classifier.name, classifier.labels, str(label))
