@@ -31,8 +31,7 @@ def write_annotated(
         path: the output; it appears when it is complete.
         fields: the columns to append, in order.
         annotations: batches of any size that have these columns, one row for each row of the input, in its order.
-        metadata: what to say under the key `ifcurate`: behaviour name -> how its columns were made, and `token_ids` ->
-            which tokenizer made them, when they are among `fields`.
+        metadata: what to say under the key `ifcurate`: behaviour name -> how its columns were made, tokenizer included.
 
     Raises:
         InputError: a column is there already, the row counts differ, or the disk is full.
