@@ -19,6 +19,7 @@ from kronfluence.factor.config import FactorConfig
 from kronfluence.factor.eigen import load_eigendecomposition, load_lambda_matrices
 from kronfluence.task import Task
 from kronfluence.utils.dataset import DataLoaderKwargs
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -119,7 +120,14 @@ def fit_factors(
     analyzer.perform_eigendecomposition(**shared)
     torch.manual_seed(seed + 1)
     analyzer.fit_lambda_matrices(**shared, **sampled)
+    _drop_headers(part)
     part.replace(folder)
+
+
+def _drop_headers(folder: Path) -> None:
+    """Store the tensors alone: Kronfluence's copies of its arguments come in an order that changes from run to run."""
+    for file in folder.rglob("*.safetensors"):
+        save_file(load_file(file), file)
 
 
 def hash_factors(folder: Path) -> str:
