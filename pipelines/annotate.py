@@ -10,6 +10,7 @@ from ifcurate.pipelines.score import score
 from ifcurate.pipelines.select import select
 from ifcurate.pipelines.stage_times import Stage, read_stages
 from ifcurate.pipelines.write import write
+from ifcurate.report import write_report
 from ifcurate.run import Run, create_run
 from ifcurate.run_config import RunConfig
 from ifcurate.selected import Selection
@@ -39,4 +40,5 @@ def annotate(config: RunConfig) -> Summary:
     score(run, config, shards)
     selection = select(run, config, shards)
     write(run, config, shards)
+    write_report(run, config, shards, selection)
     return Summary(run, selection, read_stages(run.logs))
