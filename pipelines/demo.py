@@ -19,6 +19,8 @@ from ifcurate.version import __version__
 
 DEMO_FILE = "demo.yaml"
 MODEL, RUN = "model", "run"
+FIT_TOKENS = 16_384
+"""Enough for a model this small."""
 
 
 class DemoConfig(Config):
@@ -79,4 +81,4 @@ def _texts(corpus: Path) -> list[str]:
 def _run_config(folder: Path, config: DemoConfig) -> RunConfig:
     paths = {"corpus": CORPUS, "out": RUN, "model": MODEL, "toxic_queries": TOXIC_QUERIES, "safe_queries": SAFE_QUERIES}
     given = {name: str(folder / path) for name, path in paths.items()}
-    return build(RunConfig, {**given, "workers": config.workers, "seed": config.seed})
+    return build(RunConfig, {**given, "fit_tokens": FIT_TOKENS, "workers": config.workers, "seed": config.seed})

@@ -27,7 +27,7 @@ from ifcurate.progress import Tracker, track
 
 VOCABULARY = 2048
 CONTEXT = 256
-BATCH = 8
+BATCH = 4
 LEARNING_RATE = 4e-3
 
 START, PAD = "<s>", "<pad>"
@@ -103,6 +103,7 @@ def _arguments(folder: Path, epochs: float, seed: int) -> TrainingArguments:
         lr_scheduler_type="cosine",
         warmup_steps=20,
         weight_decay=0.1,
+        adam_beta2=0.95,
         seed=seed,
         use_cpu=True,
         save_strategy="no",
