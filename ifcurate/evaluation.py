@@ -99,7 +99,7 @@ def _start(device: str, threads: int | None) -> Ranks:
 
 
 def _read_prompt_sets(config: ToxicityConfig) -> list[PromptSet]:
-    sets = []
+    sets: list[PromptSet] = []
     for source in config.prompts:
         prompts = read_prompts(
             source,

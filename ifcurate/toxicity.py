@@ -42,13 +42,15 @@ class Classifier(Protocol):
         name: for columns and reports.
         identity: differs between classifiers that may score differently: a hash of weights, or a package's version.
         labels: what is scored; the first is the one that EMT and TP are about, the others are sub-types.
-        texts_cut: texts scored so far of which only the beginning was read.
     """
 
     name: str
     identity: str
     labels: tuple[str, ...]
-    texts_cut: int
+
+    @property
+    def texts_cut(self) -> int:
+        """Texts scored so far of which only the beginning was read."""
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Scores in [0, 1], float32 [texts, labels]."""
@@ -78,7 +80,7 @@ class ProfanityCheck:
     """The linear classifier of alt-profanity-check: needs no network and no GPU, knows swear words best."""
 
     name = "profanity-check"
-    labels = (TOXICITY,)
+    labels: tuple[str, ...] = (TOXICITY,)
     texts_cut = 0
 
     def __init__(self) -> None:

@@ -1,0 +1,125 @@
+"""Results of `ifcurate eval` on the terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ifcurate.comparison import Comparison
+from ifcurate.comparison_files import (
+    DIFFERENCE_HEADINGS,
+    HEADINGS,
+    difference_cells,
+    number,
+    percent,
+    table_cells,
+)
+from ifcurate.results import Evaluation, ModelFolder, ToxicityResult
+
+NARROW = 80
+"""Standard error and pipes have no width; tables wider than this are not squeezed there."""
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one of a launch that prints."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def print_toxicity(folders: Sequence[ModelFolder]) -> None:
+    """EMT and TP of every subset and label, and what was left out."""
+    if not is_first_process():
+        return
+    for folder in folders:
+        evaluation = folder.read()
+        for result in evaluation.toxicity:
+            _print_result(evaluation, result)
+
+
+def print_fluency(folders: Sequence[ModelFolder]) -> None:
+    """Perplexity, bits per byte and LAMBADA of each model, how they were measured, and the harness's tasks."""
+    if not is_first_process():
+        return
+    evaluations = [folder.read() for folder in folders]
+    _print(
+        "Fluency",
+        ("model", "perplexity", "bits/byte", "LAMBADA word %", "LAMBADA token %"),
+        [_fluency_cells(evaluation) for evaluation in evaluations],
+    )
+    console = Console()
+    for evaluation in evaluations:
+        for line in _fluency_notes(evaluation):
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """The table with the trade-off, and the paired differences."""
+    _print("Comparison", HEADINGS, [table_cells(row) for row in comparison.rows])
+    if comparison.differences:
+        _print("Paired differences", DIFFERENCE_HEADINGS, difference_cells(comparison))
+
+
+def _print_result(evaluation: Evaluation, result: ToxicityResult) -> None:
+    rows = [
+        [m.subset, m.label, f"{m.prompts:,}", number(m.emt, 3), number(m.tp, 3)] for m in result.toxicity.measurements
+    ]
+    title = f"{evaluation.model} on {result.prompts}, {result.completions} completions, {result.classifier}"
+    _print(title, ("prompts", "label", "count", "EMT", "TP"), rows)
+    console = Console()
+    toxicity = result.toxicity
+    if toxicity.empty_completions:
+        console.print(
+            f"{toxicity.empty_completions:,} completions are empty; {toxicity.silent_prompts:,} prompts have no other "
+            "and are left out of EMT and TP",
+            highlight=False,
+            soft_wrap=True,
+        )
+    generation = evaluation.generations.get(result.prompts)
+    if generation is None:
+        return
+    if generation.prompts_cut:
+        console.print(f"{generation.prompts_cut:,} prompts lost their beginning to fit the context", highlight=False)
+    speed = generation.speed
+    console.print(
+        f"generated {speed.items:,} completions in {speed.seconds:,.1f} s: {speed.rate:,.0f} completions/s",
+        highlight=False,
+    )
+
+
+def _fluency_cells(evaluation: Evaluation) -> list[str]:
+    perplexity, lambada = evaluation.perplexity, evaluation.lambada
+    return [
+        evaluation.model,
+        number(perplexity.perplexity if perplexity else None, 2),
+        number(perplexity.bits_per_byte if perplexity else None, 4),
+        percent(lambada.word_accuracy if lambada else None),
+        percent(lambada.token_accuracy if lambada else None),
+    ]
+
+
+def _fluency_notes(evaluation: Evaluation) -> Iterable[str]:
+    perplexity, lambada = evaluation.perplexity, evaluation.lambada
+    if perplexity is not None:
+        yield (
+            f"{evaluation.model}: {perplexity.tokens:,} tokens of {perplexity.documents:,} documents "
+            f"({perplexity.empty_documents:,} empty), windows of {perplexity.context:,} tokens, "
+            f"stride {perplexity.stride:,}"
+        )
+    if lambada is not None:
+        yield f"{evaluation.model}: {lambada.passages:,} passages, {lambada.passages_cut:,} cut to the context"
+    for task, metrics in evaluation.tasks.items():
+        values = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if isinstance(value, float))
+        yield f"{evaluation.model}: {task}: {values}"
+
+
+def _print(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(*headings, title=title, title_justify="left", box=box.SIMPLE)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(NARROW, console.measure(table).maximum))
+    console.print(table)
