@@ -103,6 +103,8 @@ class PackedTokens(Dataset[dict[str, NDArray[Any]]]):
         return max(len(self._tokens) - 1, 0)
 
     def __getitem__(self, row: int) -> dict[str, NDArray[Any]]:
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
         part = slice(row * (self._length - 1), row * (self._length - 1) + self._length)
         return {
             INPUT_IDS: self._tokens[part].astype(np.int64),

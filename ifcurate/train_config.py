@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -85,11 +86,7 @@ class TrainConfig(Config):
     @property
     def penalties(self) -> dict[str, float]:
         """Behaviour to lambda, in the order given; empty for plain training."""
-        penalties: dict[str, float] = {}
-        for text in self.penalty:
-            behaviour, value = _parse_penalty(text)
-            penalties.update(dict.fromkeys([behaviour] if behaviour else self.behaviour, value))
-        return penalties
+        return parse_penalties(self.penalty, self.behaviour)
 
     @property
     def rate(self) -> float:
@@ -103,6 +100,15 @@ class TrainConfig(Config):
         if self.epochs is None and self.model is not None:
             return FINE_TUNING_STEPS
         return max(1, math.ceil((self.epochs or FROM_SCRATCH_EPOCHS) * math.ceil(rows / rows_a_step)))
+
+
+def parse_penalties(texts: Sequence[str], behaviours: Sequence[str]) -> dict[str, float]:
+    """Behaviour to lambda from values of --penalty; those without a behaviour are for all of `behaviours`."""
+    penalties: dict[str, float] = {}
+    for text in texts:
+        behaviour, value = _parse_penalty(text)
+        penalties.update(dict.fromkeys([behaviour] if behaviour else behaviours, value))
+    return penalties
 
 
 def _parse_penalty(text: str) -> tuple[str | None, float]:

@@ -1,0 +1,56 @@
+"""A plain Hugging Face data set: one row a document, with `input_ids`, `labels` and `loss_weights`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ifcurate.export.documents import SIGNED_WEIGHTS, WeightedDocument
+from ifcurate.packing import INPUT_IDS, LABELS, LOSS_WEIGHTS
+from ifcurate.parquet import writing_parquet
+
+SCHEMA = pa.schema(
+    [
+        pa.field(INPUT_IDS, pa.list_(pa.int32())),
+        pa.field(LABELS, pa.list_(pa.int64())),
+        pa.field(LOSS_WEIGHTS, pa.list_(pa.float32())),
+    ]
+)
+ROWS_PER_BATCH = 1024
+
+
+class HuggingFaceExporter:
+    """`data/<shard>.parquet`, for `datasets.load_dataset(folder)`; see `documents.Exporter`."""
+
+    carries: str = f"{SIGNED_WEIGHTS} (for ifcurate.PackingCollator and PenalizedTrainer)"
+
+    def __init__(self, folder: Path, token_dtype: np.dtype[Any], penalties: Iterable[float]) -> None:
+        del token_dtype, penalties  # int32 and float32 hold them all
+        self._folder = folder
+
+    def write(self, name: str, documents: Iterable[WeightedDocument]) -> None:
+        """See `Exporter.write`."""
+        pending: list[WeightedDocument] = []
+        with writing_parquet(self._folder / "data" / f"{name}.parquet", SCHEMA) as sink:
+            for document in documents:
+                pending.append(document)
+                if len(pending) == ROWS_PER_BATCH:
+                    sink.write(_batch(pending))
+                    pending = []
+            sink.write(_batch(pending))
+
+    def finish(self) -> None:
+        """See `Exporter.finish`; nothing to add."""
+
+
+def _batch(documents: list[WeightedDocument]) -> pa.RecordBatch:
+    columns = {
+        INPUT_IDS: [document.token_ids for document in documents],
+        LABELS: [document.token_ids for document in documents],
+        LOSS_WEIGHTS: [document.weights for document in documents],
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
