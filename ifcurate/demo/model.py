@@ -51,7 +51,7 @@ def train_demo_model(texts: list[str], folder: Path, epochs: float, seed: int) -
 
 
 def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer of `VOCABULARY` tokens that puts `<s>` before every text."""
+    """A byte-level BPE tokenizer of `VOCABULARY` tokens, with `<s>` as BOS and EOS."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
