@@ -1,13 +1,14 @@
-"""Token influence by finite differences: two ordinary forward passes at theta + e v and theta - e v.
+"""Token influence by finite differences: ordinary forward passes with the weights moved along v.
 
-S = (l(theta + e v) - l(theta - e v)) / 2e. The truncation error grows with e squared, the rounding error of the two
-losses with 1/e; the best step lies between and is found by comparison with forward-mode derivatives.
+Central: S = (l(theta + e v) - l(theta - e v)) / 2e, two passes a direction. One-sided: S = (l(theta + e v) -
+l(theta)) / e, one pass a direction and one that all directions share. The truncation error grows with e squared, or
+with e, the rounding error of the losses with 1/e; the best step between them is found by comparison with forward mode.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from transformers import PreTrainedModel
@@ -19,48 +20,70 @@ from ifcurate.windows import WindowBatch
 
 
 class FiniteDifference:
-    """Central differences along each direction: 2 forward passes a direction, exact up to the step's error.
-
-    Holds two copies of the tracked weights and shares all others with `model`.
-    """
+    """Central differences: 2 forward passes a direction, error of order e squared."""
 
     def __init__(
         self, model: PreTrainedModel, directions: Sequence[Direction], relative_steps: Sequence[float]
     ) -> None:
-        """Place the perturbed weights; step e is `relative_step * |theta| / |v|` over the tracked weights."""
-        self._model = model
-        self._directions = [direction.tensors for direction in directions]
-        norm = _norm({name: parameter.detach() for name, parameter in tracked_parameters(model).items()})
-        self._steps = [
-            relative * norm / _norm(tensors) for relative, tensors in zip(relative_steps, self._directions, strict=True)
-        ]
-        self._shifted = _copy_tracked(model)
-        self._body, self._head = split(self._shifted)
-        self._places = tracked_parameters(self._shifted)
+        """Step e of a direction is `relative_step * |theta| / |v|` over the tracked weights."""
+        self._moved = _MovedModel(model, directions, relative_steps)
 
     @torch.inference_mode()
     def score(self, batch: WindowBatch) -> TokenScores:
         """Scores of the label tokens of `batch`; the loss is the mean of both sides (error of order e squared)."""
-        labels = batch.labels[batch.mask]
         influence, losses = [], []
-        for tensors, step in zip(self._directions, self._steps, strict=True):
-            above = self._losses_at(tensors, step, batch, labels)
-            below = self._losses_at(tensors, -step, batch, labels)
+        for number, step in enumerate(self._moved.steps):
+            above = self._moved.losses_at(number, step, batch)
+            below = self._moved.losses_at(number, -step, batch)
             influence.append((above - below) / (2 * step))
             losses.append((above + below) / 2)
         return TokenScores(torch.stack(influence), torch.stack(losses).mean(0))
 
-    def _losses_at(
-        self, tensors: Mapping[str, torch.Tensor], step: float, batch: WindowBatch, labels: torch.Tensor
-    ) -> torch.Tensor:
-        origin = tracked_parameters(self._model)
+
+class OneSidedDifference:
+    """One-sided differences: K directions cost K + 1 forward passes, error of order e."""
+
+    def __init__(
+        self, model: PreTrainedModel, directions: Sequence[Direction], relative_steps: Sequence[float]
+    ) -> None:
+        """Step e of a direction is `relative_step * |theta| / |v|` over the tracked weights."""
+        self._moved = _MovedModel(model, directions, relative_steps)
+
+    @torch.inference_mode()
+    def score(self, batch: WindowBatch) -> TokenScores:
+        """Scores of the label tokens of `batch`; the loss is that of the unmoved model."""
+        base = self._moved.losses_at(0, 0.0, batch)
+        influence = [
+            (self._moved.losses_at(number, step, batch) - base) / step for number, step in enumerate(self._moved.steps)
+        ]
+        return TokenScores(torch.stack(influence), base)
+
+
+class _MovedModel:
+    """A model whose tracked weights can be moved: it has those twice and shares all others with the original."""
+
+    def __init__(
+        self, model: PreTrainedModel, directions: Sequence[Direction], relative_steps: Sequence[float]
+    ) -> None:
+        self._origin = {name: parameter.detach() for name, parameter in tracked_parameters(model).items()}
+        self._directions = [
+            {name: tensor.to(self._origin[name].device) for name, tensor in direction.tensors.items()}
+            for direction in directions
+        ]
+        norm = Direction(self._origin, {}).norm()
+        self.steps = [
+            relative * norm / direction.norm() for relative, direction in zip(relative_steps, directions, strict=True)
+        ]
+        copied = _copy_tracked(model)
+        self._places = tracked_parameters(copied)
+        self._body, self._head = split(copied)
+
+    def losses_at(self, number: int, step: float, batch: WindowBatch) -> torch.Tensor:
+        """Losses of the label tokens at theta + step * v of direction `number`."""
+        tensors = self._directions[number]
         for name, place in self._places.items():
-            torch.add(origin[name], tensors[name], alpha=step, out=place.data)
-        return token_losses(self._head, self._body(batch.input_ids)[batch.mask], labels)
-
-
-def _norm(tensors: Mapping[str, torch.Tensor]) -> float:
-    return float(torch.stack([tensor.detach().double().norm() for tensor in tensors.values()]).norm())
+            torch.add(self._origin[name], tensors[name], alpha=step, out=place.data)
+        return token_losses(self._head, self._body(batch.input_ids)[batch.mask], batch.labels[batch.mask])
 
 
 def _copy_tracked(model: PreTrainedModel) -> PreTrainedModel:

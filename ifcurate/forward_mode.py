@@ -1,8 +1,7 @@
 """Token influence by forward-mode differentiation: exact, and accurate in bfloat16.
 
-One pass through the body carries features and their derivative along v (about three forward passes' work), and the
-head turns both into losses and influence. `torch.func.jvp` needs attention with a forward-mode formula, which of
-PyTorch's kernels only the plain one has.
+One pass through the body carries features and their derivatives along every direction: about 1 + 2K forward passes'
+matrix products for K directions. The head adds two passes of its own, whatever K is.
 """
 
 from __future__ import annotations
@@ -10,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.func import functional_call, jvp, vmap
 from transformers import PreTrainedModel
 
 from ifcurate.direction import Direction
+from ifcurate.forward_attention import attention_in_blocks
 from ifcurate.token_loss import TokenScores, split, token_loss_derivatives
 from ifcurate.tracking import tracked_parameters
 from ifcurate.windows import WindowBatch
@@ -23,32 +23,34 @@ class ForwardMode:
     """Exact derivatives along each direction, in the dtype of the model's weights."""
 
     def __init__(self, model: PreTrainedModel, directions: Sequence[Direction]) -> None:
+        self._model = model
         self._body, self._head = split(model)
         names = {id(parameter): name for name, parameter in self._body.named_parameters()}
         tracked = tracked_parameters(model)
         self._origin = {names[id(parameter)]: parameter.detach() for parameter in tracked.values()}
-        self._tangents = [
-            {
-                names[id(parameter)]: direction.tensors[name].to(parameter.device, parameter.dtype)
-                for name, parameter in tracked.items()
-            }
-            for direction in directions
-        ]
+        self._tangents = {
+            names[id(parameter)]: stack_tangents(directions, name, parameter) for name, parameter in tracked.items()
+        }
 
     @torch.no_grad()
     def score(self, batch: WindowBatch) -> TokenScores:
         """Scores of the label tokens of `batch`."""
 
         def features(weights: dict[str, torch.Tensor]) -> torch.Tensor:
-            result: torch.Tensor = torch.func.functional_call(self._body, weights, (batch.input_ids,))
+            result: torch.Tensor = functional_call(self._body, weights, (batch.input_ids,))
             return result
 
-        labels = batch.labels[batch.mask]
-        influence = []
-        for tangent in self._tangents:
-            with sdpa_kernel(SDPBackend.MATH):
-                values, derivatives = torch.func.jvp(features, (self._origin,), (tangent,))[:2]
-            rows, tangents = values[batch.mask], derivatives[batch.mask]
-            losses, slopes = token_loss_derivatives(self._head, rows, tangents, labels)
-            influence.append(slopes)
-        return TokenScores(torch.stack(influence), losses)
+        def along(tangents: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+            values, derivatives = jvp(features, (self._origin,), (tangents,))[:2]
+            return values, derivatives
+
+        with attention_in_blocks(self._model):
+            values, derivatives = vmap(along, out_dims=(None, 0))(self._tangents)
+        mask = batch.mask
+        losses, slopes = token_loss_derivatives(self._head, values[mask], derivatives[:, mask], batch.labels[mask])
+        return TokenScores(slopes, losses)
+
+
+def stack_tangents(directions: Sequence[Direction], name: str, parameter: torch.Tensor) -> torch.Tensor:
+    """The part of each direction that moves the parameter `name`: [directions, *shape], on its device in its dtype."""
+    return torch.stack([direction.tensors[name].to(parameter.device, parameter.dtype) for direction in directions])

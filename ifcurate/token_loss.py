@@ -9,8 +9,10 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-CHUNK_VALUES = 1 << 21
-"""Logits held at once, in values: 8 MiB in float32, small enough for a CPU's caches to help."""
+CHUNK_VALUES = {"cpu": 1 << 21, "cuda": 1 << 28}
+"""Logits held at once, in values, by type of device: on a CPU 8 MiB in float32, so that its caches help."""
+FEWEST_ROWS = 128
+"""Positions whose logits are computed at once, at least: fewer make matrix products slow for large vocabularies."""
 
 Head = Callable[[torch.Tensor], torch.Tensor]
 
@@ -60,7 +62,8 @@ def split(model: PreTrainedModel) -> tuple[Body, Head]:
 def rows_per_chunk(head: Head, features: torch.Tensor) -> int:
     """How many positions' logits are computed at once."""
     values = head.out_features if isinstance(head, nn.Linear) else features.shape[-1]
-    return max(1, CHUNK_VALUES // int(values))
+    held = CHUNK_VALUES.get(features.device.type, CHUNK_VALUES["cpu"])
+    return max(FEWEST_ROWS, held // int(values))
 
 
 def token_losses(head: Head, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -76,7 +79,7 @@ def token_losses(head: Head, features: torch.Tensor, labels: torch.Tensor) -> to
     """
     size = rows_per_chunk(head, features)
     chunks = [
-        nn.functional.cross_entropy(_at_least_float32(head(rows)), wanted, reduction="none")
+        nn.functional.cross_entropy(_widened(head(rows)), wanted, reduction="none")
         for rows, wanted in zip(features.split(size), labels.split(size), strict=True)
     ]
     return torch.cat(chunks)
@@ -85,24 +88,36 @@ def token_losses(head: Head, features: torch.Tensor, labels: torch.Tensor) -> to
 def token_loss_derivatives(
     head: Head, features: torch.Tensor, tangents: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss of each label, and its derivative when the features move along `tangents` and the head stands still.
+    """Loss of each label, and its derivatives when the features move along `tangents` and the head stands still.
 
-    With logits z and probabilities p: dl = sum_k p_k dz_k - dz_label.
+    The gradient with respect to the logits, softmax - label, goes back through the head once, however many tangents
+    there are, and its product with each tangent is the derivative.
+
+    Args:
+        head: features to logits.
+        features: [tokens, width].
+        tangents: [directions, tokens, width].
+        labels: int64 [tokens].
 
     Returns:
-        losses and derivatives, both [tokens], in float32 or wider.
+        losses [tokens] and derivatives [directions, tokens], in float32 or wider.
     """
     size = rows_per_chunk(head, features)
     losses, derivatives = [], []
-    for rows, moved, wanted in zip(features.split(size), tangents.split(size), labels.split(size), strict=True):
-        logits, change = (_at_least_float32(part) for part in torch.func.jvp(head, (rows,), (moved,)))
-        log_probabilities = logits.log_softmax(-1)
+    for rows, moved, wanted in zip(features.split(size), tangents.split(size, dim=1), labels.split(size), strict=True):
+        logits, pull_back = torch.func.vjp(head, rows)
         chosen = wanted[:, None]
-        losses.append(-log_probabilities.gather(-1, chosen)[:, 0])
-        expected = torch.linalg.vecdot(log_probabilities.exp_(), change)
-        derivatives.append(expected - change.gather(-1, chosen)[:, 0])
-    return torch.cat(losses), torch.cat(derivatives)
+        slopes = logits.log_softmax(-1, dtype=_wide(logits))
+        losses.append(-slopes.gather(-1, chosen)[:, 0])
+        slopes = slopes.exp_().scatter_add_(-1, chosen, -torch.ones_like(chosen, dtype=slopes.dtype))
+        (gradient,) = pull_back(slopes.to(logits.dtype))
+        derivatives.append(torch.linalg.vecdot(moved.to(slopes.dtype), gradient.to(slopes.dtype)))
+    return torch.cat(losses), torch.cat(derivatives, dim=1)
 
 
-def _at_least_float32(values: torch.Tensor) -> torch.Tensor:
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+def _wide(values: torch.Tensor) -> torch.dtype:
+    return torch.promote_types(values.dtype, torch.float32)
+
+
+def _widened(logits: torch.Tensor) -> torch.Tensor:
+    return logits.to(_wide(logits))
