@@ -20,6 +20,6 @@ def direct(
     from ifcurate.run import continue_run
 
     quieten()
-    opened, settings = continue_run(run, given, lambda run, stored: run.direction(stored.behaviour))
+    opened, settings = continue_run(run, "direct", given)
     run_stage(opened, settings)
     print(f"direction: {opened.direction(settings.behaviour)}")

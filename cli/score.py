@@ -22,6 +22,6 @@ def score(
     from ifcurate.run import continue_run, corpus_of
 
     quieten()
-    opened, settings = continue_run(run, given, lambda run, stored: run.engine)
+    opened, settings = continue_run(run, "score", given)
     run_stage(opened, settings, corpus_of(opened, settings))
     print(f"scores: {opened.scores}")

@@ -19,6 +19,6 @@ def select(
     from ifcurate.pipelines.select import select as run_stage
     from ifcurate.run import continue_run, corpus_of
 
-    opened, settings = continue_run(run, given)
+    opened, settings = continue_run(run, "select", given, anew=True)
     print_selection(run_stage(opened, settings, corpus_of(opened, settings)))
     print(f"selection: {opened.selection}; now run: ifcurate write {run}")

@@ -11,6 +11,6 @@ def write(run: o.RunFolder, token_ids: o.TokenIds = None, workers: o.Workers = N
     from ifcurate.pipelines.write import write as run_stage
     from ifcurate.run import continue_run, corpus_of
 
-    opened, settings = continue_run(run, given)
+    opened, settings = continue_run(run, "write", given, anew=True)
     run_stage(opened, settings, corpus_of(opened, settings))
     print(f"annotated corpus: {opened.data}")

@@ -7,7 +7,6 @@ its output gradients, with corrected eigenvalues: one factor a window, labels sa
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +23,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ifcurate.errors import InputError
-from ifcurate.files import PART_SUFFIX, sha256_of
+from ifcurate.files import finishing_folder, sha256_of
 from ifcurate.tracking import tracked_linears
 from ifcurate.windows import PADDING_LABEL, Window, WindowBatch, collate
 
@@ -44,6 +43,8 @@ class LanguageModelTask(Task):
     def compute_train_loss(self, batch: Any, model: nn.Module, sample: bool = False) -> torch.Tensor:
         """Sum of the losses of all label tokens, or of tokens sampled from the model in their places."""
         logits, labels = self._logits_and_labels(batch, model)
+        if not bool(logits.detach().sum().isfinite()):
+            raise InputError("option --model: its outputs are NaN or infinite on this text; give a sound checkpoint.")
         if sample:
             labels = torch.multinomial(logits.detach().softmax(-1), num_samples=1)[:, 0]
         self.on_batch(len(labels))
@@ -100,28 +101,26 @@ def fit_factors(
         on_batch: called with the number of tokens of every batch.
     """
     ordered = sorted(windows, key=len, reverse=True)
-    part = folder.with_name(folder.name + PART_SUFFIX)
-    shutil.rmtree(part, ignore_errors=True)
     task = LanguageModelTask(list(tracked_linears(model)), on_batch)
-    analyzer = Analyzer(
-        analysis_name=part.name,
-        model=prepare_model(model, task),
-        task=task,
-        cpu=model.device.type == "cpu",
-        log_level=logging.ERROR,
-        disable_tqdm=True,
-        output_dir=str(part.parent),
-    )
     loader = DataLoaderKwargs(collate_fn=lambda items: as_kronfluence_batch(collate(items, start)))
     shared = {"factors_name": FACTORS_NAME, "factor_args": FactorArguments(strategy=STRATEGY)}
     sampled = {"dataset": ordered, "per_device_batch_size": batch_windows, "dataloader_kwargs": loader}
-    torch.manual_seed(seed)
-    analyzer.fit_covariance_matrices(**shared, **sampled)
-    analyzer.perform_eigendecomposition(**shared)
-    torch.manual_seed(seed + 1)
-    analyzer.fit_lambda_matrices(**shared, **sampled)
-    _drop_headers(part)
-    part.replace(folder)
+    with finishing_folder(folder) as part:
+        analyzer = Analyzer(
+            analysis_name=part.name,
+            model=prepare_model(model, task),
+            task=task,
+            cpu=model.device.type == "cpu",
+            log_level=logging.ERROR,
+            disable_tqdm=True,
+            output_dir=str(part.parent),
+        )
+        torch.manual_seed(seed)
+        analyzer.fit_covariance_matrices(**shared, **sampled)
+        analyzer.perform_eigendecomposition(**shared)
+        torch.manual_seed(seed + 1)
+        analyzer.fit_lambda_matrices(**shared, **sampled)
+        _drop_headers(part)
 
 
 def _drop_headers(folder: Path) -> None:

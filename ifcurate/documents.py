@@ -10,7 +10,6 @@ import duckdb
 import pyarrow as pa
 
 from ifcurate.errors import InputError
-from ifcurate.parquet import ParquetReader
 from ifcurate.schema import ID
 from ifcurate.shards import Shard, ShardReader, open_shard
 from ifcurate.sources import BATCH_ROWS, first_line
@@ -87,22 +86,41 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def find_duplicate_id(paths: Sequence[str]) -> tuple[str, str, str] | None:
-    """An id that occurs more than once in the `id` columns of Parquet files, with its first two places.
+def check_documents(shards: Sequence[Shard], text_column: str = "text", id_column: str | None = None) -> None:
+    """Open every shard, check its columns and compare all ids, before anything expensive is done with the corpus.
 
-    Args:
-        paths: sidecars, or any Parquet files with a string column `id`, in the order of the corpus.
+    Reads no texts of Parquet shards. Memory is bounded: DuckDB spills ids to the folder for temporary files.
+
+    Raises:
+        InputError: a shard cannot be opened, a column is missing or of the wrong type, an id is null or occurs twice,
+            or there is no space to spill to; names file and row.
+    """
+    repeated = find_duplicate_id(shards, text_column, id_column)
+    if repeated is not None:
+        identifier, first, second = repeated
+        raise InputError(
+            f"{second}: its id {identifier!r} is that of {first}, too; give every document an id of its own, "
+            "or another --id-column."
+        )
+
+
+def find_duplicate_id(
+    shards: Sequence[Shard], text_column: str = "text", id_column: str | None = None
+) -> tuple[str, str, str] | None:
+    """An id that occurs more than once in a corpus, with its first two places.
+
+    Shards without a column of ids are left out: theirs are made of the shard's name, which is unique.
 
     Returns:
         The id (the smallest, if several occur twice), and two places written as `FILE, row N`, rows counted from 0;
-        None when every id is unique. Memory is bounded: DuckDB spills to the folder for temporary files.
+        None when every id is unique.
 
     Raises:
-        InputError: a file cannot be read, or there is no space to spill to.
+        InputError: see `check_documents`.
     """
     with tempfile.TemporaryDirectory(prefix="ifcurate-") as spill:
         try:
-            repeated = _smallest_repeated(paths, spill)
+            repeated = _smallest_repeated(_ids(shards, text_column, id_column), spill)
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise InputError(
                 f"{spill}: no space left to check that ids are unique ({first_line(error)}); "
@@ -110,30 +128,38 @@ def find_duplicate_id(paths: Sequence[str]) -> tuple[str, str, str] | None:
             ) from error
     if repeated is None:
         return None
-    places = _places(paths, repeated)
+    places = (
+        f"{shard.path}, row {row}"
+        for shard, first_row, ids in _ids(shards, text_column, id_column)
+        for row, identifier in enumerate(ids, start=first_row)
+        if identifier == repeated
+    )
     return repeated, next(places), next(places)
 
 
-def _smallest_repeated(paths: Sequence[str], folder: str) -> str | None:
+def _ids(shards: Sequence[Shard], text_column: str, id_column: str | None) -> Iterator[tuple[Shard, int, list[str]]]:
+    """The ids that stand in the shards, with shard and first row of each batch."""
+    for shard in shards:
+        reader = open_shard(shard)
+        ids_from = document_columns(shard, reader, text_column, id_column) if reader.num_rows else None
+        if ids_from is None:
+            continue
+        first_row = 0
+        for batch in reader.batches([ids_from], rows=IDS_AT_ONCE):
+            ids = _strings(batch.column(ids_from), shard, ids_from, first_row)
+            yield shard, first_row, ids
+            first_row += len(ids)
+
+
+def _smallest_repeated(batches: Iterator[tuple[Shard, int, list[str]]], folder: str) -> str | None:
     settings = {"memory_limit": MEMORY_FOR_IDS, "threads": "2", "temp_directory": folder}
     with duckdb.connect(f"{folder}/ids.duckdb", config=settings) as database:
         database.execute("SET preserve_insertion_order = false; CREATE TABLE ids (id VARCHAR)")
-        for path in paths:
-            for batch in ParquetReader(path).batches([ID], rows=IDS_AT_ONCE):
-                database.from_arrow(pa.Table.from_batches([batch])).insert_into("ids")
+        for _, _, ids in batches:
+            database.from_arrow(pa.table({"id": pa.array(ids, pa.string())})).insert_into("ids")
         query = "SELECT min(id) FROM (SELECT id FROM ids GROUP BY id HAVING count(*) > 1)"
         row = database.execute(query).fetchone()
     return None if row is None else row[0]
-
-
-def _places(paths: Sequence[str], wanted: str) -> Iterator[str]:
-    for path in paths:
-        first_row = 0
-        for batch in ParquetReader(path).batches([ID]):
-            for row, found in enumerate(batch.column(ID).to_pylist(), start=first_row):
-                if found == wanted:
-                    yield f"{path}, row {row}"
-            first_row += batch.num_rows
 
 
 def _require(shard: Shard, schema: pa.Schema, name: str, option: str, fits: Callable[[pa.DataType], bool]) -> None:

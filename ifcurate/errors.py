@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -16,5 +17,18 @@ class InputError(Exception):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether `error` says that a file could not grow: disk full, quota reached or file-size limit."""
-    return isinstance(error, OSError) and error.errno in _DISK_FULL
+    """Whether `error` says that a file could not grow: disk full, quota reached or file-size limit.
+
+    Libraries that are not written in Python raise exceptions of their own kinds, with the system's words in them.
+    """
+    if isinstance(error, OSError):
+        return error.errno in _DISK_FULL
+    return isinstance(error, Exception) and any(os.strerror(code) in str(error) for code in _DISK_FULL)
+
+
+def sentence(error: InputError | OSError) -> str:
+    """What to tell the user; an `OSError` (no permission, no space, a lost disk) names its file where it can."""
+    if isinstance(error, InputError) or error.strerror is None:
+        return str(error)
+    file = f"{error.filename}: " if error.filename else ""
+    return f"{file}{error.strerror}; put that right and run the same command again, or see more with --debug."

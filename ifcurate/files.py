@@ -1,9 +1,11 @@
-"""Files that are either finished or absent: written as `<name>.part`, then renamed."""
+"""Files and folders that are either finished or absent: written as `<name>.<random>.part`, then renamed."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,33 +17,45 @@ PART_SUFFIX = ".part"
 
 @contextmanager
 def finishing(path: Path) -> Iterator[Path]:
-    """Yield `<path>.part` to write to; rename it to `path` on success, remove it on any error.
+    """Yield a path to write to; rename it to `path` on success, remove it on any error.
 
-    What has its final name is complete and on disk (fsync before the rename), whatever kills the process.
+    What has its final name is complete and on disk (fsync before the rename), whatever kills the process. Two
+    processes that write the same `path` never write to the same part.
 
     Raises:
         InputError: the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + PART_SUFFIX)
-    try:
+    with _part_of(path) as part:
         yield part
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
+        _to_disk(part)
         part.replace(path)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if is_disk_full(error):
-            raise InputError(
-                f"{path}: no space left to write this file; free some disk space and run the same command again."
-            ) from error
-        raise
+
+
+@contextmanager
+def finishing_folder(path: Path) -> Iterator[Path]:
+    """`finishing` for a folder, which is yielded empty; `path` must not exist.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    with _part_of(path) as part:
+        part.mkdir()
+        yield part
+        for file in part.rglob("*"):
+            if file.is_file():
+                _to_disk(file)
+        part.replace(path)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, whole or not at all."""
     with finishing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder with all it holds, if it is there."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:
@@ -51,3 +65,23 @@ def sha256_of(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def _part_of(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
+    try:
+        yield part
+    except BaseException as error:
+        remove(part)
+        if is_disk_full(error):
+            raise InputError(
+                f"{path}: no space left to write this; free some disk space and run the same command again."
+            ) from error
+        raise
+
+
+def _to_disk(file: Path) -> None:
+    with file.open("rb") as written:
+        os.fsync(written.fileno())

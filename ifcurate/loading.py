@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -75,7 +76,8 @@ class LoadedScorer:
         if self._scorer is None:
             windows = split_into_windows(encodings, self.context)
             if not windows:
-                return self._build([]).score(encodings, names)
+                empty = DocumentScores(np.zeros((len(self.directions), 0), np.float32), np.zeros(0, np.float32))
+                return [empty] * len(encodings), Work()
             self._scorer = self._build(self.steps(windows))
         return self._scorer.score(encodings, names)
 

@@ -43,7 +43,7 @@ def load_checkpoint(
     """A decoder-only model as transformers defines it, so that `save_pretrained` writes what it was read from.
 
     Raises:
-        InputError: there is no such model, or it cannot be read as a causal language model.
+        InputError: there is no such model, it cannot be read as a causal language model, or a weight is not finite.
     """
     try:
         model = AutoModelForCausalLM.from_pretrained(name_or_path, revision=revision, dtype=dtype)
@@ -54,6 +54,9 @@ def load_checkpoint(
         ) from error
     if getattr(model, "is_quantized", False):
         raise InputError(f"{name_or_path}: is quantized, its weights have no derivative; give the unquantized model.")
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise InputError(f"{name_or_path}: the weight {name} holds NaN or infinity; give a sound checkpoint.")
     return model
 
 
@@ -149,8 +152,6 @@ def hash_model(model: nn.Module) -> str:
 def hash_tokenizer(tokenizer: PreTrainedTokenizerFast) -> str:
     """Hex SHA-256 of the tokenizer's full definition."""
     return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
-
-
 
 
 def _first_line(error: Exception) -> str:

@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
+from ifcurate.documents import check_documents
 from ifcurate.errors import InputError
-from ifcurate.files import PART_SUFFIX
-from ifcurate.run_config import SELECTION_SETTINGS, RunConfig
+from ifcurate.files import PART_SUFFIX, remove
+from ifcurate.run_config import SELECTION_SETTINGS, STAGES, RunConfig, StageName, first_stage
 from ifcurate.shards import Shard, list_shards
 from ifcurate.version import __version__
 
@@ -80,28 +80,42 @@ class Run:
         """The direction that corpus is scored along."""
         return self.root / "direction" / f"{behaviour}.safetensors"
 
+    def has_results_from(self, stage: StageName) -> bool:
+        """Whether `stage`, or one after it, has left anything here."""
+        folders = (self.factors, self.root / "direction", self.scores, self.selection, self.data)
+        return any(folder.is_dir() and any(folder.iterdir()) for folder in folders[STAGES.index(stage) :])
+
     def remove_parts(self) -> None:
         """Delete what a killed run left half-written."""
-        for part in self.root.rglob(f"*{PART_SUFFIX}"):
-            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+        for part in list(self.root.rglob(f"*{PART_SUFFIX}")):
+            remove(part)
 
 
 def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:
     """The run folder `config.out`: made, or taken up again where the same run was stopped.
 
+    Before anything is made, every shard is opened, its columns checked and its ids compared with all others.
+
     Raises:
-        InputError: the folder holds something else, or a run with other settings or another corpus; names them.
+        InputError: the folder holds something else, or results of other settings or of another corpus; names them.
+            Or the corpus cannot be used, and there is no folder then.
     """
     run = Run(Path(config.out))
+    _refuse_other_folder(run, config)
     fingerprint = corpus_fingerprint(shards)
-    if run.root.exists() and (not run.root.is_dir() or (any(run.root.iterdir()) and not run.file.is_file())):
-        raise InputError(f"option --out: {run.root} is not empty and no run; give a new folder or a run.")
     if run.file.is_file():
-        _refuse_other_settings(run, config)
-        _refuse_other_corpus(run, fingerprint)
         run.remove_parts()
-    else:
-        record(run, config, fingerprint)
+        _, stored = open_run(config.out)
+        changed = _changed_settings(stored, config)
+        for name in changed:
+            if run.has_results_from(first_stage(name)):
+                raise _mixed(run, name, stored, config)
+        if run.has_results_from(STAGES[0]):
+            _refuse_other_corpus(run, fingerprint)
+        if not changed and fingerprint == _stored_fingerprint(run):
+            return run
+    check_documents(shards, config.text_column, config.id_column)
+    record(run, config, fingerprint)
     return run
 
 
@@ -117,29 +131,26 @@ def open_run(root: str) -> tuple[Run, RunConfig]:
     return run, build(RunConfig, {"out": root}, run.file)
 
 
-def continue_run(
-    root: str, given: Mapping[str, Any], artifact: Callable[[Run, RunConfig], Path] | None = None
-) -> tuple[Run, RunConfig]:
+def continue_run(root: str, stage: StageName, given: Mapping[str, Any], anew: bool = False) -> tuple[Run, RunConfig]:
     """An existing run for its next stage, with the settings of that stage changed to those `given`.
 
     Args:
         root: the run folder.
+        stage: what comes next.
         given: settings by name; None leaves one as it is.
-        artifact: what the stage makes; once it is there, other settings would mix two runs. None: it is made anew.
+        anew: the stage replaces its results; otherwise, once there are any, other settings would mix two runs.
 
     Raises:
-        InputError: the folder is not a run, or its artifact was made with other settings; names the first of them.
+        InputError: the folder is not a run, or there are results of other settings; names the first of them.
     """
     run, stored = open_run(root)
     config = build(RunConfig, {**stored.model_dump(), **{name: v for name, v in given.items() if v is not None}})
-    changed = [name for name in RunConfig.model_fields if getattr(config, name) != getattr(stored, name)]
+    changed = _changed_settings(stored, config)
     run.remove_parts()
-    if artifact is not None and artifact(run, stored).exists():
-        for name in changed:
-            if name not in FREE_TO_CHANGE:
-                raise _mixed(run, name, stored, config, "give another run folder")
-    if changed:
-        record(run, config, read_yaml(run.file)[PROVENANCE_KEY]["corpus"])
+    if changed and not anew and run.has_results_from(stage):
+        raise _mixed(run, changed[0], stored, config)
+    if config != stored:
+        record(run, config, _stored_fingerprint(run))
     return run, config
 
 
@@ -188,23 +199,37 @@ def _git_revision() -> str | None:
     return answer.stdout.strip() or None
 
 
-def _refuse_other_settings(run: Run, config: RunConfig) -> None:
-    stored = build(RunConfig, {"out": config.out}, run.file)
-    for name in RunConfig.model_fields:
-        if name not in FREE_TO_CHANGE and getattr(config, name) != getattr(stored, name):
-            hint = "give another --out"
-            if name in SELECTION_SETTINGS:
-                hint += f", or `ifcurate select {run.root}` with it and then `ifcurate write {run.root}`"
-            raise _mixed(run, name, stored, config, hint)
+def _refuse_other_folder(run: Run, config: RunConfig) -> None:
+    """Refuse to write into a folder that holds something else, or whose files would become part of the corpus."""
+    if run.root.exists() and (not run.root.is_dir() or (any(run.root.iterdir()) and not run.file.is_file())):
+        raise InputError(f"option --out: {run.root} is not empty and no run; give a new folder or a run.")
+    corpus = Path(config.corpus)
+    if corpus.is_dir() and run.root.resolve().is_relative_to(corpus.resolve()):
+        raise InputError(
+            f"option --out: {run.root} lies inside the corpus, of which its files would become a part; "
+            "give a folder elsewhere."
+        )
 
 
-def _mixed(run: Run, name: str, stored: RunConfig, config: RunConfig, hint: str) -> InputError:
-    before, now = getattr(stored, name), getattr(config, name)
-    return InputError(f"option --{name.replace('_', '-')}: {run.root} was made with {before!r}, not {now!r}; {hint}.")
+def _changed_settings(stored: RunConfig, config: RunConfig) -> list[str]:
+    names = (name for name in RunConfig.model_fields if name not in FREE_TO_CHANGE)
+    return [name for name in names if getattr(config, name) != getattr(stored, name)]
+
+
+def _mixed(run: Run, name: str, stored: RunConfig, config: RunConfig) -> InputError:
+    option, before, now = name.replace("_", "-"), getattr(stored, name), getattr(config, name)
+    hint = "give another --out"
+    if name in SELECTION_SETTINGS:
+        hint += f", or `ifcurate select {run.root}` with it and then `ifcurate write {run.root}`"
+    return InputError(f"option --{option}: {run.root} was made with {before!r}, not {now!r}; {hint}.")
+
+
+def _stored_fingerprint(run: Run) -> dict[str, Any]:
+    return dict(read_yaml(run.file)[PROVENANCE_KEY]["corpus"])
 
 
 def _refuse_other_corpus(run: Run, fingerprint: dict[str, Any]) -> None:
-    stored = read_yaml(run.file)[PROVENANCE_KEY]["corpus"]
+    stored = _stored_fingerprint(run)
     if stored != fingerprint:
         raise InputError(
             f"option CORPUS: {run.root} was made from {stored['shards']} shards of {stored['bytes']:,} bytes, now "

@@ -22,8 +22,23 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Named settings; whatever is given explicitly overrides them. `paper`: IF-Guide as published."""
 
+StageName = Literal["fit", "direct", "score", "select", "write"]
+STAGES: tuple[StageName, ...] = ("fit", "direct", "score", "select", "write")
+
 SELECTION_SETTINGS = frozenset({"quantile", "window", "budget", "record", "length_exponent"})
 """Settings that a new selection may change without scoring again."""
+
+_FIRST_STAGE: dict[StageName, frozenset[str]] = {
+    "direct": frozenset({"behaviour", "toxic_queries", "safe_queries", "max_queries", "damping", "direction"}),
+    "score": frozenset({"engine", "alignment", "dtype", "threads"}),
+    "select": SELECTION_SETTINGS,
+    "write": frozenset({"token_ids"}),
+}
+
+
+def first_stage(setting: str) -> StageName:
+    """The first stage whose results depend on a setting."""
+    return next((stage for stage, settings in _FIRST_STAGE.items() if setting in settings), "fit")
 
 
 class RunConfig(Config):
@@ -64,6 +79,20 @@ class RunConfig(Config):
     def _is_a_name(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", value):
             raise ValueError("must be letters, digits and underscores, it begins column names")
+        return value
+
+    @field_validator("out")
+    @classmethod
+    def _is_on_disk(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError("must be a folder on disk, not a URL")
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", value):
+            raise ValueError("must be auto, cpu, cuda, cuda:1 or mps")
         return value
 
     @field_validator("budget")

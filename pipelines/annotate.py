@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from ifcurate.pipelines.direct import direct
+from ifcurate.devices import resolve_device, resolve_dtype
+from ifcurate.direction import load_direction
+from ifcurate.engines import choose_engine
+from ifcurate.pipelines.direct import direct, query_sources
 from ifcurate.pipelines.fit import fit
 from ifcurate.pipelines.score import score
 from ifcurate.pipelines.select import select
 from ifcurate.pipelines.stage_times import Stage, read_stages
 from ifcurate.pipelines.write import write
+from ifcurate.queries import read_queries
 from ifcurate.report import write_report
 from ifcurate.run import Run, create_run
 from ifcurate.run_config import RunConfig
@@ -32,6 +37,7 @@ def annotate(config: RunConfig) -> Summary:
     Raises:
         InputError: something given cannot be used; nothing half-written is left.
     """
+    _refuse_early(config)
     shards = list_shards(config.corpus)
     run = create_run(config, shards)
     if config.direction is None:
@@ -42,3 +48,13 @@ def annotate(config: RunConfig) -> Summary:
     write(run, config, shards)
     write_report(run, config, shards, selection)
     return Summary(run, selection, read_stages(run.logs))
+
+
+def _refuse_early(config: RunConfig) -> None:
+    """Look at what only a later stage needs, so that nobody waits for stages that lead nowhere."""
+    choose_engine(config.engine, config.alignment, resolve_dtype(config.dtype, resolve_device(config.device)))
+    if config.direction is not None:
+        load_direction(Path(config.direction))
+        return
+    for source in query_sources(config).values():
+        read_queries(source, config.max_queries, config.seed)

@@ -46,6 +46,18 @@ def direct(run: Run, config: RunConfig) -> None:
             save_direction(_compute(run, config, stage), target)
 
 
+def query_sources(config: RunConfig) -> dict[str, str]:
+    """Where the queries of either side are: `behaviour` and `contrast`.
+
+    Raises:
+        InputError: one of them is not given.
+    """
+    if config.toxic_queries is None or config.safe_queries is None:
+        option = "--toxic-queries" if config.toxic_queries is None else "--safe-queries"
+        raise InputError(f"option {option}: is required to make a direction; give a file, or --direction.")
+    return {"behaviour": config.toxic_queries, "contrast": config.safe_queries}
+
+
 def _adopt(published: Path, target: Path, config: RunConfig) -> None:
     direction = load_direction(published)
     if direction.behaviour != config.behaviour:
@@ -61,6 +73,8 @@ def _adopt(published: Path, target: Path, config: RunConfig) -> None:
 
 
 def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
+    if not run.factors.is_dir():
+        raise InputError(f"{run.root}: has no curvature factors yet; run `ifcurate fit` with this --out first.")
     torch.set_num_threads(os.cpu_count() or 1)
     device = resolve_device(config.device)
     tokenizer = load_tokenizer(config.model, config.revision)
@@ -71,10 +85,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
     batch_tokens = resolve_batch_tokens(config.batch_tokens, device)
     gradients: list[QueryGradient] = []
     described = {}
-    for side, source in (("behaviour", config.toxic_queries), ("contrast", config.safe_queries)):
-        if source is None:
-            option = "--toxic-queries" if side == "behaviour" else "--safe-queries"
-            raise InputError(f"option {option}: is required to make a direction; give a file, or --direction.")
+    for side, source in query_sources(config).items():
         queries = read_queries(source, config.max_queries, config.seed)
         found = query_windows(queries, tokenizer, context, source)
         total = sum(len(query.window) - query.completion for query in found.windows)
@@ -96,6 +107,8 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
         }
     behaviour, contrast = (gradient.tensors for gradient in gradients)
     difference = {name: behaviour[name] - contrast[name] for name in behaviour}
+    if not any(bool(tensor.any()) for tensor in difference.values()):
+        raise InputError("option --safe-queries: are the same as --toxic-queries; give queries that differ.")
     provenance = {
         "behaviour": config.behaviour,
         "model": config.model,

@@ -10,20 +10,22 @@ from pathlib import Path
 from ifcurate.progress import Tracker
 
 SECONDS_BETWEEN_LOOKS = 0.5
+SUFFIX = ".beat"
 
 
 def beat(folder: Path, task: str, done_bytes: float, tokens: int) -> None:
-    """Say that `task` has worked through `done_bytes` of its input and counted `tokens`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f".{task}"
+    """Say that `task`, which may be a path such as a shard's name, has worked through `done_bytes` and `tokens`."""
+    file = folder / f"{task}{SUFFIX}"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".fresh")
     fresh.write_text(f"{done_bytes} {tokens}", encoding="ascii")
-    fresh.replace(folder / task)
+    fresh.replace(file)
 
 
 def read_beats(folder: Path) -> tuple[float, int]:
     """Bytes and tokens done, over all tasks."""
     done_bytes, tokens = 0.0, 0
-    for file in folder.glob("[!.]*"):
+    for file in folder.rglob(f"*{SUFFIX}"):
         first, second = file.read_text(encoding="ascii").split()
         done_bytes, tokens = done_bytes + float(first), tokens + int(second)
     return done_bytes, tokens

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ifcurate.direction import hash_direction
+from ifcurate.errors import InputError
 from ifcurate.files import write_text
 from ifcurate.loading import CALIBRATION_TOKENS, load_scorer
 from ifcurate.pipelines.executor import run_tasks, total
@@ -65,6 +66,8 @@ def workers_for(config: RunConfig) -> int:
 def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[ScoreSettings, dict[str, Any]]:
     """Settings with the finite-difference step of this run, found once and kept, and what sidecars say of it all."""
     file = run.direction(config.behaviour)
+    if not file.is_file():
+        raise InputError(f"{run.root}: has no direction yet; run `ifcurate direct {run.root}` first.")
     settings = ScoreSettings(
         model=config.model,
         directions=(str(file),),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from ifcurate.errors import InputError
 from ifcurate.files import write_text
 from ifcurate.pipelines.executor import run_tasks
 from ifcurate.pipelines.select_tokens import SelectTokens
@@ -38,7 +39,13 @@ def select(run: Run, config: RunConfig, shards: Sequence[Shard]) -> Selection:
 
 
 def selection_settings(run: Run, config: RunConfig) -> SelectionSettings:
-    """What of a run's settings decides the selection."""
+    """What of a run's settings decides the selection.
+
+    Raises:
+        InputError: nothing is scored yet.
+    """
+    if not run.engine.is_file():
+        raise InputError(f"{run.root}: is not scored yet; run `ifcurate score {run.root}` first.")
     scored = json.loads(run.engine.read_text(encoding="utf-8"))
     return SelectionSettings(
         behaviour=config.behaviour,

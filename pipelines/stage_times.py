@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-STAGES = ("fit", "direct", "score", "select", "write")
+from ifcurate.run_config import STAGES
 
 
 @dataclass

@@ -23,6 +23,7 @@ from ifcurate.schema import metadata_of, metadata_of_file
 from ifcurate.selected import Selection
 from ifcurate.shards import Shard
 from ifcurate.sidecars import HISTOGRAMS
+from ifcurate.sources import reading
 from ifcurate.version import __version__
 
 
@@ -33,7 +34,7 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         InputError: there is no selection, or a shard changed since it was scored.
     """
     selection = Selection.load(run.selection, config.behaviour)
-    metadata = {config.behaviour: _metadata(run, selection, shards)}
+    metadata = {config.behaviour: _metadata(run, config, selection, shards)}
     pending = [shard for shard in shards if not _is_written(run, shard, config, metadata)]
     if pending:
         with timed(run.logs, "write") as stage:
@@ -52,15 +53,17 @@ def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metada
         run_tasks([step], len(pending), workers_for(config), threads=1, logs=run.logs / "write")
 
 
-def _metadata(run: Run, selection: Selection, shards: Sequence[Shard]) -> dict[str, Any]:
+def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequence[Shard]) -> dict[str, Any]:
     """How the columns were made: what the sidecars say of the scores, and what the selection was."""
-    scored = metadata_of_file(pq.read_metadata(shards[0].output(run.scores)))
+    sidecar = str(shards[0].output(run.scores))
+    with reading(sidecar, "scores"):
+        scored = metadata_of_file(pq.read_metadata(sidecar))
     of_scores = {name: value for name, value in scored.items() if name not in (HISTOGRAMS, "tokens")}
     of_selection = {
         name: getattr(selection, name)
         for name in ("tau", "quantile", "window", "budget", "budget_tokens", "record", "length_exponent")
     }
-    return {**of_scores, **of_selection, "version": __version__}
+    return {**of_scores, **of_selection, "token_ids": config.token_ids, "version": __version__}
 
 
 def _is_written(run: Run, shard: Shard, config: RunConfig, metadata: dict[str, Any]) -> bool:

@@ -1,6 +1,16 @@
+from __future__ import annotations
+
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from commands import Command, Outcome
+
+if TYPE_CHECKING:
+    from runs import Workshop
+
+    from ifcurate.run import Run
 
 
 @pytest.fixture(scope="session")
@@ -10,3 +20,34 @@ def shared() -> Path:
     if not (folder / "DESIGN.md").is_file():
         pytest.skip("needs the real corpus, which is not part of the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """A small corpus, queries and a tiny model; nobody changes them."""
+    from runs import Workshop
+
+    return Workshop.build(tmp_path_factory.mktemp("workshop"))
+
+
+@pytest.fixture(scope="session")
+def finished(workshop: Workshop) -> Run:
+    """A run over the workshop's corpus from beginning to end; nobody changes it."""
+    return workshop.annotate()
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command line in this process: the same code without waiting for imports."""
+
+    def run(*words: str | Path) -> Outcome:
+        from ifcurate.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["ifcurate", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        code = stop.value.code
+        return Outcome(code if isinstance(code, int) else 0, *capsys.readouterr())
+
+    return run

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 import duckdb
@@ -9,7 +10,7 @@ import pytest
 from corpora import FORMATS, ROWS, write_rows, write_shard
 
 from ifcurate import documents
-from ifcurate.documents import DocumentBatch, find_duplicate_id, read_documents
+from ifcurate.documents import DocumentBatch, check_documents, find_duplicate_id, read_documents
 from ifcurate.errors import InputError
 from ifcurate.shards import Shard, list_shards
 
@@ -90,39 +91,55 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     assert "has 2 columns named 'text'" in refusal(list_shards(str(tmp_path))[0])
 
 
-def write_ids(path: Path, ids: list[str]) -> str:
-    pq.write_table(pa.table({"id": ids, "more": [0] * len(ids)}), path)
-    return str(path)
+def write_ids(path: Path, ids: list[str] | list[int]) -> Shard:
+    pq.write_table(pa.table({"id": ids, "text": ["t"] * len(ids)}), path)
+    return list_shards(str(path.parent / glob.escape(path.name)))[0]
 
 
-def test_a_duplicate_id_is_found_within_and_across_files(tmp_path: Path) -> None:
+def test_a_duplicate_id_is_found_within_and_across_shards(tmp_path: Path) -> None:
     one = write_ids(tmp_path / "one[1].parquet", [f"{n:05d}" for n in range(9000)])
     two = write_ids(tmp_path / "two.parquet", ["x", "00042", "08999", "y"])
     three = write_ids(tmp_path / "three.parquet", ["", "z", ""])
     none = write_ids(tmp_path / "none.parquet", [])
     assert find_duplicate_id([]) is None
     assert find_duplicate_id([one, none]) is None
-    assert find_duplicate_id([one, none, two]) == ("00042", f"{one}, row 42", f"{two}, row 1")
-    assert find_duplicate_id([two, one]) == ("00042", f"{two}, row 1", f"{one}, row 42")
-    assert find_duplicate_id([three]) == ("", f"{three}, row 0", f"{three}, row 2")
+    assert find_duplicate_id([one, none, two]) == ("00042", f"{one.path}, row 42", f"{two.path}, row 1")
+    assert find_duplicate_id([two, one]) == ("00042", f"{two.path}, row 1", f"{one.path}, row 42")
+    assert find_duplicate_id([three]) == ("", f"{three.path}, row 0", f"{three.path}, row 2")
 
 
-def test_a_corrupt_sidecar_is_named(tmp_path: Path) -> None:
-    path = Path(write_ids(tmp_path / "a.parquet", ["x"]))
-    path.write_bytes(path.read_bytes()[:-1])
+def test_ids_of_every_kind_are_compared_and_generated_ones_left_out(tmp_path: Path) -> None:
+    numbers = write_ids(tmp_path / "numbers.parquet", [7, 8])
+    lines = write_shard(tmp_path / "lines.jsonl", [{"id": "8", "text": "t"}])
+    nameless = [write_shard(tmp_path / f"{n}.jsonl", [{"text": "t"}] * 2) for n in range(2)]
+    assert find_duplicate_id([numbers, *nameless]) is None
+    assert find_duplicate_id([numbers, *nameless, lines]) == ("8", f"{numbers.path}, row 1", f"{lines.path}, row 0")
+    with pytest.raises(InputError, match=r"numbers.parquet, row 0: its id '8' is that of .*lines.jsonl, row 0, too"):
+        check_documents([lines, write_ids(tmp_path / "numbers.parquet", [8])])
+
+
+def test_columns_of_every_shard_are_checked_without_reading_texts(tmp_path: Path) -> None:
+    fine = write_ids(tmp_path / "a.parquet", ["x"])
+    check_documents([fine])
+    with pytest.raises(InputError, match=r"b.jsonl: has no column 'text'"):
+        check_documents([fine, write_shard(tmp_path / "b.jsonl", [{"content": "t"}])])
+    with pytest.raises(InputError, match=r"c.jsonl, row 1 .*: column 'id' is null"):
+        check_documents([fine, write_shard(tmp_path / "c.jsonl", [{"id": "a", "text": "t"}, {"text": "t"}])])
+
+
+def test_a_corrupt_shard_is_named(tmp_path: Path) -> None:
+    shard = write_ids(tmp_path / "a.parquet", ["x"])
+    Path(shard.path).write_bytes(Path(shard.path).read_bytes()[:-1])
     with pytest.raises(InputError, match=r"a\.parquet: cannot be read as Parquet"):
-        find_duplicate_id([str(path)])
+        find_duplicate_id([shard])
 
 
 def test_ids_beyond_memory_are_spilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "MEMORY_FOR_IDS", "40MB")
-    unique = pa.table({"id": [f"document number {n:040d}" for n in range(400_000)]})
-    assert unique.nbytes > 20e6
-    paths = [str(tmp_path / f"{n}.parquet") for n in range(2)]
-    pq.write_table(unique, paths[0])
-    pq.write_table(pa.table({"id": ["once", unique["id"][399_999].as_py()]}), paths[1])
-    found = find_duplicate_id(paths)
-    assert found == (f"document number {399_999:040d}", f"{paths[0]}, row 399999", f"{paths[1]}, row 1")
+    unique = [f"document number {n:040d}" for n in range(400_000)]
+    shards = [write_ids(tmp_path / "0.parquet", unique), write_ids(tmp_path / "1.parquet", ["once", unique[-1]])]
+    found = find_duplicate_id(shards)
+    assert found == (unique[-1], f"{shards[0].path}, row 399999", f"{shards[1].path}, row 1")
 
 
 def test_no_space_to_spill_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
