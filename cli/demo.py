@@ -39,8 +39,9 @@ def _print(summary: DemoSummary) -> None:
     from rich.table import Table
 
     found = summary.found
-    figures = Table("found", "", box=box.SIMPLE, title="Insults in the demo corpus", title_justify="left")
-    figures.columns[1].justify = "right"
+    figures = Table(box=box.SIMPLE, title="Insults in the demo corpus", title_justify="left", show_header=False)
+    figures.add_column()
+    figures.add_column(justify="right")
     figures.add_row("tokens in the corpus", f"{found.tokens:,}")
     figures.add_row("of them in an insult (random selection would hit this share)", f"{found.base_rate:.1%}")
     figures.add_row("tokens selected", f"{found.selected:,}")

@@ -247,7 +247,7 @@ class TestRecipe:
     def test_it_finds_insults_and_resumes(self, tmp_path: Path) -> None:
         from ifcurate.pipelines.demo import DemoConfig, demo
 
-        config = build(DemoConfig, {"out": str(tmp_path / "demo"), "documents": 600, "epochs": 4, "workers": 1})
+        config = build(DemoConfig, {"out": str(tmp_path / "demo"), "documents": 300, "epochs": 4, "workers": 1})
         first = demo(config)
         assert first.found.precision > 5 * first.found.base_rate
         model = tmp_path / "demo" / "model" / "model.safetensors"
