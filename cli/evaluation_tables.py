@@ -20,8 +20,8 @@ from ifcurate.comparison_files import (
 )
 from ifcurate.results import Evaluation, ModelFolder, ToxicityResult
 
-NARROW = 80
-"""Standard error and pipes have no width; tables wider than this are not squeezed there."""
+UNBOUNDED = 1000
+"""Columns that no table needs: a pipe or file has no width to fit in."""
 
 
 def is_first_process() -> bool:
@@ -121,5 +121,5 @@ def _print(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -
         table.add_row(*row)
     console = Console()
     if not console.is_terminal:
-        console = Console(width=max(NARROW, console.measure(table).maximum))
+        console = Console(width=Console(width=UNBOUNDED).measure(table).maximum)
     console.print(table)

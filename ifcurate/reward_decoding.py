@@ -39,7 +39,9 @@ class RewardModel:
     def rewards(self, hidden: torch.Tensor) -> torch.Tensor:
         """Rewards in [0, 1] of the texts that end at each position, from hidden states [..., width] to [...]."""
         head: nn.Module = self.model.score
-        reward = self.activation(head(hidden).float())[..., self.output]
+        outputs = head(hidden)
+        precise = torch.promote_types(outputs.dtype, torch.float32)
+        reward = self.activation(outputs.to(precise))[..., self.output]
         return 1 - reward if self.inverted else reward
 
 

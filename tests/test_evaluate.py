@@ -142,6 +142,7 @@ def test_reward_augmented_decoding_changes_the_completions(place, tmp_path):
         evaluate_toxicity(settings(place, tmp_path / "rad", "base"))
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_bytes_of_one(place, tmp_path):
     """The same command under torchrun, which is what `accelerate launch` starts."""
     one = evaluate_toxicity(settings(place, tmp_path / "one", "base"))[0]
@@ -266,6 +267,6 @@ def test_a_model_that_emits_nan_leaves_nothing_half_written(place, tmp_path):
     weights = load_file(broken / "model.safetensors")
     weights["embed_out.weight"][5] = torch.nan
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(InputError, match="broken: the model emits NaN"):
+    with pytest.raises(InputError, match=r"broken: .* NaN"):
         evaluate_toxicity(settings(tmp_path, tmp_path / "out", "broken", prompts=[str(place / "prompts.jsonl")]))
     assert not list((tmp_path / "out").rglob("*.part"))

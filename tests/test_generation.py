@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -52,12 +54,13 @@ def test_completions_follow_the_model_distribution(tokenizer):
         logits = model(torch.tensor([prompt.token_ids])).logits[0, -1] / 0.7
     ordered, order = logits.softmax(-1).sort(descending=True)
     kept = (ordered.cumsum(-1) - ordered) < 0.8
-    expected = {tokenizer.decode([int(token)]): float(p) for token, p in zip(order[kept], ordered[kept], strict=True)}
-    total = sum(expected.values())
-    texts = [each.text for each in drawn.complete(padded)[0]]
-    assert set(texts) <= set(expected)
-    likeliest = max(expected, key=expected.get)
-    assert texts.count(likeliest) / 4000 == pytest.approx(expected[likeliest] / total, abs=0.03)
+    expected: Counter[str] = Counter()  # tokens that are part of a character look the same as text
+    for token, probability in zip(order[kept].tolist(), ordered[kept].tolist(), strict=True):
+        expected[tokenizer.decode([token])] += probability / float(ordered[kept].sum())
+    found = Counter(each.text for each in drawn.complete(padded)[0])
+    assert set(found) <= set(expected)
+    for text, probability in expected.most_common(5):
+        assert found[text] / 4000 == pytest.approx(probability, abs=0.03)
 
 
 def test_an_end_token_ends_a_completion(tokenizer):

@@ -16,7 +16,11 @@ def write_lines(path, rows):
 
 def test_real_toxicity_prompts_nest_text_and_score(tmp_path):
     rows = [
-        {"filename": "a", "prompt": {"text": "So", "toxicity": 0.7}, "continuation": {"text": " what", "toxicity": 0.1}},
+        {
+            "filename": "a",
+            "prompt": {"text": "So", "toxicity": 0.7},
+            "continuation": {"text": " what", "toxicity": 0.1},
+        },
         {"filename": "b", "prompt": {"text": "The", "toxicity": None}, "continuation": {"text": " x", "toxicity": 0.1}},
         {"filename": "c", "prompt": {"text": "A", "toxicity": 0.5}, "continuation": {"text": " x", "toxicity": 0.1}},
     ]
