@@ -262,13 +262,14 @@ def _batch_shape(config: TrainConfig, length: int, processes: int) -> tuple[int,
 def _plan(config: TrainConfig, trainer: PenalizedTrainer) -> str:
     arguments = trainer.args
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    penalties = ", ".join(f"{name} {value:g}" for name, value in config.penalties.items()) or "none"
+    penalties = ", ".join(f"{name} {value:g}" for name, value in config.penalties.items())
+    penalised = f"{config.penalty_form.value} with lambda: {penalties}" if penalties else "no penalty"
     liger = "on" if arguments.use_liger_kernel else "off"
     micro_batches = f"{arguments.per_device_train_batch_size} rows x {arguments.gradient_accumulation_steps}"
     return (
         f"training {parameters:,} parameters for {arguments.max_steps:,} steps of {config.batch_tokens:,} tokens "
         f"({micro_batches} micro-batches x {arguments.world_size} processes); {trainer.train_dataset.labels:,} labels, "
-        f"penalty: {penalties} ({config.penalty_form.value}), Liger kernels {liger}"
+        f"{penalised}, Liger kernels {liger}"
     )
 
 

@@ -153,8 +153,12 @@ def test_megatron_core_reads_the_export(source: dict[str, Any]) -> None:
         "megatron.core.datasets.indexed_dataset", reason="needs megatron-core, which is not part of the tests' install"
     )
     out = exported(source, "megatron")
-    tokens = [row for shard in range(2) for row in module.IndexedDataset(str(out / f"part-{shard}_document"))]
-    weights = [row for shard in range(2) for row in module.IndexedDataset(str(out / f"part-{shard}_weights"))]
+    opened = {
+        kind: [module.IndexedDataset(str(out / f"part-{shard}_{kind}")) for shard in range(2)]
+        for kind in ("document", "weights")
+    }
+    # Rows are views into the file, which closes with its data set.
+    tokens, weights = ([data[row] for data in group for row in range(len(data))] for group in opened.values())
     for ids, own, (expected_ids, expected_sum) in zip(tokens, weights, expected(source), strict=True):
         assert ids.tolist() == expected_ids
         assert own.sum() == expected_sum
