@@ -230,6 +230,8 @@ def _arguments(config: TrainConfig, length: int, rows: int, state: PartialState)
         remove_unused_columns=False,
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
+        log_level="error",
+        ddp_find_unused_parameters=False,
         ddp_timeout=HOURS_FOR_PACKING * 3600,
         seed=config.seed,
         data_seed=config.seed,
