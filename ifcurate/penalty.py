@@ -142,8 +142,9 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, loss_gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
-        gradient = ctx.gradient
-        ctx.gradient = None
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None:
+            raise RuntimeError("the gradient of this loss was used already; compute the loss again")
         return gradient.mul_(loss_gradient), None, None, None, None
 
 

@@ -138,3 +138,11 @@ def test_no_gradient_is_made_where_none_is_wanted() -> None:
         loss = penalized_loss(logits, labels, mask)
     assert not loss.requires_grad
     assert loss.item() == pytest.approx(penalized_loss(logits, labels, mask).item())
+
+
+def test_a_second_backward_pass_is_refused() -> None:
+    logits, labels, mask = case()
+    loss = penalized_loss(logits, labels, mask)
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="compute the loss again"):
+        loss.backward()
