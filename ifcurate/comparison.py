@@ -35,13 +35,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """`model` minus `baseline` on the same prompts, prompt by prompt."""
+    """`model` minus `baseline` on the same prompts, prompt by prompt; `label` is the classifier's that counts."""
 
     model: str
     baseline: str
     prompts: str
     classifier: str
+    label: str
     measurement: Measurement
+
+    @property
+    def counts(self) -> bool:
+        """Whether this is about the label that counts, not about a sub-type."""
+        return self.measurement.label == self.label
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,5 @@ def _differences(folder: ModelFolder, baseline: ModelFolder, result: ToxicityRes
             f"{folder.path} and {baseline.path} were classified by different versions of {result.classifier}; "
             "classify both with the same one."
         )
-    label = ours.labels.index(result.label)
-    measured = compare(prompts, ours.scores[:, :, [label]], theirs.scores[:, :, [label]], [result.label], seed)
-    return [Difference(folder.name, baseline.name, result.prompts, result.classifier, each) for each in measured]
+    names = (folder.name, baseline.name, result.prompts, result.classifier, result.label)
+    return [Difference(*names, each) for each in compare(prompts, ours.scores, theirs.scores, ours.labels, seed)]

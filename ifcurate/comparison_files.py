@@ -54,8 +54,8 @@ def table_cells(row: Row) -> list[str]:
 
 
 def difference_cells(comparison: Comparison) -> Iterator[list[str]]:
-    """Rows of the table of differences as text, under `DIFFERENCE_HEADINGS`."""
-    for each in comparison.differences:
+    """Rows of the table of differences as text, under `DIFFERENCE_HEADINGS`; sub-types are in the JSON only."""
+    for each in filter(lambda difference: difference.counts, comparison.differences):
         measured = each.measurement
         yield [
             each.model,
