@@ -117,7 +117,13 @@ def fit_factors(
         )
         torch.manual_seed(seed)
         analyzer.fit_covariance_matrices(**shared, **sampled)
-        analyzer.perform_eigendecomposition(**shared)
+        try:
+            analyzer.perform_eigendecomposition(**shared)
+        except torch.linalg.LinAlgError as error:
+            raise InputError(
+                f"option --model: its curvature has no eigenvalues ({error}); its activations or gradients are far "
+                "too large, give a sound checkpoint."
+            ) from error
         torch.manual_seed(seed + 1)
         analyzer.fit_lambda_matrices(**shared, **sampled)
         _drop_headers(part)

@@ -2,7 +2,8 @@
 
 datatrove's own pool waits forever for a task whose worker was killed, and its workers go on after the main process is
 gone. Here tasks run on `concurrent.futures`, which notices a lost worker, and every worker holds one end of a pipe:
-when the other end closes, because a task failed or the main process died in whatever way, the worker ends at once.
+when the other end closes, because a task failed or the main process died in whatever way, the worker removes what it
+was writing and ends.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
 
 from ifcurate.errors import InputError
+from ifcurate.files import remove_unfinished
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+QUIET_VARIABLES = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+"""Bars nobody sees would also leave locks behind, of which Python complains when a worker ends early."""
 
 
 class QuietExecutor(LocalPipelineExecutor):
@@ -96,6 +100,8 @@ class _Worker:
     def _end_with(lifeline: Connection) -> None:
         with contextlib.suppress(EOFError, OSError):
             lifeline.recv_bytes()
+        with contextlib.suppress(OSError):
+            remove_unfinished()
         os._exit(1)
 
 
@@ -113,7 +119,7 @@ def run_tasks(steps: Sequence[PipelineStep], tasks: int, workers: int, threads: 
         skip_completed=False,
         start_method="forkserver",
     )
-    with _threads_of_children(threads):
+    with _environment_of_children(threads):
         return executor.run()
 
 
@@ -133,10 +139,10 @@ def _interrupts_held_back() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _threads_of_children(threads: int) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update({name: str(threads) for name in THREAD_VARIABLES})
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+def _environment_of_children(threads: int) -> Iterator[None]:
+    variables = {**dict.fromkeys(THREAD_VARIABLES, str(threads)), **QUIET_VARIABLES}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ifcurate import files
+from ifcurate.errors import InputError, is_disk_full, sentence
+from ifcurate.files import finishing, finishing_folder, remove, write_text
+
+
+def test_a_file_has_its_name_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.txt"
+    with finishing(path) as part:
+        part.write_text("half")
+        assert not path.exists()
+        assert part.parent == path.parent
+        assert part.name.endswith(".part")
+    assert path.read_text() == "half"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_has_its_name_when_it_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    monkeypatch.setattr(files, "_to_disk", lambda file: synced.append(file.name))
+    with finishing_folder(tmp_path / "a") as part:
+        write_text(part / "one", "1")
+        (part / "sub").mkdir()
+        (part / "sub" / "two").write_text("2")
+        synced.clear()
+    assert sorted(synced) == ["one", "two"]
+    assert (tmp_path / "a" / "sub" / "two").read_text() == "2"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+@pytest.mark.parametrize("kind", [finishing, finishing_folder])
+def test_an_error_leaves_nothing(
+    kind: Callable[[Path], AbstractContextManager[Path]], error: BaseException, tmp_path: Path
+) -> None:
+    with pytest.raises(type(error)), kind(tmp_path / "a") as part:
+        (part / "x" if part.is_dir() else part).write_text("half")
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_being_written_can_be_removed_by_another_thread(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), finishing(tmp_path / "a") as part:
+        part.write_text("half")
+        files.remove_unfinished()
+        assert list(tmp_path.iterdir()) == []
+    with finishing(tmp_path / "a") as part:
+        part.write_text("whole")
+    files.remove_unfinished()
+    assert (tmp_path / "a").read_text() == "whole"
+
+
+def test_two_writers_of_one_name_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with finishing(path) as one, finishing(path) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def full_for_safetensors(path: Path) -> None:
+    save_file({"a": torch.zeros(100_000)}, path)
+
+
+def full_for_python(path: Path) -> None:
+    path.write_bytes(bytes(400_000))
+
+
+@pytest.mark.parametrize("write", [full_for_safetensors, full_for_python])
+def test_a_full_disk_is_one_sentence(write: Callable[[Path], None], tmp_path: Path) -> None:
+    """In a child process, because a limit on the size of files stays."""
+    script = f"""
+import resource, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from ifcurate.errors import InputError
+from ifcurate.files import finishing
+from test_files import {write.__name__} as write
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+path = Path({str(tmp_path)!r}) / "a"
+try:
+    with finishing(path) as part:
+        write(part)
+except InputError as error:
+    assert str(error).startswith(f"{{path}}: no space left to write this"), error
+    assert list(path.parent.iterdir()) == []
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "refused\n", done.stderr
+
+
+def test_what_a_full_disk_looks_like() -> None:
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        assert is_disk_full(OSError(code, os.strerror(code)))
+        assert is_disk_full(RuntimeError(f"I/O error: {os.strerror(code)} (os error {code})"))
+    assert not is_disk_full(OSError(errno.ENOENT, os.strerror(errno.ENOENT)))
+    assert not is_disk_full(KeyboardInterrupt())
+
+
+def test_an_error_of_the_system_names_its_file() -> None:
+    assert sentence(PermissionError(13, "Permission denied", "/x")).startswith("/x: Permission denied; ")
+    assert sentence(OSError("odd")) == "odd"
+    assert sentence(InputError("a.txt: is broken; mend it.")) == "a.txt: is broken; mend it."
+
+
+def test_remove_takes_files_folders_and_nothing(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    (tmp_path / "file").write_text("x")
+    for name in ("folder", "file", "nothing"):
+        remove(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
