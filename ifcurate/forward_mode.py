@@ -45,7 +45,7 @@ class ForwardMode:
             return values, derivatives
 
         with attention_in_blocks(self._model):
-            values, derivatives = vmap(along, out_dims=(None, 0))(self._tangents)
+            values, derivatives = vmap(along, out_dims=(None, 0))(self._tangents)  # type: ignore[arg-type]
         mask = batch.mask
         losses, slopes = token_loss_derivatives(self._head, values[mask], derivatives[:, mask], batch.labels[mask])
         return TokenScores(slopes, losses)

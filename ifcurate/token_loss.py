@@ -105,7 +105,7 @@ def token_loss_derivatives(
     size = rows_per_chunk(head, features)
     losses, derivatives = [], []
     for rows, moved, wanted in zip(features.split(size), tangents.split(size, dim=1), labels.split(size), strict=True):
-        logits, pull_back = torch.func.vjp(head, rows)
+        logits, pull_back = torch.func.vjp(head, rows)[:2]
         chosen = wanted[:, None]
         slopes = logits.log_softmax(-1, dtype=_wide(logits))
         losses.append(-slopes.gather(-1, chosen)[:, 0])
