@@ -197,5 +197,5 @@ def test_a_full_disk_is_said_in_one_sentence_and_leaves_nothing(tmp_path: Path) 
     path = tmp_path / "out/a.parquet"
     ran = subprocess.run([sys.executable, "-c", FULL_DISK, shard.path, path], capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.startswith(f"{path}: no space left to write this file")
+    assert ran.stdout.startswith(f"{path}: no space left to write this")
     assert list(path.parent.iterdir()) == []
