@@ -14,9 +14,6 @@ from ifcurate.errors import InputError, is_disk_full
 
 PART_SUFFIX = ".part"
 
-_unfinished: set[Path] = set()
-"""What this process is writing."""
-
 
 @contextmanager
 def finishing(path: Path) -> Iterator[Path]:
@@ -61,9 +58,9 @@ def remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def remove_unfinished() -> None:
-    """Delete what this process is writing, for a thread that is about to end it."""
-    for part in list(_unfinished):
+def remove_parts(folder: Path) -> None:
+    """Delete what processes that are gone left half-written in `folder` and below."""
+    for part in list(folder.rglob(f"*{PART_SUFFIX}")):
         remove(part)
 
 
@@ -80,7 +77,6 @@ def sha256_of(path: Path) -> str:
 def _part_of(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
-    _unfinished.add(part)
     try:
         yield part
     except BaseException as error:
@@ -90,8 +86,6 @@ def _part_of(path: Path) -> Iterator[Path]:
                 f"{path}: no space left to write this; free some disk space and run the same command again."
             ) from error
         raise
-    finally:
-        _unfinished.discard(part)
 
 
 def _to_disk(file: Path) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
 from ifcurate.documents import check_documents
 from ifcurate.errors import InputError
-from ifcurate.files import PART_SUFFIX, remove
+from ifcurate.files import remove_parts
 from ifcurate.run_config import SELECTION_SETTINGS, STAGES, RunConfig, StageName, first_stage
 from ifcurate.shards import Shard, list_shards
 from ifcurate.version import __version__
@@ -87,8 +87,7 @@ class Run:
 
     def remove_parts(self) -> None:
         """Delete what a killed run left half-written."""
-        for part in list(self.root.rglob(f"*{PART_SUFFIX}")):
-            remove(part)
+        remove_parts(self.root)
 
 
 def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:

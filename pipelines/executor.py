@@ -2,8 +2,7 @@
 
 datatrove's own pool waits forever for a task whose worker was killed, and its workers go on after the main process is
 gone. Here tasks run on `concurrent.futures`, which notices a lost worker, and every worker holds one end of a pipe:
-when the other end closes, because a task failed or the main process died in whatever way, the worker removes what it
-was writing and ends.
+when the other end closes, because a task failed or the main process died in whatever way, the worker ends at once.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
 
 from ifcurate.errors import InputError
-from ifcurate.files import remove_unfinished
+from ifcurate.files import remove_parts
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 QUIET_VARIABLES = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
@@ -100,15 +99,23 @@ class _Worker:
     def _end_with(lifeline: Connection) -> None:
         with contextlib.suppress(EOFError, OSError):
             lifeline.recv_bytes()
-        with contextlib.suppress(OSError):
-            remove_unfinished()
         os._exit(1)
 
 
-def run_tasks(steps: Sequence[PipelineStep], tasks: int, workers: int, threads: int, logs: Path) -> PipelineStats:
+def run_tasks(
+    steps: Sequence[PipelineStep], tasks: int, workers: int, threads: int, logs: Path, results: Path
+) -> PipelineStats:
     """Run `steps` as `tasks` tasks in `workers` processes and return the merged statistics.
 
     Finished tasks are not remembered by number, as datatrove would: the recipes ask for unfinished shards only.
+
+    Args:
+        steps: the pipeline.
+        tasks: how many parts the work has.
+        workers: most processes at a time; one is this process itself.
+        threads: CPU threads of each.
+        logs: folder of datatrove's logs and statistics.
+        results: where the tasks write; what they leave unfinished there when one fails is deleted.
     """
     logger.remove()
     executor = QuietExecutor(
@@ -119,8 +126,12 @@ def run_tasks(steps: Sequence[PipelineStep], tasks: int, workers: int, threads: 
         skip_completed=False,
         start_method="forkserver",
     )
-    with _environment_of_children(threads):
-        return executor.run()
+    try:
+        with _environment_of_children(threads):
+            return executor.run()
+    except BaseException:
+        remove_parts(results)
+        raise
 
 
 def total(stats: PipelineStats, label: str) -> int:

@@ -50,7 +50,7 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             WriteScores(pending, run.scores, [config.behaviour], metadata, beats=beats),
         ]
         with watching(beats, track("score", sum(shard.size for shard in pending))):
-            stats = run_tasks(steps, len(pending), workers_for(config), config.threads, run.logs / "score")
+            stats = run_tasks(steps, len(pending), workers_for(config), config.threads, run.logs / "score", run.scores)
         stage.add(tokens=total(stats, "tokens"), positions=total(stats, "positions"))
 
 

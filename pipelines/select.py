@@ -31,7 +31,7 @@ def select(run: Run, config: RunConfig, shards: Sequence[Shard]) -> Selection:
     with timed(run.logs, "select") as stage:
         sidecars = [(shard.name, shard.output(run.scores)) for shard in shards]
         step = SelectTokens(sidecars, settings, run.selection)
-        run_tasks([step], tasks=1, workers=1, threads=1, logs=run.logs / "select")
+        run_tasks([step], tasks=1, workers=1, threads=1, logs=run.logs / "select", results=run.selection)
         selection = Selection.load(run.selection, config.behaviour)
         stage.add(tokens=selection.tokens)
     write_text(made_with, settings.model_dump_json())

@@ -50,7 +50,7 @@ def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metada
         pending, run.scores, run.selection, run.data, config.behaviour, metadata, config.token_ids, beats
     )
     with watching(beats, track("write", sum(shard.size for shard in pending))):
-        run_tasks([step], len(pending), workers_for(config), threads=1, logs=run.logs / "write")
+        run_tasks([step], len(pending), workers_for(config), threads=1, logs=run.logs / "write", results=run.data)
 
 
 def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequence[Shard]) -> dict[str, Any]:

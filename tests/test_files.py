@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from ifcurate import files
 from ifcurate.errors import InputError, is_disk_full, sentence
-from ifcurate.files import finishing, finishing_folder, remove, write_text
+from ifcurate.files import finishing, finishing_folder, remove, remove_parts, write_text
 
 
 def test_a_file_has_its_name_when_it_is_complete(tmp_path: Path) -> None:
@@ -50,17 +50,6 @@ def test_an_error_leaves_nothing(
         (part / "x" if part.is_dir() else part).write_text("half")
         raise error
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_being_written_can_be_removed_by_another_thread(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), finishing(tmp_path / "a") as part:
-        part.write_text("half")
-        files.remove_unfinished()
-        assert list(tmp_path.iterdir()) == []
-    with finishing(tmp_path / "a") as part:
-        part.write_text("whole")
-    files.remove_unfinished()
-    assert (tmp_path / "a").read_text() == "whole"
 
 
 def test_two_writers_of_one_name_do_not_mix(tmp_path: Path) -> None:
@@ -124,3 +113,13 @@ def test_remove_takes_files_folders_and_nothing(tmp_path: Path) -> None:
     for name in ("folder", "file", "nothing"):
         remove(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_are_removed_and_finished_files_are_not(tmp_path: Path) -> None:
+    for name in ("a", "deep/a"):
+        write_text(tmp_path / name, "whole")
+        write_text(tmp_path / f"{name}.0123abcd.part", "half")
+        write_text(tmp_path / f"{name}.folder.part" / "x", "half")
+    remove_parts(tmp_path)
+    remove_parts(tmp_path / "nowhere")
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [tmp_path / "a", tmp_path / "deep/a"]

@@ -178,12 +178,12 @@ class Misbehave(PipelineStep):
 @pytest.mark.parametrize(("how", "said"), [("refuse", "file, row 1: is wrong"), ("die", "a worker process was killed")])
 def test_no_worker_is_waited_for_in_vain(how: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):
-        run_tasks([Misbehave(how)], tasks=3, workers=2, threads=1, logs=tmp_path)
+        run_tasks([Misbehave(how)], tasks=3, workers=2, threads=1, logs=tmp_path, results=tmp_path)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_statistics_of_all_tasks_add_up(workers: int, tmp_path: Path) -> None:
-    stats = run_tasks([Misbehave("count")], tasks=5, workers=workers, threads=1, logs=tmp_path)
+    stats = run_tasks([Misbehave("count")], tasks=5, workers=workers, threads=1, logs=tmp_path, results=tmp_path)
     assert total(stats, "tasks") == 0 + 1 + 2 + 3 + 4
     assert total(stats, "nothing") == 0
     assert json.loads((tmp_path / "stats.json").read_text())
