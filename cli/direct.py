@@ -11,7 +11,7 @@ def direct(
     safe_queries: o.SafeQueries = None,
     max_queries: o.MaxQueries = None,
     damping: o.Damping = None,
-    direction: o.DirectionFile = None,
+    direction: o.DirectionFiles = None,
 ) -> None:
     """Stage 2: make the direction that queries and curvature point to."""
     given = {name: value for name, value in locals().items() if name != "run"}
@@ -22,4 +22,5 @@ def direct(
     quieten()
     opened, settings = continue_run(run, "direct", given)
     run_stage(opened, settings)
-    print(f"direction: {opened.direction(settings.behaviour)}")
+    for behaviour in opened.behaviours:
+        print(f"direction: {opened.direction(behaviour)}")

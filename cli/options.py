@@ -48,12 +48,16 @@ Damping = Annotated[
     str | None,
     typer.Option(help="A number, or heuristic: 0.1 x mean eigenvalue; default: heuristic.", rich_help_panel=QUERIES),
 ]
-DirectionFile = Annotated[
-    str | None, typer.Option("--direction", help="A published direction, in place of queries.", rich_help_panel=QUERIES)
+DirectionFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--direction", help="A published direction, in place of queries; may be repeated.", rich_help_panel=QUERIES
+    ),
 ]
 
 Engine = Annotated[
-    str | None, typer.Option(help="auto, finite-difference, jvp or kronfluence; default: auto.", rich_help_panel=SCORES)
+    str | None,
+    typer.Option(help="auto, finite-difference, one-sided, jvp, kronfluence; default: auto.", rich_help_panel=SCORES),
 ]
 Alignment = Annotated[
     str | None,
@@ -62,6 +66,10 @@ Alignment = Annotated[
 TokenIds = Annotated[
     bool | None,
     typer.Option("--token-ids/--no-token-ids", help="Write token_ids; default: yes.", rich_help_panel=SCORES),
+]
+WithLoss = Annotated[
+    bool | None,
+    typer.Option("--with-loss/--no-loss", help="Write each token's loss too; default: no.", rich_help_panel=SCORES),
 ]
 
 Quantile = Annotated[

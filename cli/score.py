@@ -9,6 +9,7 @@ def score(
     run: o.RunFolder,
     engine: o.Engine = None,
     alignment: o.Alignment = None,
+    with_loss: o.WithLoss = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
     batch_tokens: o.BatchTokens = None,

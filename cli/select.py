@@ -20,5 +20,7 @@ def select(
     from ifcurate.run import continue_run, corpus_of
 
     opened, settings = continue_run(run, "select", given, anew=True)
-    print_selection(run_stage(opened, settings, corpus_of(opened, settings)))
+    shards = corpus_of(opened, settings)
+    for behaviour in opened.behaviours or [settings.behaviour]:
+        print_selection(run_stage(opened, settings.of(behaviour), shards))
     print(f"selection: {opened.selection}; now run: ifcurate write {run}")

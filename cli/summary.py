@@ -11,9 +11,12 @@ from ifcurate.selected import Selection
 
 def print_summary(summary: Summary) -> None:
     """Print the selection, the stages with their seconds and rates, and where the output is."""
-    print_selection(summary.selection)
+    for selection in summary.selections:
+        print_selection(selection)
     console = Console()
     console.print(_stage_table(summary))
+    if halvings := sum(stage.counts.get("halvings", 0) for stage in summary.stages):
+        console.print(f"memory ran out {halvings} times while scoring, and batches were halved; lower --batch-tokens")
     console.print(f"annotated corpus: [bold]{summary.run.data}[/]", soft_wrap=True)
 
 

@@ -11,7 +11,7 @@ from ifcurate.errors import InputError
 CPU_BATCH_TOKENS = 4096
 """Positions a batch on a CPU: more do not make matrix products faster and cost memory."""
 GPU_BATCH_TOKENS = 32_768
-"""Positions a batch on a GPU."""
+"""Positions a batch on a GPU: enough to keep it busy."""
 
 
 def resolve_device(name: str) -> str:
@@ -42,6 +42,11 @@ def resolve_dtype(name: str, device: str) -> torch.dtype:
 def resolve_batch_tokens(asked: int | None, device: str) -> int:
     """`asked`, or what suits the device."""
     return asked or (GPU_BATCH_TOKENS if device.startswith("cuda") else CPU_BATCH_TOKENS)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed, on a GPU or a CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def _worker_number() -> int:

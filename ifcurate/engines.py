@@ -11,13 +11,13 @@ from transformers import PreTrainedModel
 
 from ifcurate.direction import Direction
 from ifcurate.errors import InputError
-from ifcurate.finite_difference import FiniteDifference
+from ifcurate.finite_difference import FiniteDifference, OneSidedDifference
 from ifcurate.forward_mode import ForwardMode
 from ifcurate.position_scores import PositionScores
 from ifcurate.token_loss import TokenScores
 from ifcurate.windows import WindowBatch
 
-EngineName = Literal["finite-difference", "jvp", "kronfluence"]
+EngineName = Literal["finite-difference", "one-sided", "jvp", "kronfluence"]
 Alignment = Literal["label", "position"]
 
 STEPS = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
@@ -40,9 +40,23 @@ class Step:
     relative: float
     error: float
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the error is tolerated; NaN is not."""
+        return self.error <= TOLERATED_ERROR
 
-def choose_engine(engine: EngineName | Literal["auto"], alignment: Alignment, dtype: torch.dtype) -> EngineName:
-    """The engine asked for, or for `auto` the fastest exact one for alignment and dtype.
+
+DIFFERENCES: dict[EngineName, type[FiniteDifference | OneSidedDifference]] = {
+    "finite-difference": FiniteDifference,
+    "one-sided": OneSidedDifference,
+}
+"""Engines that need a step."""
+
+
+def choose_engine(
+    engine: EngineName | Literal["auto"], alignment: Alignment, dtype: torch.dtype, directions: int = 1
+) -> EngineName:
+    """The engine asked for, or for `auto` the fastest exact one for alignment, dtype and number of directions.
 
     Raises:
         InputError: the engine cannot compute that alignment in that dtype.
@@ -50,12 +64,17 @@ def choose_engine(engine: EngineName | Literal["auto"], alignment: Alignment, dt
     if engine == "auto":
         if alignment == "position":
             return "kronfluence"
-        return "finite-difference" if dtype == torch.float32 else "jvp"
+        if dtype != torch.float32:
+            return "jvp"
+        return "finite-difference" if directions == 1 else "one-sided"
     if (engine == "kronfluence") != (alignment == "position"):
         able = "position" if engine == "kronfluence" else "label"
         raise InputError(f"option --engine: {engine} computes {able} alignment only; give --alignment {able}.")
-    if engine == "finite-difference" and dtype != torch.float32:
-        raise InputError("option --engine: finite-difference needs --dtype float32, other dtypes drown or waste it.")
+    if engine in DIFFERENCES and dtype != torch.float32:
+        raise InputError(
+            f"option --engine: {engine} needs float32, in {dtype} rounding drowns it; "
+            "give --dtype float32 or --engine jvp."
+        )
     return engine
 
 
@@ -67,28 +86,40 @@ def build_engine(
         return ForwardMode(model, directions)
     if name == "kronfluence":
         return PositionScores(model, directions)
-    return FiniteDifference(model, directions, [step.relative for step in steps])
+    return DIFFERENCES[name](model, directions, [step.relative for step in steps])
 
 
-def calibrate(model: PreTrainedModel, directions: Sequence[Direction], batch: WindowBatch) -> list[Step]:
-    """The step with the smallest error against forward mode on `batch`, one a direction.
+def calibrate(
+    model: PreTrainedModel,
+    directions: Sequence[Direction],
+    batch: WindowBatch,
+    engine: EngineName = "finite-difference",
+) -> list[Step]:
+    """The steps of `best_steps`.
 
     Raises:
         InputError: even the best one is off by more than `TOLERATED_ERROR`.
     """
-    return [_calibrate_one(model, direction, batch) for direction in directions]
+    steps = best_steps(model, directions, batch, engine)
+    for direction, step in zip(directions, steps, strict=True):
+        if not step.is_exact:
+            exact = "jvp" if engine == "finite-difference" else "finite-difference"
+            raise InputError(
+                f"option --engine: {engine} along {direction.behaviour!r} is off by {step.error:.1%} at its "
+                f"best step; use --engine {exact}."
+            )
+    return steps
 
 
-def _calibrate_one(model: PreTrainedModel, direction: Direction, batch: WindowBatch) -> Step:
-    exact = ForwardMode(model, [direction]).score(batch).influence
-    tried = []
+def best_steps(
+    model: PreTrainedModel, directions: Sequence[Direction], batch: WindowBatch, engine: EngineName
+) -> list[Step]:
+    """The step with the smallest error against forward mode on `batch`, one a direction."""
+    exact = ForwardMode(model, directions).score(batch).influence
+    tried: list[list[Step]] = [[] for _ in directions]
     for relative in STEPS:
-        influence = FiniteDifference(model, [direction], [relative]).score(batch).influence
-        tried.append(Step(relative, float((influence - exact).norm() / exact.norm())))
-    best = min(tried, key=lambda step: step.error)
-    if not best.error <= TOLERATED_ERROR:
-        raise InputError(
-            f"option --engine: finite differences along {direction.behaviour!r} are off by {best.error:.1%} at their "
-            "best step; use --engine jvp."
-        )
-    return best
+        found = DIFFERENCES[engine](model, directions, [relative] * len(directions)).score(batch).influence
+        errors = (found - exact).norm(dim=1) / exact.norm(dim=1)
+        for steps, error in zip(tried, errors.tolist(), strict=True):
+            steps.append(Step(relative, error))
+    return [min(steps, key=lambda step: step.error) for steps in tried]

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from ifcurate.devices import resolve_batch_tokens, resolve_device, resolve_dtype
+from ifcurate.batch_size import automatic_batch_tokens
+from ifcurate.devices import resolve_device, resolve_dtype
 from ifcurate.direction import Direction, check_direction, load_direction
-from ifcurate.engines import EngineName, Step, build_engine, calibrate, choose_engine
+from ifcurate.engines import DIFFERENCES, EngineName, Step, best_steps, build_engine, calibrate, choose_engine
 from ifcurate.models import (
     check_vocabulary,
     context_length,
@@ -39,7 +40,7 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
     torch.set_num_threads(settings.threads)
     device = resolve_device(settings.device)
     dtype = resolve_dtype(settings.dtype, device)
-    engine = choose_engine(settings.engine, settings.alignment, dtype)
+    engine = choose_engine(settings.engine, settings.alignment, dtype, len(settings.directions))
     tokenizer = load_tokenizer(settings.model, settings.revision)
     model = load_causal_lm(settings.model, settings.revision)
     check_vocabulary(tokenizer, model)
@@ -52,7 +53,10 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
 
 @dataclass
 class LoadedScorer:
-    """A scorer with its model, tokenizer and directions; the engine is built at the first use."""
+    """A scorer with its model, tokenizer and directions; the engine is built at the first use.
+
+    `engine` is what was chosen; where the choice was ours, `steps` may still replace one-sided by central differences.
+    """
 
     settings: ScoreSettings
     model: PreTrainedModel
@@ -81,15 +85,30 @@ class LoadedScorer:
             self._scorer = self._build(self.steps(windows))
         return self._scorer.score(encodings, names)
 
+    def batch_tokens(self, workers: int = 1) -> int:
+        """Positions a batch: as set, or what fits into memory that `workers` processes share."""
+        if self.settings.batch_tokens is not None:
+            return self.settings.batch_tokens
+        return automatic_batch_tokens(self.model, self.engine, len(self.directions), workers)
+
     def steps(self, windows: Sequence[Window]) -> list[Step]:
-        """The given finite-difference steps, or those found best on `windows`; none for other engines."""
-        if self.engine != "finite-difference":
+        """The given finite-difference steps, or those found best on `windows`; none for other engines.
+
+        Raises:
+            InputError: finite differences are not exact enough, see `calibrate`.
+        """
+        if self.engine not in DIFFERENCES:
             return []
         if self.settings.steps is not None:
             return [Step(relative, float("nan")) for relative in self.settings.steps]
         longest = bucket_by_length([len(window) for window in windows], CALIBRATION_TOKENS)[0]
-        batch = collate([windows[index] for index in longest], start_token(self.tokenizer))
-        return calibrate(self.model, self.directions, batch.to(str(self.model.device)))
+        batch = collate([windows[index] for index in longest], start_token(self.tokenizer)).to(str(self.model.device))
+        if self.settings.engine == "auto" and self.engine == "one-sided":
+            steps = best_steps(self.model, self.directions, batch, self.engine)
+            if all(step.is_exact for step in steps):
+                return steps
+            self.engine = "finite-difference"
+        return calibrate(self.model, self.directions, batch, self.engine)
 
     def _build(self, steps: Sequence[Step]) -> Scorer:
         device = str(self.model.device)
@@ -98,6 +117,6 @@ class LoadedScorer:
             directions=len(self.directions),
             context=self.context,
             start=start_token(self.tokenizer),
-            batch_tokens=resolve_batch_tokens(self.settings.batch_tokens, device),
+            batch_tokens=self.batch_tokens(),
             device=device,
         )

@@ -80,6 +80,11 @@ class Run:
         """The direction that corpus is scored along."""
         return self.root / "direction" / f"{behaviour}.safetensors"
 
+    @property
+    def behaviours(self) -> list[str]:
+        """Those that there are directions for, in order of their names."""
+        return sorted(file.stem for file in self.direction("*").parent.glob("*.safetensors"))
+
     def has_results_from(self, stage: StageName) -> bool:
         """Whether `stage`, or one after it, has left anything here."""
         folders = (self.factors, self.root / "direction", self.scores, self.selection, self.data)

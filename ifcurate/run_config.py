@@ -30,7 +30,7 @@ SELECTION_SETTINGS = frozenset({"quantile", "window", "budget", "record", "lengt
 
 _FIRST_STAGE: dict[StageName, frozenset[str]] = {
     "direct": frozenset({"behaviour", "toxic_queries", "safe_queries", "max_queries", "damping", "direction"}),
-    "score": frozenset({"engine", "alignment", "dtype", "threads"}),
+    "score": frozenset({"engine", "alignment", "dtype", "threads", "with_loss"}),
     "select": SELECTION_SETTINGS,
     "write": frozenset({"token_ids"}),
 }
@@ -54,7 +54,9 @@ class RunConfig(Config):
     toxic_queries: str | None = Field(None, description="queries that show the behaviour")
     safe_queries: str | None = Field(None, description="queries that show its contrast")
     max_queries: int = Field(10_000, ge=1, description="most queries a side, drawn with the seed")
-    direction: str | None = Field(None, description="a published direction, in place of queries and factors")
+    direction: str | list[str] | None = Field(
+        None, description="published directions, in place of queries and factors; several are scored along at once"
+    )
     context: int | None = Field(None, ge=1, description="tokens a window; default: the model's, capped at 2,048")
     fit_tokens: int = Field(65_536, ge=1, description="tokens of the corpus that the curvature is fitted on")
     damping: float | Literal["heuristic"] = Field("heuristic", description="added to the curvature's eigenvalues")
@@ -64,7 +66,7 @@ class RunConfig(Config):
     record: Literal["document", "window"] = Field("document", description="what is ranked")
     length_exponent: float = Field(1, description="power of its length that divides a record's score")
     preset: str | None = Field(None, description="named settings: paper")
-    engine: Literal["auto", "finite-difference", "jvp", "kronfluence"] = Field("auto")
+    engine: Literal["auto", "finite-difference", "one-sided", "jvp", "kronfluence"] = Field("auto")
     alignment: Literal["label", "position"] = Field("label", description="whose gradient a token's score is")
     device: str = Field("auto", description="cpu, cuda, cuda:1; auto: a GPU where there is one")
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = Field("auto", description="auto: float32")
@@ -73,12 +75,29 @@ class RunConfig(Config):
     workers: int | None = Field(None, ge=1, description="processes; default: all cores, or one a GPU")
     seed: int = Field(0, ge=0)
     token_ids: bool = Field(True, description="whether the annotated corpus carries token_ids")
+    with_loss: bool = Field(False, description="whether each token's own loss is stored too, as the column `loss`")
+
+    @property
+    def directions(self) -> list[str]:
+        """The published directions."""
+        return [self.direction] if isinstance(self.direction, str) else self.direction or []
+
+    def of(self, behaviour: str) -> RunConfig:
+        """The same settings for one of the behaviours that a run scores."""
+        return self.model_copy(update={"behaviour": behaviour})
 
     @field_validator("behaviour")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", value):
             raise ValueError("must be letters, digits and underscores, it begins column names")
+        return value
+
+    @field_validator("direction")
+    @classmethod
+    def _is_one_or_several(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if isinstance(value, list):
+            return value[0] if len(value) == 1 else value or None
         return value
 
     @field_validator("out")

@@ -19,7 +19,7 @@ class ScoreSettings:
         alignment: `label`: a token's score is the derivative of its own loss.
         device: `auto`: a GPU where there is one.
         dtype: `auto`: float32.
-        batch_tokens: positions a batch, padding included.
+        batch_tokens: positions a batch, padding included; default: what fits into memory.
         threads: CPU threads of this process.
         steps: relative finite-difference steps, one a direction; default: found on the first documents.
     """
@@ -28,7 +28,7 @@ class ScoreSettings:
     directions: tuple[str, ...]
     revision: str | None = None
     context: int | None = None
-    engine: Literal["auto", "finite-difference", "jvp", "kronfluence"] = "auto"
+    engine: Literal["auto", "finite-difference", "one-sided", "jvp", "kronfluence"] = "auto"
     alignment: Literal["label", "position"] = "label"
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"

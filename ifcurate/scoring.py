@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ifcurate.devices import is_out_of_memory
 from ifcurate.engines import Engine
 from ifcurate.errors import InputError
 from ifcurate.windows import Encoding, Window, bucket_by_length, collate, split_into_windows
@@ -24,10 +26,12 @@ class DocumentScores:
 
 @dataclass
 class Work:
-    """What scoring has done: `tokens` scored, `positions` computed; the difference is padding."""
+    """What scoring has done: `tokens` scored, `positions` computed, the difference is padding; `halvings` of batches
+    because memory ran out."""
 
     tokens: int = 0
     positions: int = 0
+    halvings: int = 0
 
     @property
     def padding(self) -> float:
@@ -44,7 +48,7 @@ class Scorer:
         directions: how many directions it scores against.
         context: tokens a window.
         start: id of the start token.
-        batch_tokens: most positions a batch, padding included.
+        batch_tokens: most positions a batch, padding included; halved for good whenever memory runs out.
         device: where batches go.
     """
 
@@ -59,13 +63,26 @@ class Scorer:
         """Scores of all documents, each token exactly once; `names` (one a document) are for messages.
 
         Raises:
-            InputError: a score is NaN or infinite; names the document.
+            InputError: a score is NaN or infinite, or a window alone does not fit into memory; names the document.
         """
         windows = split_into_windows(encodings, self.context)
         scored = [self._unscored(len(encoding)) for encoding in encodings]
         work = Work(tokens=sum(len(window) for window in windows))
-        for group in bucket_by_length([len(window) for window in windows], self.batch_tokens):
-            work.positions += self._score_batch([windows[index] for index in group], scored)
+        pending = self._batches(windows)
+        while pending:
+            batch = pending.popleft()
+            computed = self._score_batch(batch, scored)
+            if computed is not None:
+                work.positions += computed
+                continue
+            if len(batch) == 1:
+                raise InputError(
+                    f"document {names[batch[0].document]}: a window of {len(batch[0])} tokens does not fit into the "
+                    f"memory of {self.device}; lower --context, or use a smaller model or a larger device."
+                )
+            work.halvings += 1
+            self.batch_tokens = len(batch[0]) * len(batch) // 2
+            pending = self._batches([window for rest in (batch, *pending) for window in rest])
         for name, scores in zip(names, scored, strict=True):
             if not (np.isfinite(scores.influence).all() and np.isfinite(scores.loss).all()):
                 raise InputError(
@@ -78,9 +95,23 @@ class Scorer:
         shape = (self.directions, tokens)
         return DocumentScores(np.full(shape, np.nan, np.float32), np.full(tokens, np.nan, np.float32))
 
-    def _score_batch(self, windows: Sequence[Window], scored: Sequence[DocumentScores]) -> int:
+    def _batches(self, windows: Sequence[Window]) -> deque[list[Window]]:
+        groups = bucket_by_length([len(window) for window in windows], self.batch_tokens)
+        return deque([windows[index] for index in group] for group in groups)
+
+    def _score_batch(self, windows: Sequence[Window], scored: Sequence[DocumentScores]) -> int | None:
+        """Positions computed, or None where memory ran out: then nothing was scored."""
         batch = collate(windows, self.start).to(self.device)
-        scores = self.engine.score(batch)
+        try:
+            scores = self.engine.score(batch)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            scores = None  # and no reference to the tensors that the error's traceback holds
+        if scores is None:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            return None
         influence = scores.influence.to("cpu", torch.float32).numpy()
         loss = scores.loss.to("cpu", torch.float32).numpy()
         begin = 0

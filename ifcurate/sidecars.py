@@ -21,6 +21,8 @@ from ifcurate.spans import Ints, Ranges
 
 HISTOGRAMS = "histograms"
 """Key of a sidecar's metadata: behaviour name -> `Histogram.to_text()`."""
+DIRECTIONS = "directions"
+"""Key of a sidecar's metadata: behaviour name -> hash of its direction, and the error measured for its step."""
 
 _REMEDY = "delete this file and score its shard again"
 

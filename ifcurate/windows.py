@@ -17,6 +17,10 @@ from transformers import PreTrainedTokenizerFast
 
 PADDING_LABEL = -100
 """Label of positions that carry no loss (torch's own `ignore_index`)."""
+MOST_PADDING = 0.04
+"""Share of a batch's positions above which no shorter window joins it, once it has `SMALLEST_SHARE` of its room."""
+SMALLEST_SHARE = 1 / 8
+"""Of a batch's room: smaller batches would cost more than their padding."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +98,20 @@ def split_into_windows(encodings: Sequence[Encoding], context: int) -> list[Wind
 def bucket_by_length(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
     """Indices grouped so that each group, padded to its longest, has at most `batch_tokens` positions.
 
-    Groups run from long to short, ties in order of index; a single item may exceed `batch_tokens`.
+    Groups run from long to short, ties in order of index; a single item may exceed `batch_tokens`. A group ends
+    early where padding would become more than `MOST_PADDING` of it, unless it is small.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     groups: list[list[int]] = []
+    longest = held = 0
     for index in order:
-        if groups and lengths[groups[-1][0]] * (len(groups[-1]) + 1) <= batch_tokens:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
+        positions = longest * (len(groups[-1]) + 1) if groups else batch_tokens + 1
+        padded = positions - held - lengths[index] > MOST_PADDING * positions
+        if positions > batch_tokens or (padded and positions > SMALLEST_SHARE * batch_tokens):
+            groups.append([])
+            longest, held = lengths[index], 0
+        groups[-1].append(index)
+        held += lengths[index]
     return groups
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from ifcurate.devices import resolve_device, resolve_dtype
-from ifcurate.direction import load_direction
 from ifcurate.engines import choose_engine
-from ifcurate.pipelines.direct import direct, query_sources
+from ifcurate.pipelines.direct import direct, published_directions, query_sources
 from ifcurate.pipelines.fit import fit
 from ifcurate.pipelines.score import score
 from ifcurate.pipelines.select import select
@@ -24,10 +22,10 @@ from ifcurate.shards import list_shards
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did: its selection, its stages, and where it is."""
+    """What a run did: a selection for each behaviour, its stages, and where it is."""
 
     run: Run
-    selection: Selection
+    selections: list[Selection]
     stages: list[Stage]
 
 
@@ -40,21 +38,20 @@ def annotate(config: RunConfig) -> Summary:
     _refuse_early(config)
     shards = list_shards(config.corpus)
     run = create_run(config, shards)
-    if config.direction is None:
+    if not config.directions:
         fit(run, config, shards)
     direct(run, config)
     score(run, config, shards)
-    selection = select(run, config, shards)
+    selections = [select(run, config.of(behaviour), shards) for behaviour in run.behaviours]
     write(run, config, shards)
-    write_report(run, config, shards, selection)
-    return Summary(run, selection, read_stages(run.logs))
+    write_report(run, config, shards, selections[0])
+    return Summary(run, selections, read_stages(run.logs))
 
 
 def _refuse_early(config: RunConfig) -> None:
     """Look at what only a later stage needs, so that nobody waits for stages that lead nowhere."""
     choose_engine(config.engine, config.alignment, resolve_dtype(config.dtype, resolve_device(config.device)))
-    if config.direction is not None:
-        load_direction(Path(config.direction))
+    if published_directions(config):
         return
     for source in query_sources(config).values():
         read_queries(source, config.max_queries, config.seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -31,19 +32,42 @@ from ifcurate.run_config import RunConfig
 
 
 def direct(run: Run, config: RunConfig) -> None:
-    """Make `RUN/direction/<behaviour>.safetensors` unless it is there.
+    """Make `RUN/direction/<behaviour>.safetensors` unless it is there, or copy the published ones there.
 
     Raises:
         InputError: there are neither queries nor a direction, or they cannot be used.
     """
-    target = run.direction(config.behaviour)
-    if target.is_file():
+    published = published_directions(config)
+    missing = [behaviour for behaviour in published or [config.behaviour] if not run.direction(behaviour).is_file()]
+    if not missing:
         return
     with timed(run.logs, "direct") as stage:
-        if config.direction is not None:
-            _adopt(Path(config.direction), target, config)
+        if published:
+            _adopt(run, {behaviour: published[behaviour] for behaviour in missing}, config)
         else:
-            save_direction(_compute(run, config, stage), target)
+            save_direction(_compute(run, config, stage), run.direction(config.behaviour))
+
+
+def published_directions(config: RunConfig) -> dict[str, Path]:
+    """The files of `--direction` by behaviour: the one that `--behaviour` names or, of several, each its own.
+
+    Raises:
+        InputError: a file is no direction, the only one is of another behaviour, or two are of the same.
+    """
+    found: dict[str, Path] = {}
+    for file in map(Path, config.directions):
+        behaviour = load_direction(file).behaviour
+        if len(config.directions) == 1 and behaviour != config.behaviour:
+            raise InputError(
+                f"option --direction: {file} is of the behaviour {behaviour!r}, not {config.behaviour!r}; "
+                f"give --behaviour {behaviour}."
+            )
+        if behaviour in found:
+            raise InputError(
+                f"option --direction: {found[behaviour]} and {file} are both of the behaviour {behaviour!r}; give one."
+            )
+        found[behaviour] = file
+    return found
 
 
 def query_sources(config: RunConfig) -> dict[str, str]:
@@ -58,18 +82,13 @@ def query_sources(config: RunConfig) -> dict[str, str]:
     return {"behaviour": config.toxic_queries, "contrast": config.safe_queries}
 
 
-def _adopt(published: Path, target: Path, config: RunConfig) -> None:
-    direction = load_direction(published)
-    if direction.behaviour != config.behaviour:
-        raise InputError(
-            f"option --direction: {published} is of the behaviour {direction.behaviour!r}, not {config.behaviour!r}; "
-            f"give --behaviour {direction.behaviour}."
-        )
+def _adopt(run: Run, published: Mapping[str, Path], config: RunConfig) -> None:
     model = load_causal_lm(config.model, config.revision)
     tokenizer = load_tokenizer(config.model, config.revision)
-    check_direction(direction, model, hash_model(model), hash_tokenizer(tokenizer))
-    with finishing(target) as part:
-        shutil.copyfile(published, part)
+    for behaviour, file in published.items():
+        check_direction(load_direction(file), model, hash_model(model), hash_tokenizer(tokenizer))
+        with finishing(run.direction(behaviour)) as part:
+            shutil.copyfile(file, part)
 
 
 def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:

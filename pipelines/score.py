@@ -26,6 +26,7 @@ from ifcurate.run_config import RunConfig
 from ifcurate.sampling import sample_windows
 from ifcurate.score_settings import ScoreSettings
 from ifcurate.shards import Shard
+from ifcurate.sidecars import DIRECTIONS
 
 UNIT = "nats per unit of the direction"
 SIGN = "positive: training on the token makes the behaviour likelier"
@@ -46,12 +47,13 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         shutil.rmtree(beats, ignore_errors=True)
         steps = [
             ReadShards(pending, config.text_column, config.id_column),
-            ScoreTokens(settings),
-            WriteScores(pending, run.scores, [config.behaviour], metadata, beats=beats),
+            ScoreTokens(settings, config.with_loss),
+            WriteScores(pending, run.scores, run.behaviours, metadata, config.with_loss, beats),
         ]
         with watching(beats, track("score", sum(shard.size for shard in pending))):
             stats = run_tasks(steps, len(pending), workers_for(config), config.threads, run.logs / "score", run.scores)
         stage.add(tokens=total(stats, "tokens"), positions=total(stats, "positions"))
+        stage.add(halvings=total(stats, "halvings"))
 
 
 def workers_for(config: RunConfig) -> int:
@@ -64,13 +66,13 @@ def workers_for(config: RunConfig) -> int:
 
 
 def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[ScoreSettings, dict[str, Any]]:
-    """Settings with the finite-difference step of this run, found once and kept, and what sidecars say of it all."""
-    file = run.direction(config.behaviour)
-    if not file.is_file():
+    """Settings with engine, steps and batch size of this run, found once and kept, and what sidecars say of it all."""
+    behaviours = run.behaviours
+    if not behaviours:
         raise InputError(f"{run.root}: has no direction yet; run `ifcurate direct {run.root}` first.")
     settings = ScoreSettings(
         model=config.model,
-        directions=(str(file),),
+        directions=tuple(str(run.direction(behaviour)) for behaviour in behaviours),
         revision=config.revision,
         context=config.context,
         engine=config.engine,
@@ -91,24 +93,40 @@ def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[S
             CALIBRATION_TOKENS,
             config.seed,
         )
+        steps = [vars(step) for step in loaded.steps(sample.windows)]
         found = {
             "engine": loaded.engine,
             "context": loaded.context,
             "tokenizer_hash": loaded.directions[0].provenance["tokenizer_hash"],
-            "steps": [vars(step) for step in loaded.steps(sample.windows)],
+            "behaviours": behaviours,
+            "steps": steps,
+            "batch_tokens": loaded.batch_tokens(workers_for(config)),
         }
         write_text(run.engine, json.dumps(found, indent=2) + "\n")
     found = json.loads(run.engine.read_text(encoding="utf-8"))
-    steps = tuple(step["relative"] for step in found["steps"])
+    if found["behaviours"] != behaviours:
+        raise InputError(
+            f"{run.root}: was scored for {', '.join(found['behaviours'])}, and now has directions for "
+            f"{', '.join(behaviours)}; give another run folder."
+        )
+    errors = [step["error"] for step in found["steps"]] or [None] * len(behaviours)
+    chosen = {
+        "engine": found["engine"],
+        "steps": tuple(step["relative"] for step in found["steps"]) or None,
+        "batch_tokens": found["batch_tokens"],
+    }
     metadata = {
         "model": config.model,
         "revision": config.revision,
         "tokenizer_hash": found["tokenizer_hash"],
-        "direction_hash": hash_direction(file),
+        DIRECTIONS: {
+            behaviour: {"direction_hash": hash_direction(run.direction(behaviour)), "relative_error": error}
+            for behaviour, error in zip(behaviours, errors, strict=True)
+        },
         "engine": found["engine"],
         "context": found["context"],
         "alignment": config.alignment,
         "sign": SIGN,
         "unit": UNIT,
     }
-    return ScoreSettings(**{**vars(settings), "steps": steps or None}), metadata
+    return ScoreSettings(**{**vars(settings), **chosen}), metadata

@@ -51,6 +51,7 @@ class ScoreTokens(PipelineStep):
         scored, work = loaded.score(encodings, [document.id for document in group])
         self.stat_update("tokens", value=work.tokens, unit="group")
         self.stat_update("positions", value=work.positions, unit="group")
+        self.stat_update("halvings", value=work.halvings, unit="group")
         for document, encoding, scores in zip(group, encodings, scored, strict=True):
             document.metadata[TOKEN_IDS] = encoding.token_ids.tolist()
             document.metadata[TOKEN_STARTS] = encoding.starts.tolist()

@@ -22,32 +22,40 @@ from ifcurate.run_config import RunConfig
 from ifcurate.schema import metadata_of, metadata_of_file
 from ifcurate.selected import Selection
 from ifcurate.shards import Shard
-from ifcurate.sidecars import HISTOGRAMS
+from ifcurate.sidecars import DIRECTIONS, HISTOGRAMS
 from ifcurate.sources import reading
 from ifcurate.version import __version__
 
 
 def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
-    """Write the annotated shards that are missing or belong to an earlier selection.
+    """Write the annotated shards that are missing or belong to an earlier selection: columns for every behaviour.
 
     Raises:
-        InputError: there is no selection, or a shard changed since it was scored.
+        InputError: a behaviour has no selection, or a shard changed since it was scored.
     """
-    selection = Selection.load(run.selection, config.behaviour)
-    metadata = {config.behaviour: _metadata(run, config, selection, shards)}
-    pending = [shard for shard in shards if not _is_written(run, shard, config, metadata)]
+    selections = [Selection.load(run.selection, behaviour) for behaviour in run.behaviours or [config.behaviour]]
+    metadata = {selection.behaviour: _metadata(run, config, selection, shards) for selection in selections}
+    pending = [shard for shard in shards if not _is_written(run, shard, metadata)]
     if pending:
         with timed(run.logs, "write") as stage:
             _write_pending(run, config, pending, metadata)
-            stage.add(tokens=selection.tokens)
-    _check_all_written(run, config, shards, selection)
+            stage.add(tokens=selections[0].tokens)
+    _check_all_written(run, shards, selections[0])
 
 
 def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metadata: dict[str, Any]) -> None:
     beats = run.logs / "write" / "progress"
     shutil.rmtree(beats, ignore_errors=True)
     step = WriteAnnotations(
-        pending, run.scores, run.selection, run.data, config.behaviour, metadata, config.token_ids, beats
+        pending,
+        run.scores,
+        run.selection,
+        run.data,
+        list(metadata),
+        metadata,
+        config.token_ids,
+        config.with_loss,
+        beats,
     )
     with watching(beats, track("write", sum(shard.size for shard in pending))):
         run_tasks([step], len(pending), workers_for(config), threads=1, logs=run.logs / "write", results=run.data)
@@ -58,15 +66,23 @@ def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequenc
     sidecar = str(shards[0].output(run.scores))
     with reading(sidecar, "scores"):
         scored = metadata_of_file(pq.read_metadata(sidecar))
-    of_scores = {name: value for name, value in scored.items() if name not in (HISTOGRAMS, "tokens")}
+    of_scores = {name: value for name, value in scored.items() if name not in (HISTOGRAMS, DIRECTIONS, "tokens")}
     of_selection = {
         name: getattr(selection, name)
         for name in ("tau", "quantile", "window", "budget", "budget_tokens", "record", "length_exponent")
     }
-    return {**of_scores, **of_selection, "token_ids": config.token_ids, "version": __version__}
+    of_direction = scored[DIRECTIONS][selection.behaviour]
+    return {
+        **of_scores,
+        **of_direction,
+        **of_selection,
+        "token_ids": config.token_ids,
+        "with_loss": config.with_loss,
+        "version": __version__,
+    }
 
 
-def _is_written(run: Run, shard: Shard, config: RunConfig, metadata: dict[str, Any]) -> bool:
+def _is_written(run: Run, shard: Shard, metadata: dict[str, Any]) -> bool:
     file = shard.output(run.data)
     if not file.is_file():
         return False
@@ -74,10 +90,12 @@ def _is_written(run: Run, shard: Shard, config: RunConfig, metadata: dict[str, A
         schema = pq.read_schema(file)
     except (pa.ArrowException, OSError):
         return False
-    return metadata_of(schema).get(config.behaviour) == json.loads(json.dumps(metadata[config.behaviour]))
+    wanted = json.loads(json.dumps(metadata))
+    stored = metadata_of(schema)
+    return {behaviour: stored.get(behaviour) for behaviour in wanted} == wanted
 
 
-def _check_all_written(run: Run, config: RunConfig, shards: Sequence[Shard], selection: Selection) -> None:
+def _check_all_written(run: Run, shards: Sequence[Shard], selection: Selection) -> None:
     """Every document of the corpus is in the output, once."""
     documents = sum(pq.read_metadata(shard.output(run.data)).num_rows for shard in shards)
     if documents != selection.documents:

@@ -14,13 +14,13 @@ from ifcurate.annotated import write_annotated
 from ifcurate.annotations import annotation_columns
 from ifcurate.parquet import ParquetReader
 from ifcurate.pipelines.heartbeat import beat
-from ifcurate.schema import INT_LIST, TOKEN_IDS, annotation_fields
+from ifcurate.schema import FLOAT_LIST, INT_LIST, LOSS, TOKEN_IDS, annotation_fields
 from ifcurate.selected import Selection, ShardRecords
 from ifcurate.shards import Shard
 
 
 class WriteAnnotations(PipelineStep):
-    """Writes `<data>/<shard>.parquet`: every input column as it was, then the columns of one behaviour.
+    """Writes `<data>/<shard>.parquet`: every input column as it was, then the columns of each behaviour.
 
     Task r of n writes shards r, r + n, r + 2n, ...; it reads input, scores and selection itself and takes no documents.
 
@@ -29,9 +29,10 @@ class WriteAnnotations(PipelineStep):
         scores: folder of the sidecars.
         selection: folder of the selection.
         data: where annotated shards go.
-        behaviour: whose columns.
+        behaviours: whose columns.
         metadata: what to say in the schema under the key `ifcurate`, by behaviour.
         token_ids: whether to add the column `token_ids`.
+        with_loss: whether to add the column `loss`, which the sidecars must have.
         beats: folder for progress, watched by the recipe.
     """
 
@@ -45,9 +46,10 @@ class WriteAnnotations(PipelineStep):
         scores: Path,
         selection: Path,
         data: Path,
-        behaviour: str,
+        behaviours: Sequence[str],
         metadata: Mapping[str, Any],
         token_ids: bool = True,
+        with_loss: bool = False,
         beats: Path | None = None,
     ) -> None:
         super().__init__()
@@ -55,31 +57,38 @@ class WriteAnnotations(PipelineStep):
         self.scores = scores
         self.selection = selection
         self.data = data
-        self.behaviour = behaviour
+        self.behaviours = list(behaviours)
         self.metadata = dict(metadata)
         self.token_ids = token_ids
+        self.with_loss = with_loss
         self.beats = beats
 
     def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Passes upstream documents on, then writes this task's shards."""
         if data:
             yield from data
-        selection = Selection.load(self.selection, self.behaviour)
-        fields = [*([pa.field(TOKEN_IDS, INT_LIST)] if self.token_ids else []), *annotation_fields(self.behaviour)]
+        selections = [Selection.load(self.selection, behaviour) for behaviour in self.behaviours]
+        shared = {TOKEN_IDS: INT_LIST} if self.token_ids else {}
+        if self.with_loss:
+            shared[LOSS] = FLOAT_LIST
+        fields = [pa.field(name, kind) for name, kind in shared.items()]
+        fields += [field for behaviour in self.behaviours for field in annotation_fields(behaviour)]
         for shard in self.shards[rank::world_size]:
             with self.track_time("shard"):
-                annotations = self._annotations(shard, selection)
+                annotations = self._annotations(shard, selections)
                 written = write_annotated(shard, shard.output(self.data), fields, annotations, self.metadata)
             self.stat_update("documents", value=written, unit="shard")
 
-    def _annotations(self, shard: Shard, selection: Selection) -> Iterator[pa.RecordBatch]:
+    def _annotations(self, shard: Shard, selections: Sequence[Selection]) -> Iterator[pa.RecordBatch]:
         sidecar = shard.output(self.scores)
         reader = ParquetReader(str(sidecar))
-        records = ShardRecords.load(self.selection, self.behaviour, shard.name)
+        records = [ShardRecords.load(self.selection, selection.behaviour, shard.name) for selection in selections]
         row = tokens = 0
         for batch in reader.batches():
-            selected = records.of_rows(row, batch.num_rows)
-            columns = annotation_columns(batch, selected, selection, str(sidecar))
+            columns = {LOSS: batch.column(LOSS)} if self.with_loss else {}
+            for selection, of_shard in zip(selections, records, strict=True):
+                selected = of_shard.of_rows(row, batch.num_rows)
+                columns |= annotation_columns(batch, selected, selection, str(sidecar))
             row += batch.num_rows
             tokens += len(columns[TOKEN_IDS].flatten())
             if self.beats is not None:

@@ -1,0 +1,131 @@
+"""How much text the curvature needs: scores from factors fitted on N tokens against scores from at least 8 N tokens.
+
+    python benchmarks/fit_tokens.py --corpus CORPUS --model MODEL --toxic-queries FILE --safe-queries FILE
+
+One query gradient, one sample of the corpus for all sizes (each is the beginning of the next), one sample of other
+windows that every direction scores. Printed for each size: rank correlation with the reference, the share of the
+reference's top 2 % of tokens that are in its own top 2 %, and the CPU seconds that fitting took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ifcurate.curvature import fit_factors, precondition
+from ifcurate.direction import Direction
+from ifcurate.engines import best_steps
+from ifcurate.finite_difference import OneSidedDifference
+from ifcurate.models import context_length, load_causal_lm, load_tokenizer, start_token
+from ifcurate.queries import read_queries
+from ifcurate.query_gradient import query_gradient, query_windows
+from ifcurate.sampling import sample_windows
+from ifcurate.shards import list_shards
+from ifcurate.windows import Window, bucket_by_length, collate
+
+BATCH_TOKENS = 4096
+WITHIN = 0.02
+"""The default is the smallest size whose rank correlation and overlap are within this share of the best measured."""
+
+
+def main() -> None:
+    asked = arguments()
+    torch.set_num_threads(asked.threads)
+    tokenizer, model = load_tokenizer(asked.model), load_causal_lm(asked.model)
+    start, context = start_token(tokenizer), context_length(model, None)
+    shards = list_shards(asked.corpus)
+    total = asked.reference + asked.scored
+    windows = sample_windows(shards, "text", None, tokenizer, context, total, seed=0).windows
+    fitted, scored = first_tokens(windows, asked.reference), windows[::-1]
+    scored = first_tokens(scored, asked.scored)
+    difference = query_difference(asked, model, tokenizer, context, start)
+
+    directions, seconds = [], []
+    for size in asked.sizes if asked.factors else [*asked.sizes, asked.reference]:
+        began = time.process_time()
+        directions.append(fit(asked.model, first_tokens(fitted, size), start, context, difference))
+        seconds.append(time.process_time() - began)
+        print(f"fitted on {size:,} tokens: {seconds[-1]:,.0f} CPU s", flush=True)
+    if asked.factors:
+        directions.append(Direction(precondition(difference, asked.factors, "heuristic", "cpu"), {}))
+
+    report(asked.sizes, score(model, directions, scored, start), seconds)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("corpus", "model", "toxic-queries", "safe-queries"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[2048, 4096, 8192, 16_384])
+    parser.add_argument("--reference", type=int, default=131_072)
+    parser.add_argument("--factors", type=Path, help="a run's factors, fitted on the reference's tokens before")
+    parser.add_argument("--scored", type=int, default=100_000)
+    parser.add_argument("--max-queries", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def first_tokens(windows: list[Window], tokens: int) -> list[Window]:
+    ends = np.cumsum([len(window) for window in windows])
+    return windows[: int(np.searchsorted(ends, tokens)) + 1]
+
+
+def query_difference(asked, model, tokenizer, context: int, start: int) -> dict[str, torch.Tensor]:
+    sides = []
+    for source in (asked.toxic_queries, asked.safe_queries):
+        found = query_windows(read_queries(source, asked.max_queries, 0), tokenizer, context, source)
+        sides.append(query_gradient(model, found.windows, start, BATCH_TOKENS).tensors)
+    return {name: sides[0][name] - sides[1][name] for name in sides[0]}
+
+
+def fit(model: str, windows: list[Window], start: int, context: int, difference: dict[str, torch.Tensor]) -> Direction:
+    with tempfile.TemporaryDirectory() as folder:
+        factors = Path(folder) / "factors"
+        fit_factors(load_causal_lm(model), windows, start, factors, BATCH_TOKENS // context, seed=0)
+        return Direction(precondition(difference, factors, "heuristic", "cpu"), {"behaviour": f"fit_{len(windows)}"})
+
+
+def score(model, directions: list[Direction], windows: list[Window], start: int) -> np.ndarray:
+    groups = bucket_by_length([len(window) for window in windows], BATCH_TOKENS)
+    batches = [collate([windows[index] for index in group], start) for group in groups]
+    steps = best_steps(model, directions, batches[0], "one-sided")
+    print("error of one-sided differences:", ", ".join(f"{step.error:.2%}" for step in steps))
+    engine = OneSidedDifference(model, directions, [step.relative for step in steps])
+    began = time.process_time()
+    influence = torch.cat([engine.score(batch).influence for batch in batches], dim=1).numpy()
+    per_pass = influence.shape[1] * (len(directions) + 1) / (time.process_time() - began)
+    print(f"scoring: {per_pass / 2:,.0f} tokens a CPU s along one direction (two passes)", flush=True)
+    return influence
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    result = np.empty(len(values))
+    result[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return result
+
+
+def report(sizes: list[int], influence: np.ndarray, seconds: list[float]) -> None:
+    reference = influence[-1]
+    top = max(1, len(reference) // 50)
+    best = set(np.argpartition(reference, -top)[-top:].tolist())
+    correlations, overlaps = [], []
+    for size, scores, spent in zip(sizes, influence[:-1], seconds, strict=False):
+        correlations.append(float(np.corrcoef(ranks(scores), ranks(reference))[0, 1]))
+        overlaps.append(len(best & set(np.argpartition(scores, -top)[-top:].tolist())) / top)
+        print(f"{size:>9,}  rank correlation {correlations[-1]:.4f}  overlap {overlaps[-1]:.3f}  {spent:,.0f} CPU s")
+    enough = (1 - WITHIN) * np.array([max(correlations), max(overlaps)])
+    chosen = next(
+        size
+        for size, correlation, overlap in zip(sizes, correlations, overlaps, strict=True)
+        if correlation >= enough[0] and overlap >= enough[1]
+    )
+    print(f"smallest size within {WITHIN:.0%} of the best of these, in both: {chosen:,}")
+
+
+if __name__ == "__main__":
+    main()

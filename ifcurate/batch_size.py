@@ -1,0 +1,50 @@
+"""How many positions fit into memory at once, from the model's shape: what batches begin with, before any fails."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from transformers import PreTrainedModel
+
+from ifcurate.devices import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS
+from ifcurate.engines import EngineName
+
+SHARE_FOR_ACTIVATIONS = 0.4
+"""Of the memory at hand; the rest is for logits, attention scores, the allocator's gaps and other processes."""
+LIVE_WIDTHS, LIVE_INNER_WIDTHS = 8, 4
+"""Tensors alive at once in a decoder block, in hidden widths and feed-forward widths a position."""
+
+
+def automatic_batch_tokens(model: PreTrainedModel, engine: EngineName, directions: int, workers: int = 1) -> int:
+    """Positions a batch, a power of two: what fits, and no more than makes the device faster.
+
+    Args:
+        model: on its device, in its dtype.
+        engine: forward mode carries tangents, the reference engine keeps every block's activations.
+        directions: scored along at once.
+        workers: processes that share a CPU's memory; a GPU is one worker's own.
+    """
+    on_gpu = model.device.type == "cuda"
+    most = GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS
+    share = memory_at_hand(model.device) if on_gpu else memory_at_hand(model.device) // workers
+    fitting = int(share * SHARE_FOR_ACTIVATIONS / bytes_per_position(model, engine, directions))
+    return min(most, 1 << max(0, fitting.bit_length() - 1))
+
+
+def bytes_per_position(model: PreTrainedModel, engine: EngineName, directions: int) -> int:
+    """Estimate of the activations of one position, in bytes."""
+    config = model.config.get_text_config()
+    hidden = int(config.hidden_size)
+    inner = int(getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * hidden)
+    block = (LIVE_WIDTHS * hidden + LIVE_INNER_WIDTHS * inner) * model.dtype.itemsize
+    if engine == "kronfluence":
+        return block * 2 * int(config.num_hidden_layers) + 16 * int(config.vocab_size)
+    return block * (1 + 2 * directions) if engine == "jvp" else block
+
+
+def memory_at_hand(device: torch.device) -> int:
+    """Free bytes of a GPU; a machine's whole memory for a CPU, so that the same command makes the same batches."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
