@@ -62,6 +62,11 @@ def workers_for(config: RunConfig) -> int:
         return config.workers
     if config.device.startswith("cuda") or (config.device == "auto" and torch.cuda.is_available()):
         return max(1, torch.cuda.device_count())
+    return _cores(config)
+
+
+def _cores(config: RunConfig) -> int:
+    """As many workers as the CPU has room for."""
     return max(1, (os.cpu_count() or 1) // config.threads)
 
 
@@ -100,7 +105,7 @@ def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[S
             "tokenizer_hash": loaded.directions[0].provenance["tokenizer_hash"],
             "behaviours": behaviours,
             "steps": steps,
-            "batch_tokens": loaded.batch_tokens(workers_for(config)),
+            "batch_tokens": loaded.batch_tokens(_cores(config)),  # not the workers, which leave no trace
         }
         write_text(run.engine, json.dumps(found, indent=2) + "\n")
     found = json.loads(run.engine.read_text(encoding="utf-8"))
