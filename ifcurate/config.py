@@ -32,15 +32,17 @@ def build(
 ) -> Settings:
     """Settings of `kind` from an optional YAML `file`, overridden by the values of `given` that are not None.
 
-    Where the setting `preset` names one of `presets`, that one's values stand in for defaults.
+    Where the setting `preset` names one of `presets`, its values come before the defaults; where it is among `given`,
+    before the file's values too.
 
     Raises:
         InputError: the file is not YAML, has an unknown key, or a value does not fit; names file and option.
     """
-    merged: dict[str, Any] = dict(read_yaml(file)) if file is not None else {}
-    merged.pop(PROVENANCE_KEY, None)
-    merged.update({name: value for name, value in given.items() if value is not None})
-    merged = {**(presets or {}).get(merged.get("preset", ""), {}), **merged}
+    stored: dict[str, Any] = dict(read_yaml(file)) if file is not None else {}
+    stored.pop(PROVENANCE_KEY, None)
+    wanted = {name: value for name, value in given.items() if value is not None}
+    named, newly_named = ((presets or {}).get(where.get("preset") or "", {}) for where in (stored, wanted))
+    merged = {**named, **stored, **newly_named, **wanted}
     try:
         return kind(**merged)
     except ValidationError as error:

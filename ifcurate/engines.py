@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -122,4 +123,4 @@ def best_steps(
         errors = (found - exact).norm(dim=1) / exact.norm(dim=1)
         for steps, error in zip(tried, errors.tolist(), strict=True):
             steps.append(Step(relative, error))
-    return [min(steps, key=lambda step: step.error) for steps in tried]
+    return [min(steps, key=lambda step: (math.isnan(step.error), step.error)) for steps in tried]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from ifcurate.errors import InputError, is_disk_full
 
 PART_SUFFIX = ".part"
+_PART_NAME = re.compile(r"\.[0-9a-f]{8}\.part$")
 
 
 @contextmanager
@@ -61,7 +63,8 @@ def remove(path: Path) -> None:
 def remove_parts(folder: Path) -> None:
     """Delete what processes that are gone left half-written in `folder` and below."""
     for part in list(folder.rglob(f"*{PART_SUFFIX}")):
-        remove(part)
+        if _PART_NAME.search(part.name):
+            remove(part)
 
 
 def sha256_of(path: Path) -> str:

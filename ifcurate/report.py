@@ -57,33 +57,46 @@ class ShownDocument:
     left_out: int
 
 
-def write_report(run: Run, config: RunConfig, shards: Sequence[Shard], selection: Selection) -> None:
+@dataclass(frozen=True)
+class AnnotatedBehaviour:
+    """One behaviour's part of the report."""
+
+    selection: Selection
+    metadata: dict[str, Any]
+    documents: list[ShownDocument]
+
+
+def write_report(run: Run, config: RunConfig, shards: Sequence[Shard], selections: Sequence[Selection]) -> None:
     """Write `RUN/report.html` and the dataset card `RUN/README.md`; both depend on the run's settings and data alone.
 
     Args:
         run: a run whose shards are written.
         config: its settings.
         shards: its corpus.
-        selection: its selection.
+        selections: one a behaviour.
     """
-    metadata = schema.metadata_of(ParquetReader(str(shards[0].output(run.data))).schema)[selection.behaviour]
+    metadata = schema.metadata_of(ParquetReader(str(shards[0].output(run.data))).schema)
+    annotated = [
+        AnnotatedBehaviour(selection, metadata[selection.behaviour], list(_highest_documents(run, config, selection)))
+        for selection in selections
+    ]
+    behaviours = [selection.behaviour for selection in selections]
     facts: dict[str, Any] = {
-        "selection": selection,
-        "behaviour": selection.behaviour,
+        "annotated": annotated,
+        "behaviours": ", ".join(behaviours),
         "config": config,
-        "metadata": metadata,
-        "columns": schema.described_columns(selection.behaviour, config.token_ids),
+        "columns": schema.described_columns(behaviours, config.token_ids),
         "shards": len(shards),
     }
-    documents = list(_highest_documents(run, config, selection))
+    write_text(run.root / "report.html", _TEMPLATES.get_template("report.html.j2").render(**facts))
     card = {"tags": ["ifcurate", "data-curation"], "configs": [{"config_name": "default", "data_files": "data/**"}]}
-    html = _TEMPLATES.get_template("report.html.j2").render(**facts, documents=documents)
-    head = yaml.safe_dump(card, sort_keys=False)
-    write_text(run.root / "report.html", html)
+    details = {behaviour: metadata[behaviour] for behaviour in behaviours}
     write_text(
         run.root / "README.md",
         _TEMPLATES.get_template("card.md.j2").render(
-            **facts, head=head, details=json.dumps(metadata, indent=2, sort_keys=True)
+            **facts,
+            head=yaml.safe_dump(card, sort_keys=False),
+            details=json.dumps(details, indent=2, sort_keys=True),
         ),
     )
 

@@ -69,18 +69,19 @@ def annotation_fields(behaviour: str) -> list[pa.Field]:
     ]
 
 
-def described_columns(behaviour: str, token_ids: bool) -> list[tuple[str, str, str]]:
+def described_columns(behaviours: Sequence[str], token_ids: bool) -> list[tuple[str, str, str]]:
     """Name, type and meaning of every column that `write` appends, for people."""
-    columns = [
-        (influence_column(behaviour), "list<float32>", "derivative of each token's loss along the direction"),
-        (mask_column(behaviour), "list<bool>", "whether each token is selected for suppression"),
-        (spans_column(behaviour), "list<struct<start, end>>", "the mask as character ranges, for any other tokenizer"),
-        (sparsity_column(behaviour), "int32", "number of tokens above tau"),
-        (score_column(behaviour), "float32", "sum of the influence above tau"),
-        (rank_column(behaviour), "float32", "0 to 1; the highest give up their tokens first"),
-    ]
-    shared = [(TOKEN_IDS, "list<int32>", "the tokens that the lists belong to")] if token_ids else []
-    return shared + columns
+    columns = [(TOKEN_IDS, "list<int32>", "the tokens that the lists belong to")] if token_ids else []
+    for behaviour in behaviours:
+        columns += [
+            (influence_column(behaviour), "list<float32>", "derivative of each token's loss along the direction"),
+            (mask_column(behaviour), "list<bool>", "whether each token is selected for suppression"),
+            (spans_column(behaviour), "list<struct<start, end>>", "the mask as character ranges of the text"),
+            (sparsity_column(behaviour), "int32", "number of tokens above tau"),
+            (score_column(behaviour), "float32", "sum of the influence above tau"),
+            (rank_column(behaviour), "float32", "0 to 1; the highest give up their tokens first"),
+        ]
+    return columns
 
 
 def sidecar_schema(behaviours: Sequence[str], with_loss: bool) -> pa.Schema:

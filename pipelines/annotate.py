@@ -13,7 +13,6 @@ from ifcurate.pipelines.select import select
 from ifcurate.pipelines.stage_times import Stage, read_stages
 from ifcurate.pipelines.write import write
 from ifcurate.queries import read_queries
-from ifcurate.report import write_report
 from ifcurate.run import Run, create_run
 from ifcurate.run_config import RunConfig
 from ifcurate.selected import Selection
@@ -44,7 +43,6 @@ def annotate(config: RunConfig) -> Summary:
     score(run, config, shards)
     selections = [select(run, config.of(behaviour), shards) for behaviour in run.behaviours]
     write(run, config, shards)
-    write_report(run, config, shards, selections[0])
     return Summary(run, selections, read_stages(run.logs))
 
 

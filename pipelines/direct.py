@@ -40,12 +40,23 @@ def direct(run: Run, config: RunConfig) -> None:
     published = published_directions(config)
     missing = [behaviour for behaviour in published or [config.behaviour] if not run.direction(behaviour).is_file()]
     if not missing:
+        if not published:
+            _refuse_edited_queries(run, config)
         return
     with timed(run.logs, "direct") as stage:
         if published:
             _adopt(run, {behaviour: published[behaviour] for behaviour in missing}, config)
         else:
             save_direction(_compute(run, config, stage), run.direction(config.behaviour))
+
+
+def _refuse_edited_queries(run: Run, config: RunConfig) -> None:
+    """A direction that is there must be of the queries that are named, not of what these files held before."""
+    stored = load_direction(run.direction(config.behaviour)).provenance.get("queries", {})
+    for side, source in query_sources(config).items():
+        queries = read_queries(source, config.max_queries, config.seed)
+        if side in stored and stored[side]["hash"] != hash_queries(queries):
+            raise InputError(f"{source}: changed since {run.root} was made from it; give another --out.")
 
 
 def published_directions(config: RunConfig) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ifcurate.devices import resolve_device
 from ifcurate.direction import hash_direction
 from ifcurate.errors import InputError
 from ifcurate.files import write_text
@@ -57,17 +58,18 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
 
 
 def workers_for(config: RunConfig) -> int:
-    """Processes to use: those asked for, one a GPU, or one a core."""
+    """Processes that score: those asked for, one a GPU, or one a core."""
     if config.workers is not None:
         return config.workers
-    if config.device.startswith("cuda") or (config.device == "auto" and torch.cuda.is_available()):
-        return max(1, torch.cuda.device_count())
-    return _cores(config)
+    device = resolve_device(config.device)
+    if device.startswith("cuda"):
+        return torch.cuda.device_count() if config.device in ("auto", "cuda") else 1
+    return cores(config.threads)
 
 
-def _cores(config: RunConfig) -> int:
-    """As many workers as the CPU has room for."""
-    return max(1, (os.cpu_count() or 1) // config.threads)
+def cores(threads: int = 1) -> int:
+    """As many processes of `threads` threads as the CPU has room for."""
+    return max(1, (os.cpu_count() or 1) // threads)
 
 
 def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[ScoreSettings, dict[str, Any]]:
@@ -105,7 +107,7 @@ def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[S
             "tokenizer_hash": loaded.directions[0].provenance["tokenizer_hash"],
             "behaviours": behaviours,
             "steps": steps,
-            "batch_tokens": loaded.batch_tokens(_cores(config)),  # not the workers, which leave no trace
+            "batch_tokens": loaded.batch_tokens(cores(config.threads)),  # not the workers, which leave no trace
         }
         write_text(run.engine, json.dumps(found, indent=2) + "\n")
     found = json.loads(run.engine.read_text(encoding="utf-8"))

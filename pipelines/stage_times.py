@@ -44,11 +44,17 @@ def timed(logs: Path, name: str) -> Iterator[Stage]:
 
 
 def read_stages(logs: Path) -> list[Stage]:
-    """The stages of a run in their order, invocations of the same stage added up."""
+    """The stages of a run in their order, invocations of the same stage added up.
+
+    A line that a power cut tore is left out: these are times for people, no result depends on them.
+    """
     file = logs / "stages.jsonl"
     merged = {name: Stage(name) for name in STAGES}
     for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
-        noted = json.loads(line)
+        try:
+            noted = json.loads(line)
+        except ValueError:
+            continue
         merged[noted["name"]].seconds += noted["seconds"]
         merged[noted["name"]].add(**noted["counts"])
     return [stage for stage in merged.values() if stage.seconds]

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 from ifcurate.errors import InputError
 from ifcurate.pipelines.executor import run_tasks
 from ifcurate.pipelines.heartbeat import watching
-from ifcurate.pipelines.score import workers_for
+from ifcurate.pipelines.score import cores
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.pipelines.write_annotations import WriteAnnotations
 from ifcurate.progress import track
+from ifcurate.report import write_report
 from ifcurate.run import Run
 from ifcurate.run_config import RunConfig
 from ifcurate.schema import metadata_of, metadata_of_file
@@ -28,7 +29,7 @@ from ifcurate.version import __version__
 
 
 def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
-    """Write the annotated shards that are missing or belong to an earlier selection: columns for every behaviour.
+    """Write the annotated shards that are missing or belong to an earlier selection, then report and dataset card.
 
     Raises:
         InputError: a behaviour has no selection, or a shard changed since it was scored.
@@ -41,6 +42,7 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             _write_pending(run, config, pending, metadata)
             stage.add(tokens=selections[0].tokens)
     _check_all_written(run, shards, selections[0])
+    write_report(run, config, shards, selections)
 
 
 def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metadata: dict[str, Any]) -> None:
@@ -58,7 +60,7 @@ def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metada
         beats,
     )
     with watching(beats, track("write", sum(shard.size for shard in pending))):
-        run_tasks([step], len(pending), workers_for(config), threads=1, logs=run.logs / "write", results=run.data)
+        run_tasks([step], len(pending), config.workers or cores(), threads=1, logs=run.logs / "write", results=run.data)
 
 
 def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequence[Shard]) -> dict[str, Any]:

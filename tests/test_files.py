@@ -119,7 +119,7 @@ def test_parts_are_removed_and_finished_files_are_not(tmp_path: Path) -> None:
     for name in ("a", "deep/a"):
         write_text(tmp_path / name, "whole")
         write_text(tmp_path / f"{name}.0123abcd.part", "half")
-        write_text(tmp_path / f"{name}.folder.part" / "x", "half")
+        write_text(tmp_path / f"{name}.89abcdef.part" / "x", "half")
     remove_parts(tmp_path)
     remove_parts(tmp_path / "nowhere")
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == [tmp_path / "a", tmp_path / "deep/a"]

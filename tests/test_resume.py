@@ -26,6 +26,29 @@ class KilledError(BaseException):
     """No `except Exception` catches it, as none catches a kill."""
 
 
+def remove_unless_killed(path: Path, remove: Callable[[Path], None] = files.remove) -> None:
+    """A killed process tidies nothing up; the next one does."""
+    if not isinstance(sys.exc_info()[1], KilledError):
+        remove(path)
+
+
+class Death:
+    """A kill after some files: nothing is tidied up afterwards."""
+
+    def __init__(self, files_before: int) -> None:
+        self._left = files_before
+        self._remove = files.remove
+
+    def approach(self, file: Path) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise KilledError
+
+    def remove(self, path: Path) -> None:
+        if self._left > 0:
+            self._remove(path)
+
+
 def test_killed_at_any_file_a_run_ends_as_if_nothing_had_happened(
     workshop: Workshop, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -34,17 +57,10 @@ def test_killed_at_any_file_a_run_ends_as_if_nothing_had_happened(
     kept: dict[str, int] = {}
     deaths = 0
     while deaths < 50:
-        countdown = generator.randint(1, 20)
-
-        def die_in_the_end(file: Path) -> None:
-            nonlocal countdown
-            countdown -= 1
-            if countdown == 0:
-                raise KilledError
-
+        death = Death(files_before=generator.randint(1, 20))
         with monkeypatch.context() as patch:
-            patch.setattr(files, "_to_disk", die_in_the_end)
-            patch.setattr(files, "remove", lambda path: None)
+            patch.setattr(files, "_to_disk", death.approach)
+            patch.setattr(files, "remove", death.remove)
             try:
                 run = workshop.annotate(out=out)
                 break
