@@ -119,7 +119,7 @@ def fit_factors(
         analyzer.fit_covariance_matrices(**shared, **sampled)
         try:
             analyzer.perform_eigendecomposition(**shared)
-        except torch.linalg.LinAlgError as error:
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
             raise InputError(
                 f"option --model: its curvature has no eigenvalues ({error}); its activations or gradients are far "
                 "too large, give a sound checkpoint."
