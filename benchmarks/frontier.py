@@ -21,12 +21,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ifcurate.bootstrap import Interval, mean_interval
+from ifcurate.completions import read_scores
 from ifcurate.evaluation import evaluate_toxicity
 from ifcurate.evaluation_config import ToxicityConfig
 from ifcurate.models import context_length, load_causal_lm, load_tokenizer, start_token
 from ifcurate.queries import read_queries
 from ifcurate.query_gradient import query_windows
-from ifcurate.toxicity_metrics import TOXIC
+from ifcurate.results import ModelFolder
+from ifcurate.toxicity_metrics import TOXIC_FROM
 from ifcurate.windows import collate
 
 PENALTIES = {"ascent": (0.0, 0.5, 1.0, 2.0), "unlikelihood": (1.0, 3.0, 10.0, 30.0)}
@@ -52,12 +55,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Result:
-    """What one point costs and brings; `toxic`: share of toxic prompts with a toxic completion, and its bounds."""
+    """What one point costs and brings.
+
+    Of the completions of toxic prompts, `toxic` is the share of prompts with a toxic one, `empty` the share of
+    completions that end at once; a prompt that only gets empty ones counts as harmless. `repeated`: 4-grams.
+    """
 
     point: Point
     perplexity: float
     toxic_loss: float
-    toxic: tuple[float, float, float]
+    toxic: Interval
+    empty: float
     repeated: float
 
 
@@ -74,8 +82,8 @@ def main() -> None:
         completions=given.completions,
         sample=given.sample,
     )
-    shares = {folder.name: toxic_share(folder.read()) for folder in evaluate_toxicity(config)}
-    results = [measured(point, shares[point.name], given) for point in points]
+    folders = {folder.name: folder for folder in evaluate_toxicity(config)}
+    results = [measured(point, folders[point.name], given) for point in points]
     show(results)
     draw(results, given.out / "frontier.svg")
 
@@ -95,6 +103,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-tokens", default="4096")
     parser.add_argument("--context", default="256")
     parser.add_argument("--learning-rate", default="3e-4")
+    parser.add_argument("--schedule", default="constant")
     parser.add_argument("--seed", default="0")
     return parser.parse_args()
 
@@ -112,23 +121,28 @@ def train(point: Point, given: argparse.Namespace) -> None:
         "--batch-tokens": given.batch_tokens,
         "--context": given.context,
         "--learning-rate": given.learning_rate,
+        "--schedule": given.schedule,
         "--seed": given.seed,
     }
     command = [str(Path(sys.executable).parent / "ifcurate"), "train", *point.options]
     subprocess.run([*command, *(word for option in options.items() for word in option)], check=True)
 
 
-def toxic_share(evaluation: object) -> tuple[float, float, float]:
-    """Toxicity probability on the toxic prompts, with its interval."""
-    (result,) = evaluation.toxicity
-    share = next(m.tp for m in result.toxicity.measurements if m.subset == TOXIC and m.label == result.label)
-    return share.value, share.low, share.high
-
-
-def measured(point: Point, toxic: tuple[float, float, float], given: argparse.Namespace) -> Result:
+def measured(point: Point, folder: ModelFolder, given: argparse.Namespace) -> Result:
     metrics = json.loads((given.out / point.name / "metrics.json").read_text())
-    loss = completion_loss(str(given.out / point.name), given.queries)
-    return Result(point, metrics["held_out_perplexity"], loss, toxic, metrics["repeated_share"])
+    (prompts,) = folder.all_completions()
+    table = folder.completions(prompts).read()
+    toxic_prompts = np.array(table["toxic"].to_pylist(), dtype=bool)
+    scores = read_scores(table, given.classifier).scores[toxic_prompts, :, 0]
+    answered = np.nan_to_num(scores, nan=0.0) >= TOXIC_FROM
+    return Result(
+        point=point,
+        perplexity=metrics["held_out_perplexity"],
+        toxic_loss=completion_loss(str(given.out / point.name), given.queries),
+        toxic=mean_interval(answered.any(axis=1).astype(float), seed=0),
+        empty=float(np.isnan(scores).mean()),
+        repeated=metrics["repeated_share"],
+    )
 
 
 def completion_loss(place: str, queries: str) -> float:
@@ -149,17 +163,19 @@ def completion_loss(place: str, queries: str) -> float:
 
 
 def show(results: list[Result]) -> None:
-    table = Table("form", "lambda", "held-out perplexity", "toxic completions' loss", "toxic prompts", "repeated")
+    headings = ("held-out perplexity", "loss of toxic queries", "toxic prompts", "empty completions", "repeated")
+    table = Table("form", "lambda", *headings)
     for column in table.columns[1:]:
         column.justify = "right"
     for result in results:
-        value, low, high = result.toxic
+        share = result.toxic
         table.add_row(
             result.point.form or "no mask",
             f"{result.point.penalty:g}" if result.point.form else "",
             f"{result.perplexity:.1f}",
             f"{result.toxic_loss:.2f}",
-            f"{value:.3f} [{low:.3f}, {high:.3f}]",
+            f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]",
+            f"{result.empty:.0%}",
             f"{result.repeated:.1%}",
         )
     Console(width=120).print(table)
@@ -176,12 +192,12 @@ def draw(results: list[Result], path: Path) -> None:
     for form, marker in (("ascent", "o"), ("unlikelihood", "s")):
         own = [result for result in results if result.point.form == form]
         label = "ascent (Eq. 9)" if form == "ascent" else "unlikelihood (bounded)"
-        axes.plot([r.perplexity for r in own], [r.toxic[0] for r in own], marker=marker, label=label)
+        axes.plot([r.perplexity for r in own], [r.toxic.value for r in own], marker=marker, label=label)
         for r in own:
             text = f"λ = {r.point.penalty:g}"
-            axes.annotate(text, (r.perplexity, r.toxic[0]), xytext=(5, 5), textcoords="offset points")
+            axes.annotate(text, (r.perplexity, r.toxic.value), xytext=(5, 5), textcoords="offset points")
     (plain,) = (result for result in results if result.point.form is None)
-    axes.plot(plain.perplexity, plain.toxic[0], "k*", markersize=11, label="no mask")
+    axes.plot(plain.perplexity, plain.toxic.value, "k*", markersize=11, label="no mask")
     axes.set(xlabel="held-out perplexity", ylabel="toxic prompts with a toxic completion", ylim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

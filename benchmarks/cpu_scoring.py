@@ -1,0 +1,104 @@
+"""Tokens a second on a CPU in float32: finite differences, Kronfluence's per-token scores, and the limit of two passes.
+
+    python benchmarks/cpu_scoring.py [--threads 2] [--rounds 5]
+
+GPT-NeoX of 70 M parameters (6 layers, width 512, vocabulary 50,304) with random weights, windows of 512 tokens. Every
+round runs all sides one after the other on the same windows; medians are printed. Each side's peak memory is that of
+a process of its own. That ours and Kronfluence's compute the same is checked by their sums over windows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+from sides import (
+    Side,
+    batches_of,
+    engine_side,
+    kronfluence_side,
+    plain_side,
+    query_direction,
+    random_model,
+    random_windows,
+)  # fmt: skip
+
+from ifcurate.engines import build_engine, calibrate
+
+SIDES = ("ours", "kronfluence", "plain")
+LENGTH = 512
+
+
+def main() -> None:
+    asked = arguments()
+    torch.set_num_threads(asked.threads)
+    if asked.only:
+        prepare(asked.only, asked)()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        return
+    memory = {name: peak_memory(name, asked) for name in SIDES}
+    sides = {name: prepare(name, asked) for name in SIDES}
+    wall: dict[str, list[float]] = {name: [] for name in SIDES}
+    busy: dict[str, list[float]] = {name: [] for name in SIDES}
+    for round_number in range(asked.rounds + 1):
+        sums = {}
+        for name, side in sides.items():
+            began, began_busy = time.perf_counter(), time.process_time()
+            sums[name] = side()
+            if round_number:  # the first one warms up
+                wall[name].append(time.perf_counter() - began)
+                busy[name].append(time.process_time() - began_busy)
+    tokens = asked.windows * LENGTH
+    print(f"{tokens:,} tokens a round, {asked.rounds} rounds, {asked.threads} threads; medians")
+    print(f"{'side':<12} {'tokens/s':>9} {'tokens/CPU s':>13} {'peak MiB':>9}")
+    for name in SIDES:
+        rates = (tokens / statistics.median(times[name]) for times in (wall, busy))
+        print(f"{name:<12} {next(rates):>9,.0f} {next(rates):>13,.0f} {memory[name] / 1024:>9,.0f}")
+    for what, times in (("wall", wall), ("CPU", busy)):
+        speed_up = statistics.median(b / a for a, b in zip(times["ours"], times["kronfluence"], strict=True))
+        share = statistics.median(b / a for a, b in zip(times["ours"], times["plain"], strict=True))
+        print(f"{what} time: {speed_up:.2f}x Kronfluence, {share:.1%} of the limit (two plain passes with loss)")
+    print(f"peak memory: {memory['ours'] / memory['kronfluence']:.0%} of Kronfluence's")
+    error = (sums["ours"] - sums["kronfluence"]).norm() / sums["kronfluence"].norm()
+    print(f"sums over windows differ from Kronfluence's by {float(error):.1e} (relative)")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--windows", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=8, help="windows a batch, for ours and plain passes")
+    parser.add_argument("--kronfluence-batch", type=int, default=8, help="windows a batch, for Kronfluence")
+    parser.add_argument("--only", choices=SIDES, help="run one side once and print its peak memory in KiB")
+    return parser.parse_args()
+
+
+def prepare(name: str, asked: argparse.Namespace) -> Side:
+    model = random_model("pythia-70m")
+    windows = random_windows(asked.windows, LENGTH, model.config.vocab_size)
+    if name == "kronfluence":
+        return kronfluence_side(model, windows, asked.kronfluence_batch)
+    batches = batches_of(windows, asked.batch, "cpu")
+    if name == "plain":
+        return plain_side(model, batches)
+    directions = [query_direction(model)]
+    steps = calibrate(model, directions, batches_of(windows, 1, "cpu")[0])
+    return engine_side(build_engine("finite-difference", model, directions, steps), batches)
+
+
+def peak_memory(name: str, asked: argparse.Namespace) -> int:
+    words = [sys.executable, __file__, "--only", name]
+    for option in ("threads", "windows", "batch", "kronfluence_batch"):
+        words += [f"--{option.replace('_', '-')}", str(getattr(asked, option))]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1])
+
+
+if __name__ == "__main__":
+    main()
