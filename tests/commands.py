@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -49,10 +50,19 @@ def run_ifcurate(*words: str | Path, **options: Any) -> Outcome:
 
 @contextmanager
 def running(*words: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """The command in a session of its own, killed in the end whatever happens."""
+    """The command in a session of its own, killed in the end whatever happens; Ctrl-C reaches it.
+
+    A shell without a terminal has its background jobs ignore Ctrl-C, these tests among them, and children inherit that.
+    """
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        ifcurate_command(*words), stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=environment()
+        ifcurate_command(*words),
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+        env=environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
             yield process
