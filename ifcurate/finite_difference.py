@@ -1,8 +1,10 @@
 """Token influence by finite differences: ordinary forward passes with the weights moved along v.
 
-Central: S = (l(theta + e v) - l(theta - e v)) / 2e, two passes a direction. One-sided: S = (l(theta + e v) -
-l(theta)) / e, one pass a direction and one that all directions share. The truncation error grows with e squared, or
-with e, the rounding error of the losses with 1/e; the best step between them is found by comparison with forward mode.
+The head does not move, so only the features f that the body gives to it are differenced. Central: f' = (f(theta + e v)
+- f(theta - e v)) / 2e, two passes a direction. One-sided: f' = (f(theta + e v) - f(theta)) / e, one pass a direction
+and one that all directions share. The derivative of the loss along f' is exact, and costs what two passes through the
+head cost, however many directions there are. The truncation error grows with e squared, or with e, the rounding error
+of the features with 1/e; the best step between them is found by comparison with forward mode.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ifcurate.direction import Direction
-from ifcurate.token_loss import TokenScores, split, token_losses
+from ifcurate.token_loss import TokenScores, split, token_loss_derivatives
 from ifcurate.tracking import tracked_parameters
 from ifcurate.windows import WindowBatch
 
@@ -30,14 +32,14 @@ class FiniteDifference:
 
     @torch.inference_mode()
     def score(self, batch: WindowBatch) -> TokenScores:
-        """Scores of the label tokens of `batch`; the loss is the mean of both sides (error of order e squared)."""
-        influence, losses = [], []
+        """Scores of the label tokens of `batch`; losses are at the mean of all sides (error of order e squared)."""
+        middles, tangents = [], []
         for number, step in enumerate(self._moved.steps):
-            above = self._moved.losses_at(number, step, batch)
-            below = self._moved.losses_at(number, -step, batch)
-            influence.append((above - below) / (2 * step))
-            losses.append((above + below) / 2)
-        return TokenScores(torch.stack(influence), torch.stack(losses).mean(0))
+            above = self._moved.features_at(number, step, batch)
+            below = self._moved.features_at(number, -step, batch)
+            middles.append((above + below) / 2)
+            tangents.append((above - below) / (2 * step))
+        return self._moved.scores(torch.stack(middles).mean(0), torch.stack(tangents), batch)
 
 
 class OneSidedDifference:
@@ -52,11 +54,10 @@ class OneSidedDifference:
     @torch.inference_mode()
     def score(self, batch: WindowBatch) -> TokenScores:
         """Scores of the label tokens of `batch`; the loss is that of the unmoved model."""
-        base = self._moved.losses_at(0, 0.0, batch)
-        influence = [
-            (self._moved.losses_at(number, step, batch) - base) / step for number, step in enumerate(self._moved.steps)
-        ]
-        return TokenScores(torch.stack(influence), base)
+        moved = self._moved
+        base = moved.features_at(0, 0.0, batch)
+        tangents = [(moved.features_at(number, step, batch) - base) / step for number, step in enumerate(moved.steps)]
+        return moved.scores(base, torch.stack(tangents), batch)
 
 
 class _MovedModel:
@@ -78,12 +79,18 @@ class _MovedModel:
         self._places = tracked_parameters(copied)
         self._body, self._head = split(copied)
 
-    def losses_at(self, number: int, step: float, batch: WindowBatch) -> torch.Tensor:
-        """Losses of the label tokens at theta + step * v of direction `number`."""
+    def features_at(self, number: int, step: float, batch: WindowBatch) -> torch.Tensor:
+        """Features [tokens, width] before the label tokens of `batch`, at theta + step * v of direction `number`."""
         tensors = self._directions[number]
         for name, place in self._places.items():
             torch.add(self._origin[name], tensors[name], alpha=step, out=place.data)
-        return token_losses(self._head, self._body(batch.input_ids)[batch.mask], batch.labels[batch.mask])
+        features: torch.Tensor = self._body(batch.input_ids)[batch.mask]
+        return features
+
+    def scores(self, features: torch.Tensor, tangents: torch.Tensor, batch: WindowBatch) -> TokenScores:
+        """Losses of the label tokens, and their derivatives along `tangents` [directions, tokens, width]."""
+        losses, influence = token_loss_derivatives(self._head, features, tangents, batch.labels[batch.mask])
+        return TokenScores(influence, losses)
 
 
 def _copy_tracked(model: PreTrainedModel) -> PreTrainedModel:

@@ -18,7 +18,7 @@ from transformers.masking_utils import sdpa_mask
 
 NAME = "ifcurate_blocks"
 """The implementation's name in transformers."""
-BLOCK_VALUES = {"cpu": 1 << 21, "cuda": 1 << 28}
+BLOCK_VALUES = {"cpu": 1 << 19, "cuda": 1 << 28}
 """Attention scores held at once, in values, by type of device."""
 BLOCK_QUERIES = (64, 512)
 """Fewest and most queries a block."""
@@ -51,27 +51,60 @@ def attend_in_blocks(
     batch, heads, length, width = query.shape
     shared = key.shape[1]
     grouped = (query * (width**-0.5 if scaling is None else scaling)).reshape(batch, shared, -1, length, width)
-    wide = torch.promote_types(query.dtype, torch.float32)
-    size = queries_per_block(batch * heads * length, query.device.type)
+    sequences, queries = block_shape(heads * length, batch, query.device.type)
+    key, value = key.contiguous(), value.contiguous()  # once, not for every block that sees them
     outputs = []
-    for first in range(0, length, size):
-        end = min(first + size, length)
-        rows = grouped[:, :, :, first:end].reshape(batch, shared, -1, width)
-        scores = (rows @ key[:, :, :end].transpose(-1, -2)).to(wide)
-        if softcap is not None:
-            scores = softcap * torch.tanh(scores / softcap)
-        scores = scores.reshape(batch, heads, end - first, end)
-        allowed = _causal(first, end, query.device) if attention_mask is None else attention_mask[:, :, first:end, :end]
-        weights = scores.masked_fill(~allowed, float("-inf")).softmax(-1).to(value.dtype)
-        attended = weights.reshape(batch, shared, -1, end) @ value[:, :, :end]
-        outputs.append(attended.reshape(batch, heads, end - first, value.shape[-1]))
-    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
+    for begin in range(0, batch, sequences):
+        part = slice(begin, begin + sequences)
+        rows = [
+            _attend(grouped[part, :, :, first : first + queries], key[part], value[part], first, softcap, allowed)
+            for first, allowed in _allowed(attention_mask, part, length, queries)
+        ]
+        outputs.append(torch.cat(rows, dim=2))
+    return torch.cat(outputs).transpose(1, 2).contiguous(), None
 
 
-def queries_per_block(scores_per_query: int, device: str) -> int:
-    """Queries a block for batch x heads x length scores a query."""
+def block_shape(scores_per_query: int, batch: int, device: str) -> tuple[int, int]:
+    """Sequences and queries a block, for heads x length scores a query of one sequence."""
     fewest, most = BLOCK_QUERIES
-    return max(fewest, min(most, BLOCK_VALUES.get(device, BLOCK_VALUES["cpu"]) // scores_per_query))
+    held = BLOCK_VALUES.get(device, BLOCK_VALUES["cpu"]) // scores_per_query
+    queries = max(fewest, min(most, held // batch))
+    return max(1, min(batch, held // queries)), queries
+
+
+def _allowed(
+    mask: torch.Tensor | None, sequences: slice, length: int, queries: int
+) -> Iterator[tuple[int, torch.Tensor | None]]:
+    """First query of each block, and which keys up to its end each query may see; None for causal attention."""
+    for first in range(0, length, queries):
+        end = min(first + queries, length)
+        yield first, None if mask is None else mask[sequences if len(mask) > 1 else slice(None), :, first:end, :end]
+
+
+def _attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    first: int,
+    softcap: float | None,
+    allowed: torch.Tensor | None,
+) -> torch.Tensor:
+    """One block, [sequences, heads, queries, width] from queries [sequences, key heads, shared by, queries, width]."""
+    sequences, shared, _, queries, width = query.shape
+    end = first + queries
+    wide = torch.promote_types(query.dtype, torch.float32)
+    scores = (query.reshape(sequences, shared, -1, width) @ key[:, :, :end].transpose(-1, -2)).to(wide)
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    scores = scores.reshape(sequences, -1, queries, end)
+    if allowed is None:  # only the keys of the block itself can lie after a query
+        later = torch.ones(queries, queries, dtype=torch.bool, device=query.device).triu(1)
+        scores[..., first:].masked_fill_(later, float("-inf"))
+    else:
+        scores = scores.masked_fill(~allowed, float("-inf"))
+    weights = scores.softmax(-1).to(value.dtype)
+    attended = weights.reshape(sequences, shared, -1, end) @ value[:, :, :end]
+    return attended.reshape(sequences, -1, queries, value.shape[-1])
 
 
 @contextmanager
@@ -83,11 +116,6 @@ def attention_in_blocks(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         model.set_attn_implementation(before)
-
-
-def _causal(first: int, end: int, device: torch.device) -> torch.Tensor:
-    """Bool [queries, keys]: queries `first .. end` see keys up to themselves."""
-    return torch.ones(end - first, end, dtype=torch.bool, device=device).tril(first)
 
 
 AttentionInterface.register(NAME, attend_in_blocks)

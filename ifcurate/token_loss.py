@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +15,10 @@ CHUNK_VALUES = {"cpu": 1 << 21, "cuda": 1 << 28}
 """Logits held at once, in values, by type of device: on a CPU 8 MiB in float32, so that its caches help."""
 FEWEST_ROWS = 128
 """Positions whose logits are computed at once, at least: fewer make matrix products slow for large vocabularies."""
+
+TILE = {"cpu": (1024, 2048), "cuda": (4096, 65_536)}
+"""Positions and vocabulary entries whose logits `token_loss_derivatives` holds at once, by type of device: on a CPU
+8 MiB in float32, so that products are fast and the softmax reads from the cache."""
 
 Head = Callable[[torch.Tensor], torch.Tensor]
 
@@ -90,8 +96,8 @@ def token_loss_derivatives(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss of each label, and its derivatives when the features move along `tangents` and the head stands still.
 
-    The gradient with respect to the logits, softmax - label, goes back through the head once, however many tangents
-    there are, and its product with each tangent is the derivative.
+    The gradient with respect to the features is computed once, however many tangents there are, and its product with
+    each tangent is the derivative.
 
     Args:
         head: features to logits.
@@ -102,17 +108,51 @@ def token_loss_derivatives(
     Returns:
         losses [tokens] and derivatives [directions, tokens], in float32 or wider.
     """
-    size = rows_per_chunk(head, features)
+    linear = type(head) is nn.Linear
+    size = TILE.get(features.device.type, TILE["cpu"])[0] if linear else rows_per_chunk(head, features)
+    slope = _linear_slope if linear else _slope
     losses, derivatives = [], []
     for rows, moved, wanted in zip(features.split(size), tangents.split(size, dim=1), labels.split(size), strict=True):
-        logits, pull_back = torch.func.vjp(head, rows)[:2]
-        chosen = wanted[:, None]
-        slopes = logits.log_softmax(-1, dtype=_wide(logits))
-        losses.append(-slopes.gather(-1, chosen)[:, 0])
-        slopes = slopes.exp_().scatter_add_(-1, chosen, -torch.ones_like(chosen, dtype=slopes.dtype))
-        (gradient,) = pull_back(slopes.to(logits.dtype))
-        derivatives.append(torch.linalg.vecdot(moved.to(slopes.dtype), gradient.to(slopes.dtype)))
+        loss, gradient = slope(head, rows, wanted)
+        losses.append(loss)
+        derivatives.append(torch.linalg.vecdot(_widened(moved), gradient))
     return torch.cat(losses), torch.cat(derivatives, dim=1)
+
+
+def _linear_slope(head: nn.Linear, rows: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss of each row and its gradient: the mean output embedding under the softmax, minus the label's own.
+
+    That mean is attention of the rows to the vocabulary, with the output embeddings as keys and values: as in flash
+    attention (arXiv 2205.14135) it is gathered tile by tile, relative to the largest logit so far.
+    """
+    columns = TILE.get(rows.device.type, TILE["cpu"])[1]
+    biases = itertools.repeat(None) if head.bias is None else iter(head.bias.split(columns))
+    mean = torch.zeros(rows.shape, dtype=_wide(rows), device=rows.device)
+    total = torch.zeros_like(mean[:, :1])
+    largest = torch.full_like(total, -math.inf)
+    for weight, bias in zip(head.weight.split(columns), biases, strict=False):
+        logits = _widened(nn.functional.linear(rows, weight, bias))
+        before, largest = largest, torch.maximum(largest, logits.amax(1, keepdim=True))
+        shares = logits.sub_(largest).exp_()
+        shrunk = before.sub_(largest).exp_()
+        total.mul_(shrunk).add_(shares.sum(1, keepdim=True))
+        mean.mul_(shrunk).add_(shares.to(weight.dtype) @ weight)
+    own = _widened(head.weight[labels])
+    chosen = torch.linalg.vecdot(_widened(rows), own)
+    if head.bias is not None:
+        chosen = chosen + head.bias[labels]
+    return (total.log() + largest)[:, 0] - chosen, mean / total - own
+
+
+def _slope(head: Head, rows: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss of each row and its gradient, by way of all its logits."""
+    logits, pull_back = torch.func.vjp(head, rows)[:2]
+    chosen = labels[:, None]
+    slopes = logits.log_softmax(-1, dtype=_wide(logits))
+    losses = -slopes.gather(-1, chosen)[:, 0]
+    slopes = slopes.exp_().scatter_add_(-1, chosen, -torch.ones_like(chosen, dtype=slopes.dtype))
+    (gradient,) = pull_back(slopes.to(logits.dtype))
+    return losses, _widened(gradient)
 
 
 def _wide(values: torch.Tensor) -> torch.dtype:

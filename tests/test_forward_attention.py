@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from ifcurate import forward_attention
-from ifcurate.forward_attention import attend_in_blocks, attention_in_blocks, queries_per_block
+from ifcurate.forward_attention import attend_in_blocks, attention_in_blocks, block_shape
 
 LENGTH = 37
 
@@ -62,10 +62,19 @@ def test_scores_are_softly_capped_as_gemma_caps_them():
 
 def test_blocks_are_bounded_by_memory(monkeypatch):
     monkeypatch.setattr(forward_attention, "BLOCK_QUERIES", (64, 512))
-    assert queries_per_block(1, "cpu") == 512
-    assert queries_per_block(1 << 14, "cpu") == 128
-    assert queries_per_block(1 << 30, "cpu") == 64
-    assert queries_per_block(1 << 14, "cuda") == 512
+    monkeypatch.setattr(forward_attention, "BLOCK_VALUES", {"cpu": 1 << 20, "cuda": 1 << 28})
+    assert block_shape(1, 8, "cpu") == (8, 512)
+    assert block_shape(1 << 10, 8, "cpu") == (8, 128)
+    assert block_shape(1 << 12, 8, "cpu") == (4, 64)  # few queries make products slow: rather fewer sequences
+    assert block_shape(1 << 30, 8, "cpu") == (1, 64)
+    assert block_shape(1 << 14, 8, "cuda") == (8, 512)
+
+
+@pytest.mark.parametrize("held", [1, 40 * LENGTH, 1 << 20])
+def test_blocks_of_every_shape_give_the_same(monkeypatch, held):
+    heads = [random_heads(4, seed=seed) for seed in range(3)]
+    monkeypatch.setattr(forward_attention, "BLOCK_VALUES", {"cpu": held})
+    assert torch.allclose(in_blocks(*heads), plain(*heads), atol=1e-13)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
