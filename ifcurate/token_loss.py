@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -108,12 +109,12 @@ def token_loss_derivatives(
     Returns:
         losses [tokens] and derivatives [directions, tokens], in float32 or wider.
     """
-    linear = type(head) is nn.Linear
-    size = TILE.get(features.device.type, TILE["cpu"])[0] if linear else rows_per_chunk(head, features)
-    slope = _linear_slope if linear else _slope
+    size, slope = rows_per_chunk(head, features), partial(_slope, head)
+    if type(head) is nn.Linear:
+        size, slope = TILE.get(features.device.type, TILE["cpu"])[0], partial(_linear_slope, head)
     losses, derivatives = [], []
     for rows, moved, wanted in zip(features.split(size), tangents.split(size, dim=1), labels.split(size), strict=True):
-        loss, gradient = slope(head, rows, wanted)
+        loss, gradient = slope(rows, wanted)
         losses.append(loss)
         derivatives.append(torch.linalg.vecdot(_widened(moved), gradient))
     return torch.cat(losses), torch.cat(derivatives, dim=1)

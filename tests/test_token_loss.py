@@ -1,0 +1,74 @@
+"""Losses of the head, and their derivatives gathered in tiles, against the plain formula."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from ifcurate import token_loss
+from ifcurate.token_loss import token_loss_derivatives, token_losses
+
+TOKENS, WIDTH, VOCABULARY = 21, 8, 50
+
+
+class Capped(nn.Linear):
+    def forward(self, features):
+        return torch.tanh(super().forward(features))
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch):
+    monkeypatch.setattr(token_loss, "TILE", {"cpu": (4, 16)})
+    monkeypatch.setattr(token_loss, "CHUNK_VALUES", {"cpu": 1})
+    monkeypatch.setattr(token_loss, "FEWEST_ROWS", 6)
+
+
+def case(kind=nn.Linear, bias=True, dtype=torch.float64, spread=3.0):
+    torch.manual_seed(0)
+    head = kind(WIDTH, VOCABULARY, bias=bias).to(dtype)
+    features = (spread * torch.randn(TOKENS, WIDTH)).to(dtype)
+    return head, features, torch.randint(0, VOCABULARY, (TOKENS,))
+
+
+@pytest.mark.parametrize("kind", [nn.Linear, Capped])
+@pytest.mark.parametrize("bias", [True, False])
+def test_losses_are_cross_entropies(kind, bias):
+    head, features, labels = case(kind, bias)
+    expected = cross_entropy(head(features), labels, reduction="none")
+    assert torch.allclose(token_losses(head, features, labels), expected, atol=1e-12)
+    logits = head(features).detach()
+    assert torch.allclose(token_losses(nn.Identity(), logits, labels), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [nn.Linear, Capped])
+@pytest.mark.parametrize("bias", [True, False])
+def test_derivatives_are_those_of_forward_mode(kind, bias):
+    head, features, labels = case(kind, bias)
+    tangents = torch.randn(3, TOKENS, WIDTH, dtype=torch.float64)
+    losses, derivatives = token_loss_derivatives(head, features, tangents, labels)
+
+    def plain(moved):
+        return cross_entropy(head(moved), labels, reduction="none")
+
+    for tangent, found in zip(tangents, derivatives, strict=True):
+        expected = torch.func.jvp(plain, (features,), (tangent,))
+        assert torch.allclose(losses, expected[0], atol=1e-12)
+        assert torch.allclose(found, expected[1], atol=1e-12)
+
+
+def test_logits_far_from_zero_stay_finite_and_exact():
+    head, features, labels = case(spread=1e4)
+    losses, derivatives = token_loss_derivatives(head, features, features[None], labels)
+    expected = cross_entropy(head(features), labels, reduction="none")
+    assert torch.isfinite(derivatives).all()
+    assert torch.allclose(losses, expected, rtol=1e-10)
+
+
+def test_bfloat16_features_give_float32_derivatives():
+    head, features, labels = case(spread=1.0)
+    tangents = torch.randn(2, TOKENS, WIDTH, dtype=torch.float64)
+    exact = token_loss_derivatives(head, features, tangents, labels)
+    found = token_loss_derivatives(head.bfloat16(), features.bfloat16(), tangents.bfloat16(), labels)
+    for rounded, value in zip(found, exact, strict=True):
+        assert rounded.dtype == torch.float32
+        assert torch.allclose(rounded.double(), value, atol=0.05)
