@@ -57,7 +57,10 @@ DirectionFiles = Annotated[
 
 Engine = Annotated[
     str | None,
-    typer.Option(help="auto, finite-difference, one-sided, jvp, kronfluence; default: auto.", rich_help_panel=SCORES),
+    typer.Option(
+        help="auto, finite-difference, one-sided, jvp, compiled-jvp, kronfluence; default: auto.",
+        rich_help_panel=SCORES,
+    ),
 ]
 Alignment = Annotated[
     str | None,

@@ -40,7 +40,7 @@ def bytes_per_position(model: PreTrainedModel, engine: EngineName, directions: i
     block = (LIVE_WIDTHS * hidden + LIVE_INNER_WIDTHS * inner) * model.dtype.itemsize
     if engine == "kronfluence":
         return block * 2 * int(config.num_hidden_layers) + 16 * int(config.vocab_size)
-    return block * (1 + 2 * directions) if engine == "jvp" else block
+    return block * (1 + 2 * directions) if engine in ("jvp", "compiled-jvp") else block
 
 
 def memory_at_hand(device: torch.device) -> int:

@@ -39,6 +39,12 @@ def resolve_dtype(name: str, device: str) -> torch.dtype:
     return dtype
 
 
+def forbid_reduced_precision() -> None:
+    """Products in this process's own dtype: no TF32 in place of float32, no partial sums in bfloat16."""
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+
+
 def resolve_batch_tokens(asked: int | None, device: str) -> int:
     """`asked`, or what suits the device."""
     return asked or (GPU_BATCH_TOKENS if device.startswith("cuda") else CPU_BATCH_TOKENS)

@@ -10,6 +10,8 @@ from typing import Literal, Protocol
 import torch
 from transformers import PreTrainedModel
 
+from ifcurate.compiled_forward_mode import CompiledForwardMode
+from ifcurate.devices import resolve_dtype
 from ifcurate.direction import Direction
 from ifcurate.errors import InputError
 from ifcurate.finite_difference import FiniteDifference, OneSidedDifference
@@ -18,7 +20,7 @@ from ifcurate.position_scores import PositionScores
 from ifcurate.token_loss import TokenScores
 from ifcurate.windows import WindowBatch
 
-EngineName = Literal["finite-difference", "one-sided", "jvp", "kronfluence"]
+EngineName = Literal["finite-difference", "one-sided", "jvp", "compiled-jvp", "kronfluence"]
 Alignment = Literal["label", "position"]
 
 STEPS = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
@@ -54,10 +56,22 @@ DIFFERENCES: dict[EngineName, type[FiniteDifference | OneSidedDifference]] = {
 """Engines that need a step."""
 
 
+def choose_dtype(dtype: str, engine: EngineName | Literal["auto"], alignment: Alignment, device: str) -> torch.dtype:
+    """The dtype asked for, or for `auto` bfloat16 where forward mode runs on a GPU and float32 elsewhere."""
+    forward_mode = alignment == "label" and engine in ("auto", "jvp", "compiled-jvp")
+    if dtype == "auto" and not forward_mode:
+        return torch.float32
+    return resolve_dtype(dtype, device)
+
+
 def choose_engine(
-    engine: EngineName | Literal["auto"], alignment: Alignment, dtype: torch.dtype, directions: int = 1
+    engine: EngineName | Literal["auto"],
+    alignment: Alignment,
+    dtype: torch.dtype,
+    device: str = "cpu",
+    directions: int = 1,
 ) -> EngineName:
-    """The engine asked for, or for `auto` the fastest exact one for alignment, dtype and number of directions.
+    """The engine asked for, or for `auto` the fastest exact one for alignment, dtype, device and number of directions.
 
     Raises:
         InputError: the engine cannot compute that alignment in that dtype.
@@ -66,7 +80,7 @@ def choose_engine(
         if alignment == "position":
             return "kronfluence"
         if dtype != torch.float32:
-            return "jvp"
+            return "compiled-jvp" if device.startswith("cuda") else "jvp"
         return "finite-difference" if directions == 1 else "one-sided"
     if (engine == "kronfluence") != (alignment == "position"):
         able = "position" if engine == "kronfluence" else "label"
@@ -85,6 +99,8 @@ def build_engine(
     """The engine `name`; `steps` (one a direction) matter to finite differences only."""
     if name == "jvp":
         return ForwardMode(model, directions)
+    if name == "compiled-jvp":
+        return CompiledForwardMode(model, directions)
     if name == "kronfluence":
         return PositionScores(model, directions)
     return DIFFERENCES[name](model, directions, [step.relative for step in steps])

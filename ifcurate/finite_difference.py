@@ -84,7 +84,7 @@ class _MovedModel:
         tensors = self._directions[number]
         for name, place in self._places.items():
             torch.add(self._origin[name], tensors[name], alpha=step, out=place.data)
-        features: torch.Tensor = self._body(batch.input_ids)[batch.mask]
+        features: torch.Tensor = self._body(batch.input_ids, batch.positions)[batch.mask]
         return features
 
     def scores(self, features: torch.Tensor, tangents: torch.Tensor, batch: WindowBatch) -> TokenScores:

@@ -35,20 +35,25 @@ class ForwardMode:
     @torch.no_grad()
     def score(self, batch: WindowBatch) -> TokenScores:
         """Scores of the label tokens of `batch`."""
+        with attention_in_blocks(self._model):
+            values, derivatives = self._features(batch.input_ids, batch.positions)
+        mask = batch.mask
+        losses, slopes = token_loss_derivatives(self._head, values[mask], derivatives[:, mask], batch.labels[mask])
+        return TokenScores(slopes, losses)
+
+    def _features(self, input_ids: torch.Tensor, positions: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features [batch, length, width] and their derivatives [directions, batch, length, width]."""
 
         def features(weights: dict[str, torch.Tensor]) -> torch.Tensor:
-            result: torch.Tensor = functional_call(self._body, weights, (batch.input_ids,))
+            result: torch.Tensor = functional_call(self._body, weights, (input_ids, positions))
             return result
 
         def along(tangents: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
             values, derivatives = jvp(features, (self._origin,), (tangents,))[:2]
             return values, derivatives
 
-        with attention_in_blocks(self._model):
-            values, derivatives = vmap(along, out_dims=(None, 0))(self._tangents)  # type: ignore[arg-type]
-        mask = batch.mask
-        losses, slopes = token_loss_derivatives(self._head, values[mask], derivatives[:, mask], batch.labels[mask])
-        return TokenScores(slopes, losses)
+        values, derivatives = vmap(along, out_dims=(None, 0))(self._tangents)  # type: ignore[arg-type]
+        return values, derivatives
 
 
 def stack_tangents(directions: Sequence[Direction], name: str, parameter: torch.Tensor) -> torch.Tensor:

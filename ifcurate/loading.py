@@ -11,9 +11,19 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ifcurate.batch_size import automatic_batch_tokens
-from ifcurate.devices import resolve_device, resolve_dtype
+from ifcurate.batching import Batching, OneWindowARow, PackedRows
+from ifcurate.devices import forbid_reduced_precision, resolve_device
 from ifcurate.direction import Direction, check_direction, load_direction
-from ifcurate.engines import DIFFERENCES, EngineName, Step, best_steps, build_engine, calibrate, choose_engine
+from ifcurate.engines import (
+    DIFFERENCES,
+    EngineName,
+    Step,
+    best_steps,
+    build_engine,
+    calibrate,
+    choose_dtype,
+    choose_engine,
+)
 from ifcurate.models import (
     check_vocabulary,
     context_length,
@@ -32,15 +42,16 @@ CALIBRATION_TOKENS = 2048
 
 
 def load_scorer(settings: ScoreSettings) -> LoadedScorer:
-    """Load what `settings` names; sets this process's CPU threads.
+    """Load what `settings` names; sets this process's CPU threads and forbids it reduced precision.
 
     Raises:
         InputError: something cannot be loaded, or model, tokenizer and directions do not belong together.
     """
     torch.set_num_threads(settings.threads)
+    forbid_reduced_precision()
     device = resolve_device(settings.device)
-    dtype = resolve_dtype(settings.dtype, device)
-    engine = choose_engine(settings.engine, settings.alignment, dtype, len(settings.directions))
+    dtype = choose_dtype(settings.dtype, settings.engine, settings.alignment, device)
+    engine = choose_engine(settings.engine, settings.alignment, dtype, device, len(settings.directions))
     tokenizer = load_tokenizer(settings.model, settings.revision)
     model = load_causal_lm(settings.model, settings.revision)
     check_vocabulary(tokenizer, model)
@@ -111,12 +122,15 @@ class LoadedScorer:
         return calibrate(self.model, self.directions, batch, self.engine)
 
     def _build(self, steps: Sequence[Step]) -> Scorer:
-        device = str(self.model.device)
         return Scorer(
             engine=build_engine(self.engine, self.model, self.directions, steps),
             directions=len(self.directions),
             context=self.context,
-            start=start_token(self.tokenizer),
+            batching=self._batching(),
             batch_tokens=self.batch_tokens(),
-            device=device,
+            device=str(self.model.device),
         )
+
+    def _batching(self) -> Batching:
+        start = start_token(self.tokenizer)
+        return PackedRows(start, self.context) if self.engine == "compiled-jvp" else OneWindowARow(start)

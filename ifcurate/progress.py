@@ -92,3 +92,8 @@ class LineTracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
+
+
+def announce(message: str) -> None:
+    """One plain line on standard error: what is about to keep the user waiting."""
+    print(message, file=sys.stderr, flush=True)

@@ -66,10 +66,12 @@ class RunConfig(Config):
     record: Literal["document", "window"] = Field("document", description="what is ranked")
     length_exponent: float = Field(1, description="power of its length that divides a record's score")
     preset: str | None = Field(None, description="named settings: paper")
-    engine: Literal["auto", "finite-difference", "one-sided", "jvp", "kronfluence"] = Field("auto")
+    engine: Literal["auto", "finite-difference", "one-sided", "jvp", "compiled-jvp", "kronfluence"] = Field("auto")
     alignment: Literal["label", "position"] = Field("label", description="whose gradient a token's score is")
     device: str = Field("auto", description="cpu, cuda, cuda:1; auto: a GPU where there is one")
-    dtype: Literal["auto", "float32", "bfloat16", "float64"] = Field("auto", description="auto: float32")
+    dtype: Literal["auto", "float32", "bfloat16", "float64"] = Field(
+        "auto", description="auto: bfloat16 for forward mode on a GPU, else float32"
+    )
     batch_tokens: int | None = Field(None, ge=1, description="positions a batch, padding included")
     threads: int = Field(1, ge=1, description="CPU threads a worker")
     workers: int | None = Field(None, ge=1, description="processes; default: all cores, or one a GPU")

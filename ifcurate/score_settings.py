@@ -15,10 +15,10 @@ class ScoreSettings:
         directions: files of the directions to score along.
         revision: of a Hub id.
         context: tokens a window; default: the model's, capped at 2,048.
-        engine: `auto` is the fastest exact one for alignment and dtype.
+        engine: `auto` is the fastest exact one for alignment, dtype and device.
         alignment: `label`: a token's score is the derivative of its own loss.
         device: `auto`: a GPU where there is one.
-        dtype: `auto`: float32.
+        dtype: `auto`: bfloat16 for forward mode on a GPU, else float32.
         batch_tokens: positions a batch, padding included; default: what fits into memory.
         threads: CPU threads of this process.
         steps: relative finite-difference steps, one a direction; default: found on the first documents.
@@ -28,7 +28,7 @@ class ScoreSettings:
     directions: tuple[str, ...]
     revision: str | None = None
     context: int | None = None
-    engine: Literal["auto", "finite-difference", "one-sided", "jvp", "kronfluence"] = "auto"
+    engine: Literal["auto", "finite-difference", "one-sided", "jvp", "compiled-jvp", "kronfluence"] = "auto"
     alignment: Literal["label", "position"] = "label"
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"

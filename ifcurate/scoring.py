@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ifcurate.batching import Batching, Rows
 from ifcurate.devices import is_out_of_memory
 from ifcurate.engines import Engine
 from ifcurate.errors import InputError
-from ifcurate.windows import Encoding, Window, bucket_by_length, collate, split_into_windows
+from ifcurate.windows import Encoding, WindowBatch, split_into_windows
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Scorer:
         engine: computes a batch.
         directions: how many directions it scores against.
         context: tokens a window.
-        start: id of the start token.
+        batching: how windows become the batches that suit the engine.
         batch_tokens: most positions a batch, padding included; halved for good whenever memory runs out.
         device: where batches go.
     """
@@ -55,7 +56,7 @@ class Scorer:
     engine: Engine
     directions: int
     context: int
-    start: int
+    batching: Batching
     batch_tokens: int
     device: str = "cpu"
 
@@ -68,21 +69,22 @@ class Scorer:
         windows = split_into_windows(encodings, self.context)
         scored = [self._unscored(len(encoding)) for encoding in encodings]
         work = Work(tokens=sum(len(window) for window in windows))
-        pending = self._batches(windows)
+        pending = deque(self.batching.batches(windows, self.batch_tokens))
         while pending:
-            batch = pending.popleft()
-            computed = self._score_batch(batch, scored)
-            if computed is not None:
-                work.positions += computed
+            rows = pending.popleft()
+            batch = self.batching.collate(rows)
+            if self._score_batch(batch, rows, scored):
+                work.positions += batch.size
                 continue
-            if len(batch) == 1:
+            if len(rows) == 1:
                 raise InputError(
-                    f"document {names[batch[0].document]}: a window of {len(batch[0])} tokens does not fit into the "
+                    f"document {names[rows[0][0].document]}: a window of {batch.size} tokens does not fit into the "
                     f"memory of {self.device}; lower --context, or use a smaller model or a larger device."
                 )
             work.halvings += 1
-            self.batch_tokens = len(batch[0]) * len(batch) // 2
-            pending = self._batches([window for rest in (batch, *pending) for window in rest])
+            self.batch_tokens = batch.size // 2
+            left = [window for rest in (rows, *pending) for row in rest for window in row]
+            pending = deque(self.batching.batches(left, self.batch_tokens))
         for name, scores in zip(names, scored, strict=True):
             if not (np.isfinite(scores.influence).all() and np.isfinite(scores.loss).all()):
                 raise InputError(
@@ -95,15 +97,10 @@ class Scorer:
         shape = (self.directions, tokens)
         return DocumentScores(np.full(shape, np.nan, np.float32), np.full(tokens, np.nan, np.float32))
 
-    def _batches(self, windows: Sequence[Window]) -> deque[list[Window]]:
-        groups = bucket_by_length([len(window) for window in windows], self.batch_tokens)
-        return deque([windows[index] for index in group] for group in groups)
-
-    def _score_batch(self, windows: Sequence[Window], scored: Sequence[DocumentScores]) -> int | None:
-        """Positions computed, or None where memory ran out: then nothing was scored."""
-        batch = collate(windows, self.start).to(self.device)
+    def _score_batch(self, batch: WindowBatch, rows: Rows, scored: Sequence[DocumentScores]) -> bool:
+        """False where memory ran out: then nothing was scored."""
         try:
-            scores = self.engine.score(batch)
+            scores = self.engine.score(batch.to(self.device))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -111,13 +108,13 @@ class Scorer:
         if scores is None:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            return None
+            return False
         influence = scores.influence.to("cpu", torch.float32).numpy()
         loss = scores.loss.to("cpu", torch.float32).numpy()
         begin = 0
-        for window in windows:
+        for window in (window for row in rows for window in row):
             end, place = begin + len(window), slice(window.first, window.first + len(window))
             scored[window.document].influence[:, place] = influence[:, begin:end]
             scored[window.document].loss[place] = loss[begin:end]
             begin = end
-        return batch.size
+        return True

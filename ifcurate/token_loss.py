@@ -37,7 +37,8 @@ class TokenScores(NamedTuple):
 class Body(nn.Module):
     """Token ids [batch, length] to the features [batch, length, width] that the head turns into logits.
 
-    No attention mask is needed: windows are padded on the right, and a causal model never looks there.
+    No attention mask is needed: windows are padded on the right, and a causal model never looks there. Where a row
+    holds several windows, transformers keeps them apart: a window begins where `positions` do not count on.
     """
 
     def __init__(self, inner: nn.Module, output: str) -> None:
@@ -45,9 +46,10 @@ class Body(nn.Module):
         self.inner = inner
         self.output = output
 
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """Features of every position."""
-        features: torch.Tensor = getattr(self.inner(input_ids=input_ids, use_cache=False), self.output)
+    def forward(self, input_ids: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
+        """Features of every position; `positions` as in `WindowBatch`."""
+        output = self.inner(input_ids=input_ids, position_ids=positions, use_cache=False)
+        features: torch.Tensor = getattr(output, self.output)
         return features
 
 

@@ -1,4 +1,4 @@
-"""Documents to windows, windows to length-bucketed batches, and scores back to documents.
+"""Documents to windows, and windows of similar length to batches.
 
 A window is a run of at most `context` tokens of one document. The model reads the start token (BOS or EOS) and
 then the window's tokens but the last; position j predicts token j. A token at the start of a document's second
@@ -49,18 +49,21 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """Windows padded on the right to the longest.
+    """Rows of windows, padded on the right.
 
-    `input_ids` is int64 [batch, length]: the start token, then every token but the last. `labels` is int64
-    [batch, length]: the tokens themselves, `PADDING_LABEL` behind a window's end.
+    `input_ids` is int64 [batch, length]: the start token, then every token of a window but the last. `labels` is int64
+    [batch, length]: the tokens themselves, `PADDING_LABEL` on padding. `positions` is int64 [batch, length] where
+    rows may hold several windows, and counts from 0 in each; None means that every row is one window.
     """
 
     input_ids: torch.Tensor
     labels: torch.Tensor
+    positions: torch.Tensor | None = None
 
     def to(self, device: str) -> WindowBatch:
         """The same batch on `device`."""
-        return WindowBatch(self.input_ids.to(device), self.labels.to(device))
+        positions = None if self.positions is None else self.positions.to(device)
+        return WindowBatch(self.input_ids.to(device), self.labels.to(device), positions)
 
     @property
     def mask(self) -> torch.Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ifcurate.devices import resolve_device, resolve_dtype
-from ifcurate.engines import choose_engine
+from ifcurate.devices import resolve_device
+from ifcurate.engines import choose_dtype, choose_engine
 from ifcurate.pipelines.direct import direct, published_directions, query_sources
 from ifcurate.pipelines.fit import fit
 from ifcurate.pipelines.score import score
@@ -48,7 +48,9 @@ def annotate(config: RunConfig) -> Summary:
 
 def _refuse_early(config: RunConfig) -> None:
     """Look at what only a later stage needs, so that nobody waits for stages that lead nowhere."""
-    choose_engine(config.engine, config.alignment, resolve_dtype(config.dtype, resolve_device(config.device)))
+    device = resolve_device(config.device)
+    dtype = choose_dtype(config.dtype, config.engine, config.alignment, device)
+    choose_engine(config.engine, config.alignment, dtype, device)
     if published_directions(config):
         return
     for source in query_sources(config).values():

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ifcurate.curvature import hash_factors, precondition
-from ifcurate.devices import resolve_batch_tokens, resolve_device
+from ifcurate.devices import forbid_reduced_precision, resolve_batch_tokens, resolve_device
 from ifcurate.direction import Direction, check_direction, load_direction, save_direction
 from ifcurate.errors import InputError
 from ifcurate.files import finishing
@@ -106,6 +106,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
     if not run.factors.is_dir():
         raise InputError(f"{run.root}: has no curvature factors yet; run `ifcurate fit` with this --out first.")
     torch.set_num_threads(os.cpu_count() or 1)
+    forbid_reduced_precision()
     device = resolve_device(config.device)
     tokenizer = load_tokenizer(config.model, config.revision)
     model = load_causal_lm(config.model, config.revision, device=device)

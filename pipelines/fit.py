@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from ifcurate.curvature import fit_factors
-from ifcurate.devices import resolve_batch_tokens, resolve_device
+from ifcurate.devices import forbid_reduced_precision, resolve_batch_tokens, resolve_device
 from ifcurate.models import check_vocabulary, context_length, load_causal_lm, load_tokenizer, start_token
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.progress import track
@@ -31,6 +31,7 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         return
     with timed(run.logs, "fit") as stage:
         torch.set_num_threads(os.cpu_count() or 1)
+        forbid_reduced_precision()
         device = resolve_device(config.device)
         tokenizer = load_tokenizer(config.model, config.revision)
         model = load_causal_lm(config.model, config.revision, device=device)

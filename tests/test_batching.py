@@ -9,11 +9,12 @@ from tiny_models import VOCABULARY, tiny_model
 
 from ifcurate import batch_size
 from ifcurate.batch_size import automatic_batch_tokens, bytes_per_position
+from ifcurate.batching import OneWindowARow, PackedRows, pack
 from ifcurate.devices import CPU_BATCH_TOKENS
 from ifcurate.errors import InputError
 from ifcurate.scoring import Scorer
 from ifcurate.token_loss import TokenScores
-from ifcurate.windows import Encoding, bucket_by_length
+from ifcurate.windows import Encoding, Window, bucket_by_length
 
 
 class SmallMemory:
@@ -38,8 +39,9 @@ def encodings(lengths):
     return [Encoding(generator.integers(1, VOCABULARY, len(zero)).astype(np.int32), zero, zero) for zero in zeros]
 
 
-def scorer(engine, batch_tokens=64):
-    return Scorer(engine, directions=1, context=16, start=0, batch_tokens=batch_tokens)
+def scorer(engine, batch_tokens=64, batching=None):
+    batching = batching or OneWindowARow(start=0)
+    return Scorer(engine, directions=1, context=16, batching=batching, batch_tokens=batch_tokens)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +114,49 @@ def test_batch_size_follows_memory_model_and_engine(family, monkeypatch):
     assert automatic_batch_tokens(model, "jvp", 1) == CPU_BATCH_TOKENS
     monkeypatch.setattr(batch_size, "memory_at_hand", lambda device: 0)
     assert automatic_batch_tokens(model, "jvp", 1) == 1
+
+
+def test_packed_batches_are_halved_by_rows_until_they_fit():
+    documents = encodings([40, 3, 16, 16, 9, 1, 0, 16])
+    engine = SmallMemory(33)
+    limited = scorer(engine, batch_tokens=64, batching=PackedRows(start=0, length=16))
+    scored, work = limited.score(documents, [f"d{number}" for number in range(8)])
+    for document, scores in zip(documents, scored, strict=True):
+        assert scores.influence[0].tolist() == document.token_ids.tolist()
+    assert work.halvings == 1
+    assert engine.sizes == [64, 32, 32, 32, 32]  # 101 tokens in 7 rows, and one to fill the last batch
+    with pytest.raises(InputError, match="a window of 16 tokens does not fit"):
+        scorer(SmallMemory(15), batching=PackedRows(start=0, length=16)).score(documents, list("abcdefgh"))
+
+
+@given(lengths=st.lists(st.integers(1, 64), max_size=200), rows=st.integers(1, 9))
+@settings(max_examples=60, deadline=None)
+def test_packed_rows_hold_every_window_once_in_batches_of_one_shape(lengths, rows):
+    windows = [Window(number, 0, np.full(length, number + 1, np.int32)) for number, length in enumerate(lengths)]
+    packed = PackedRows(start=0, length=64)
+    batches = packed.batches(windows, rows * 64)
+    held = [window for batch in batches for row in batch for window in row]
+    assert sorted(window.document for window in held) == list(range(len(lengths)))
+    used = sum(any(row) for batch in batches for row in batch)
+    assert used <= 11 / 9 * max(1, 2 * sum(lengths) / 64) + 1
+    for batch in batches:
+        tensors = packed.collate(batch)
+        assert tensors.labels.shape == tensors.positions.shape == (rows, 64)
+        inside = [window for row in batch for window in row]
+        expected = np.concatenate([window.token_ids for window in inside])
+        assert tensors.labels[tensors.mask].tolist() == expected.tolist()
+        starts = tensors.mask & (tensors.positions == 0)
+        assert int(starts.sum()) == len(inside)
+        assert not tensors.input_ids[starts].any()
+        follows = tensors.mask & (tensors.positions > 0)
+        assert torch.equal(tensors.input_ids[follows], tensors.labels.roll(1, dims=1)[follows])
+
+
+def test_no_two_rows_of_a_packing_fit_into_one():
+    lengths = np.random.default_rng(0).lognormal(5.5, 1.0, 4000).astype(int).clip(1, 2048).tolist()
+    rows = [sum(lengths[index] for index in row) for row in pack(lengths, 2048)]
+    assert max(rows) <= 2048
+    assert sum(sorted(rows)[:2]) > 2048
+    assert 1 - sum(rows) / (2048 * len(rows)) < 0.005
+    with pytest.raises(ValueError, match="9 positions"):
+        pack([3, 9], 8)

@@ -7,7 +7,7 @@ from tiny_models import FAMILIES, VOCABULARY, tiny_model
 
 from ifcurate.curvature import fit_factors, precondition
 from ifcurate.direction import Direction
-from ifcurate.engines import build_engine, calibrate, choose_engine
+from ifcurate.engines import build_engine, calibrate, choose_dtype, choose_engine
 from ifcurate.errors import InputError
 from ifcurate.finite_difference import FiniteDifference
 from ifcurate.forward_mode import ForwardMode
@@ -140,7 +140,20 @@ def test_auto_picks_an_exact_engine_for_alignment_and_dtype():
     assert choose_engine("auto", "label", torch.float32) == "finite-difference"
     assert choose_engine("auto", "label", torch.bfloat16) == "jvp"
     assert choose_engine("auto", "label", torch.float64) == "jvp"
+    assert choose_engine("auto", "label", torch.bfloat16, "cuda:0") == "compiled-jvp"
+    assert choose_engine("auto", "label", torch.float32, "cuda:0") == "finite-difference"
     assert choose_engine("auto", "position", torch.float32) == "kronfluence"
+
+
+def test_auto_picks_a_dtype_that_the_engine_is_exact_in():
+    for engine in ("auto", "jvp", "compiled-jvp"):
+        assert choose_dtype("auto", engine, "label", "cuda:1") == torch.bfloat16
+        assert choose_dtype("auto", engine, "label", "cpu") == torch.float32
+    for engine in ("finite-difference", "one-sided"):
+        assert choose_dtype("auto", engine, "label", "cuda") == torch.float32
+    for engine in ("auto", "kronfluence"):
+        assert choose_dtype("auto", engine, "position", "cuda") == torch.float32
+    assert choose_dtype("bfloat16", "kronfluence", "position", "cuda") == torch.bfloat16
 
 
 @pytest.mark.parametrize(
@@ -148,6 +161,7 @@ def test_auto_picks_an_exact_engine_for_alignment_and_dtype():
     [
         ("kronfluence", "label", torch.float32),
         ("jvp", "position", torch.float32),
+        ("compiled-jvp", "position", torch.bfloat16),
         ("finite-difference", "label", torch.bfloat16),
     ],
 )
