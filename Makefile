@@ -7,13 +7,18 @@ INSTALLED := $(VENV)/.installed
 TYPED := build/typed
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint types clean
+.PHONY: demo test bench-gpu lint types clean
 
 demo: $(INSTALLED)
 	$(BIN)/ifcurate demo --out demo
 
 test: $(INSTALLED)
 	$(BIN)/pytest
+
+# Scoring against Kronfluence's on all shapes, then the tests that need a GPU.
+bench-gpu: $(INSTALLED)
+	$(BIN)/python benchmarks/gpu_scoring.py
+	$(BIN)/pytest tests/test_gpu.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

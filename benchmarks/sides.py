@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
+from unittest import mock
 
 import numpy as np
 import torch
@@ -17,8 +18,9 @@ from ifcurate.curvature import LanguageModelTask, as_kronfluence_batch
 from ifcurate.direction import Direction
 from ifcurate.engines import Engine
 from ifcurate.query_gradient import QueryWindow, query_gradient
+from ifcurate.scoring import Scorer
 from ifcurate.tracking import tracked_linears
-from ifcurate.windows import Window, WindowBatch, collate
+from ifcurate.windows import Encoding, Window, WindowBatch, collate
 
 QUERY_TOKENS = 16
 Side = Callable[[], torch.Tensor]
@@ -33,6 +35,17 @@ def neox(layers: int, width: int, heads: int) -> PretrainedConfig:
 
 
 SHAPES: dict[str, PretrainedConfig] = {
+    "tiny": LlamaConfig(
+        vocab_size=1024,
+        hidden_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=128,
+        max_position_embeddings=2048,
+        bos_token_id=0,
+        eos_token_id=0,
+    ),
     "pythia-70m": neox(6, 512, 8),
     "pythia-160m": neox(12, 768, 12),
     "pythia-410m": neox(24, 1024, 16),
@@ -89,6 +102,18 @@ def engine_side(engine: Engine, batches: Sequence[WindowBatch]) -> Side:
     return score
 
 
+def scorer_side(scorer: Scorer, windows: Sequence[Window]) -> Side:
+    """Scoring as the commands do it: batches made, moved, halved where memory runs out, and scores handed back."""
+    documents = [Encoding(ids, ids, ids) for ids in (window.token_ids for window in windows)]
+    names = [str(window.document) for window in windows]
+
+    def score() -> torch.Tensor:
+        scored, _ = scorer.score(documents, names)
+        return torch.tensor([scores.influence[0].sum(dtype=np.float64) for scores in scored])
+
+    return score
+
+
 def plain_side(model: PreTrainedModel, batches: Sequence[WindowBatch]) -> Side:
     """What no finite difference can beat: two ordinary forward passes with every token's loss."""
 
@@ -106,7 +131,8 @@ def plain_side(model: PreTrainedModel, batches: Sequence[WindowBatch]) -> Side:
 def kronfluence_side(model: PreTrainedModel, windows: Sequence[Window], windows_per_batch: int) -> Side:
     """Kronfluence's own pipeline: per-token pairwise scores, query gradient aggregated, without curvature.
 
-    Curvature matters to the query only, which is one short window: what is timed is scoring. Wraps `model` in place.
+    Curvature matters to the query only, which is one short window: what is timed is scoring. All in the model's dtype.
+    Wraps `model` in place.
     """
     task = LanguageModelTask(list(tracked_linears(model)))
     on_cpu = model.device.type == "cpu"
@@ -119,14 +145,18 @@ def kronfluence_side(model: PreTrainedModel, windows: Sequence[Window], windows_
     collated = DataLoaderKwargs(collate_fn=lambda items: as_kronfluence_batch(collate(items, 0)))
     factors = FactorArguments(strategy="identity")
     analyzer.fit_all_factors("identity", training[:1], factor_args=factors, dataloader_kwargs=collated)
-    arguments = ScoreArguments(aggregate_query_gradients=True, compute_per_token_scores=True)
+    arguments = ScoreArguments(
+        aggregate_query_gradients=True, compute_per_token_scores=True, per_sample_gradient_dtype=model.dtype,
+        precondition_dtype=model.dtype, score_dtype=model.dtype,
+    )  # fmt: skip
 
     def score() -> torch.Tensor:
-        analyzer.compute_pairwise_scores(
-            scores_name="scores", factors_name="identity", query_dataset=queries, train_dataset=training,
-            per_device_query_batch_size=1, per_device_train_batch_size=windows_per_batch, score_args=arguments,
-            dataloader_kwargs=collated, overwrite_output_dir=True,
-        )  # fmt: skip
+        with mock.patch("torch.compiler.reset"):  # it would forget what other sides have compiled
+            analyzer.compute_pairwise_scores(
+                scores_name="scores", factors_name="identity", query_dataset=queries, train_dataset=training,
+                per_device_query_batch_size=1, per_device_train_batch_size=windows_per_batch, score_args=arguments,
+                dataloader_kwargs=collated, overwrite_output_dir=True,
+            )  # fmt: skip
         scores = analyzer.load_pairwise_scores("scores")["all_modules"][0]
         return scores.double().reshape(len(training), -1).sum(1) / QUERY_TOKENS
 

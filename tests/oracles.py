@@ -67,7 +67,7 @@ def kronfluence_scores(
         analysis_name=factors.name,
         model=prepare_model(model, task),
         task=task,
-        cpu=True,
+        cpu=model.device.type == "cpu",
         disable_tqdm=True,
         output_dir=str(factors.parent),
     )
