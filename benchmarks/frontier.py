@@ -164,9 +164,9 @@ def completion_loss(place: str, queries: str) -> float:
 
 def show(results: list[Result]) -> None:
     headings = ("held-out perplexity", "loss of toxic queries", "toxic prompts", "empty completions", "repeated")
-    table = Table("form", "lambda", *headings)
+    table = Table("form", "lambda", *headings, box=None)
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     for result in results:
         share = result.toxic
         table.add_row(
@@ -178,7 +178,7 @@ def show(results: list[Result]) -> None:
             f"{result.empty:.0%}",
             f"{result.repeated:.1%}",
         )
-    Console(width=120).print(table)
+    Console(width=140).print(table)
 
 
 def draw(results: list[Result], path: Path) -> None:

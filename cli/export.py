@@ -12,10 +12,14 @@ from ifcurate.cli import options as o
 Formats = Annotated[str | None, typer.Option("--format", help="datatrove, olmo, megatron, mds or hf.")]
 ExportOut = Annotated[str | None, typer.Option("--out", help="A new folder.")]
 ExportConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML with these options.")]
-Tokenizers = Annotated[str | None, typer.Option("--tokenizer", help="Folder or Hub id.  [that of the run's model]")]
-Penalties = Annotated[list[str] | None, typer.Option("--penalty", help="BEHAVIOUR=LAMBDA, or LAMBDA for all.  [1]")]
+Tokenizers = Annotated[
+    str | None, typer.Option("--tokenizer", help="Folder or Hub id; default: that of the run's model.")
+]
+Penalties = Annotated[
+    list[str] | None, typer.Option("--penalty", help="BEHAVIOUR=LAMBDA, or LAMBDA for all; default: 1.")
+]
 Behaviours = Annotated[
-    list[str] | None, typer.Option("--behaviour", help="Whose masks a bare --penalty number is for.  [toxic]")
+    list[str] | None, typer.Option("--behaviour", help="Whose masks a bare --penalty number is for; default: toxic.")
 ]
 
 

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 Source = Annotated[str | None, typer.Argument(help="rtp, a Hub id, or files of .parquet, .jsonl[.gz|.zst].")]
 QueryFolder = Annotated[str | None, typer.Option("--out", help="Folder of the two sets and the summary.")]
 ContinuationColumn = Annotated[str | None, typer.Option(help="Column of the continuation, dotted where nested.")]
-Behaviour = Annotated[str | None, typer.Option(help="File of the behaviour's queries.  [toxic]")]
-Contrast = Annotated[str | None, typer.Option(help="File of the contrast's queries.  [safe]")]
-BehaviourFrom = Annotated[float | None, typer.Option(help="Scores from here on show the behaviour.  [0.5]")]
-ContrastBelow = Annotated[float | None, typer.Option(help="Scores below this are the contrast.  [0.1]")]
-PerSide = Annotated[int | None, typer.Option(help="Most queries a side, drawn with the seed.  [10000]")]
-NearDuplicate = Annotated[float | None, typer.Option(help="Jaccard index of near-duplicates.  [0.8]")]
+Behaviour = Annotated[str | None, typer.Option(help="File of the behaviour's queries; default: toxic.")]
+Contrast = Annotated[str | None, typer.Option(help="File of the contrast's queries; default: safe.")]
+BehaviourFrom = Annotated[float | None, typer.Option(help="Scores from here on show the behaviour; default: 0.5.")]
+ContrastBelow = Annotated[float | None, typer.Option(help="Scores below this are the contrast; default: 0.1.")]
+PerSide = Annotated[int | None, typer.Option(help="Most queries a side, drawn with the seed; default: 10000.")]
+NearDuplicate = Annotated[float | None, typer.Option(help="Jaccard index of near-duplicates; default: 0.8.")]
 Exclude = Annotated[list[str] | None, typer.Option(help="Prompts that are evaluated on; as for `eval`.")]
 Separator = Annotated[
-    str | None, typer.Option(help="Between prompt and continuation.  [a space where words would run together]")
+    str | None, typer.Option(help="Between prompt and continuation; default: a space where words would run together.")
 ]
 
 

@@ -28,73 +28,89 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last chec
 FineTuned = Annotated[str | None, typer.Option("--model", help="Folder or Hub id to fine-tune.", rich_help_panel=MODEL)]
 ConfigOnly = Annotated[str | None, typer.Option(help="Model or JSON to train from scratch.", rich_help_panel=MODEL)]
 TokenizerOption = Annotated[
-    str | None, typer.Option("--tokenizer", help="Folder or Hub id.  [the model's]", rich_help_panel=MODEL)
+    str | None, typer.Option("--tokenizer", help="Folder or Hub id; default: the model's.", rich_help_panel=MODEL)
 ]
 RowTokens = Annotated[
-    int | None, typer.Option("--context", help="Tokens a row.  [the model's, at most 2048]", rich_help_panel=MODEL)
+    int | None,
+    typer.Option("--context", help="Tokens a row; default: the model's, at most 2048.", rich_help_panel=MODEL),
 ]
 
 Behaviours = Annotated[
     list[str] | None,
-    typer.Option("--behaviour", help="Whose masks a bare --penalty number is for.  [toxic]", rich_help_panel=PENALTY),
+    typer.Option(
+        "--behaviour", help="Whose masks a bare --penalty number is for; default: toxic.", rich_help_panel=PENALTY
+    ),
 ]
 Penalties = Annotated[
     list[str] | None,
     typer.Option(
         "--penalty",
-        help="BEHAVIOUR=LAMBDA, or LAMBDA, or BEHAVIOUR (lambda 1). 0 filters.  [plain training]",
+        help="BEHAVIOUR=LAMBDA, or LAMBDA, or BEHAVIOUR (lambda 1). 0 filters; default: plain training.",
         rich_help_panel=PENALTY,
     ),
 ]
 Form = Annotated[
     str | None,
-    typer.Option("--penalty-form", help="ascent (Eq. 9) or unlikelihood (bounded).  [ascent]", rich_help_panel=PENALTY),
+    typer.Option(
+        "--penalty-form", help="ascent (Eq. 9) or unlikelihood (bounded); default: ascent.", rich_help_panel=PENALTY
+    ),
 ]
 
-Steps = Annotated[int | None, typer.Option(help="Optimizer steps.  [2000]", rich_help_panel=OPTIMIZATION)]
+Preset = Annotated[str | None, typer.Option(help="Named penalties, overridden by options: paper, gentle.")]
+Steps = Annotated[int | None, typer.Option(help="Optimizer steps; default: 2000.", rich_help_panel=OPTIMIZATION)]
 Epochs = Annotated[
-    float | None, typer.Option(help="Passes over the data.  [4 from scratch]", rich_help_panel=OPTIMIZATION)
+    float | None, typer.Option(help="Passes over the data; default: 4 from scratch.", rich_help_panel=OPTIMIZATION)
 ]
 StepTokens = Annotated[
-    int | None, typer.Option("--batch-tokens", help="Tokens a step.  [524288]", rich_help_panel=OPTIMIZATION)
+    int | None, typer.Option("--batch-tokens", help="Tokens a step; default: 524288.", rich_help_panel=OPTIMIZATION)
 ]
 MicroBatch = Annotated[
-    int | None, typer.Option(help="Rows a forward pass and process.  [at most 16]", rich_help_panel=OPTIMIZATION)
+    int | None, typer.Option(help="Rows a forward pass and process; default: at most 16.", rich_help_panel=OPTIMIZATION)
 ]
-LearningRate = Annotated[float | None, typer.Option(help="[6e-5; 6e-4 from scratch]", rich_help_panel=OPTIMIZATION)]
+LearningRate = Annotated[
+    float | None, typer.Option(help="Default: 6e-5; 6e-4 from scratch.", rich_help_panel=OPTIMIZATION)
+]
 Schedule = Annotated[
-    str | None, typer.Option(help="cosine, linear or constant.  [cosine]", rich_help_panel=OPTIMIZATION)
+    str | None, typer.Option(help="cosine, linear or constant; default: cosine.", rich_help_panel=OPTIMIZATION)
 ]
-Warmup = Annotated[float | None, typer.Option(help="Share of the steps.  [0.01]", rich_help_panel=OPTIMIZATION)]
-WeightDecay = Annotated[float | None, typer.Option(help="[4e-4]", rich_help_panel=OPTIMIZATION)]
-Beta1 = Annotated[float | None, typer.Option(help="[0.9]", rich_help_panel=OPTIMIZATION)]
-Beta2 = Annotated[float | None, typer.Option(help="[0.95]", rich_help_panel=OPTIMIZATION)]
-Clip = Annotated[float | None, typer.Option(help="Largest gradient norm; 0: none.  [1]", rich_help_panel=OPTIMIZATION)]
+Warmup = Annotated[float | None, typer.Option(help="Share of the steps; default: 0.01.", rich_help_panel=OPTIMIZATION)]
+WeightDecay = Annotated[float | None, typer.Option(help="Default: 4e-4.", rich_help_panel=OPTIMIZATION)]
+Beta1 = Annotated[float | None, typer.Option(help="Default: 0.9.", rich_help_panel=OPTIMIZATION)]
+Beta2 = Annotated[float | None, typer.Option(help="Default: 0.95.", rich_help_panel=OPTIMIZATION)]
+Clip = Annotated[
+    float | None, typer.Option(help="Largest gradient norm; 0: none; default: 1.", rich_help_panel=OPTIMIZATION)
+]
 
 EvalFile = Annotated[str | None, typer.Option(help="Held-out text: shard or folder.", rich_help_panel=RECORDS)]
-EvalEvery = Annotated[int | None, typer.Option(help="Steps.  [only at the end]", rich_help_panel=RECORDS)]
-SaveEvery = Annotated[int | None, typer.Option(help="Steps between checkpoints.  [500]", rich_help_panel=RECORDS)]
-Keep = Annotated[int | None, typer.Option(help="Checkpoints kept.  [2]", rich_help_panel=RECORDS)]
-LogEvery = Annotated[int | None, typer.Option(help="Steps between lines.  [10]", rich_help_panel=RECORDS)]
+EvalEvery = Annotated[int | None, typer.Option(help="Steps; default: only at the end.", rich_help_panel=RECORDS)]
+SaveEvery = Annotated[
+    int | None, typer.Option(help="Steps between checkpoints; default: 500.", rich_help_panel=RECORDS)
+]
+Keep = Annotated[int | None, typer.Option(help="Checkpoints kept; default: 2.", rich_help_panel=RECORDS)]
+LogEvery = Annotated[int | None, typer.Option(help="Steps between lines; default: 10.", rich_help_panel=RECORDS)]
 Logger = Annotated[
     list[str] | None, typer.Option(help="tensorboard, wandb, ... (repeatable).", rich_help_panel=RECORDS)
 ]
 Watch = Annotated[
     bool | None,
-    typer.Option("--watch/--no-watch", help="Sample text, warn of repetition.  [yes]", rich_help_panel=RECORDS),
+    typer.Option("--watch/--no-watch", help="Sample text, warn of repetition; default: yes.", rich_help_panel=RECORDS),
 ]
 
 Precision = Annotated[
-    str | None, typer.Option(help="float32 or bfloat16.  [bfloat16 on a GPU]", rich_help_panel=o.MACHINE)
+    str | None, typer.Option(help="float32 or bfloat16; default: bfloat16 on a GPU.", rich_help_panel=o.MACHINE)
 ]
-TrainDevice = Annotated[str | None, typer.Option("--device", help="auto or cpu.  [auto]", rich_help_panel=o.MACHINE)]
+TrainDevice = Annotated[
+    str | None, typer.Option("--device", help="auto or cpu; default: auto.", rich_help_panel=o.MACHINE)
+]
 GradientCheckpointing = Annotated[
     bool | None,
     typer.Option("--gradient-checkpointing", help="Less memory, more time.", rich_help_panel=o.MACHINE),
 ]
 Liger = Annotated[
     bool | None,
-    typer.Option("--liger/--no-liger", help="Liger kernels on a GPU, if installed.  [yes]", rich_help_panel=o.MACHINE),
+    typer.Option(
+        "--liger/--no-liger", help="Liger kernels on a GPU, if installed; default: yes.", rich_help_panel=o.MACHINE
+    ),
 ]
 
 
@@ -106,7 +122,7 @@ def train(
     penalty: Penalties = None,
     penalty_form: Form = None,
     behaviour: Behaviours = None,
-    preset: o.Preset = None,
+    preset: Preset = None,
     config: TrainConfigFile = None,
     resume: Resume = False,
     revision: o.Revision = None,

@@ -52,6 +52,8 @@ def _refuse_early(config: RunConfig) -> None:
     dtype = choose_dtype(config.dtype, config.engine, config.alignment, device)
     choose_engine(config.engine, config.alignment, dtype, device)
     if published_directions(config):
+        if config.toxic_queries or config.safe_queries:
+            raise InputError("option --direction: stands in place of queries; give a direction or queries, not both.")
         return
     for source in query_sources(config).values():
         read_queries(source, config.max_queries, config.seed)

@@ -87,12 +87,12 @@ class Workshop:
         return cls(root)
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        """Settings of a quick run; whoever wants one left out gives None."""
+        """Settings of a quick run, with queries unless a direction is given; whoever wants one left out gives None."""
+        queries = {"toxic_queries": self.root / "toxic.jsonl", "safe_queries": self.root / "safe.jsonl"}
         given = {
             "corpus": self.root / "corpus",
             "model": self.root / "model",
-            "toxic_queries": self.root / "toxic.jsonl",
-            "safe_queries": self.root / "safe.jsonl",
+            **({} if changes.get("direction") else queries),
             "out": self.root / "run",
             "fit_tokens": 512,
             "workers": 1,

@@ -261,6 +261,15 @@ def test_a_model_that_computes_no_numbers_is_refused(
     assert not list(out.rglob("*.part"))
 
 
+def test_a_direction_beside_queries_is_refused(
+    workshop: Workshop, finished: Run, tmp_path: Path, command: Command
+) -> None:
+    queries = workshop.root / "toxic.jsonl"
+    options = workshop.options(out=tmp_path / "run", direction=finished.direction("toxic"), toxic_queries=queries)
+    assert "give a direction or queries, not both" in command("annotate", *options).error
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_direction_for_another_model_is_refused(
     workshop: Workshop, finished: Run, tmp_path: Path, command: Command
 ) -> None:
