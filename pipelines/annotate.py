@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ifcurate.devices import resolve_device
 from ifcurate.engines import choose_dtype, choose_engine
+from ifcurate.errors import InputError
 from ifcurate.pipelines.direct import direct, published_directions, query_sources
 from ifcurate.pipelines.fit import fit
 from ifcurate.pipelines.score import score
