@@ -16,7 +16,7 @@ def print_summary(summary: Summary) -> None:
     console = Console()
     console.print(_stage_table(summary))
     if halvings := sum(stage.counts.get("halvings", 0) for stage in summary.stages):
-        console.print(f"memory ran out {halvings} times while scoring, and batches were halved; lower --batch-tokens")
+        console.print(f"memory ran out {halvings} times, and batches were halved; lower --batch-tokens")
     console.print(f"annotated corpus: [bold]{summary.run.data}[/]", soft_wrap=True)
 
 

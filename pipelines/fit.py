@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+from transformers import PreTrainedModel
 
 from ifcurate.curvature import fit_factors
-from ifcurate.devices import forbid_reduced_precision, resolve_batch_tokens, resolve_device
+from ifcurate.devices import forbid_reduced_precision, is_out_of_memory, resolve_batch_tokens, resolve_device
+from ifcurate.errors import InputError
 from ifcurate.models import check_vocabulary, context_length, load_causal_lm, load_tokenizer, start_token
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.progress import track
@@ -16,6 +19,7 @@ from ifcurate.run import Run
 from ifcurate.run_config import RunConfig
 from ifcurate.sampling import sample_windows
 from ifcurate.shards import Shard
+from ifcurate.windows import Window
 
 PASSES = 2
 """Over the sample: one for the covariances, one for the eigenvalues."""
@@ -24,8 +28,10 @@ PASSES = 2
 def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
     """Fit `RUN/factors` unless they are there; computes in float32 with all CPU threads or on the GPU.
 
+    Batches are halved, and the stage begun anew, when memory runs out.
+
     Raises:
-        InputError: the model, its tokenizer or the corpus cannot be used.
+        InputError: the model, its tokenizer or the corpus cannot be used, or one window does not fit into memory.
     """
     if run.factors.is_dir():
         return
@@ -47,7 +53,36 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
                 tracker.update(stage.counts["computed"], stage.counts["computed"])
 
             batch_windows = max(1, resolve_batch_tokens(config.batch_tokens, device) // context)
-            fit_factors(
-                model, sample.windows, start_token(tokenizer), run.factors, batch_windows, config.seed, on_batch
-            )
+            while not _fits(model, sample.windows, start_token(tokenizer), run, batch_windows, config.seed, on_batch):
+                if batch_windows == 1:
+                    raise InputError(
+                        f"option --context: fitting on a window of {context} tokens does not fit into the memory of "
+                        f"{device}; give fewer tokens, or use a smaller model or a larger device."
+                    )
+                stage.add(halvings=1)
+                batch_windows //= 2
+                model = load_causal_lm(config.model, config.revision, device=device)  # fitting has changed the other
         stage.add(tokens=sample.tokens, documents=sample.documents)
+
+
+def _fits(
+    model: PreTrainedModel,
+    windows: Sequence[Window],
+    start: int,
+    run: Run,
+    batch_windows: int,
+    seed: int,
+    on_batch: Callable[[int], None],
+) -> bool:
+    """False where memory ran out: then there are no factors."""
+    try:
+        fit_factors(model, windows, start, run.factors, batch_windows, seed, on_batch)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    else:
+        return True
+    gc.collect()  # what was computed hangs in the layers' hooks
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return False
