@@ -1,6 +1,7 @@
 """Several windows a row: scored as each alone, by every family; and the same once compiled."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import influence_by_autograd, random_direction, random_windows
 from tiny_models import FAMILIES, VOCABULARY, tiny_model
+from transformers import AutoModelForCausalLM, MistralConfig
 
 from ifcurate.batching import OneWindowARow, PackedRows
 from ifcurate.compiled_forward_mode import CompiledForwardMode
 from ifcurate.errors import InputError
 from ifcurate.finite_difference import FiniteDifference
 from ifcurate.forward_mode import ForwardMode
+from ifcurate.loading import load_scorer
+from ifcurate.score_settings import ScoreSettings
 from ifcurate.windows import Window, collate
 
 ROOM = 32
@@ -65,8 +69,6 @@ def test_any_windows_are_scored_as_in_rows_of_their_own(lengths):
 
 def test_windows_that_see_only_their_neighbourhood_are_kept_apart_too():
     """Sliding windows: the mask that keeps packed windows apart must not replace the model's own."""
-    from transformers import AutoModelForCausalLM, MistralConfig
-
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(
         MistralConfig(
@@ -139,3 +141,10 @@ def test_an_architecture_that_ignores_positions_is_refused():
     model.base_model.forward = lambda *given, position_ids=None, **named: inner(*given, **named)
     with pytest.raises(InputError, match=r"GPT2Model lets them see each other .*use --engine jvp"):
         CompiledForwardMode(model, [random_direction(model)])
+
+
+def test_a_loaded_scorer_packs_windows_for_the_compiled_engine_alone(workshop, finished):
+    settings = ScoreSettings(str(workshop.root / "model"), (str(finished.direction("toxic")),), context=16)
+    for engine, batching in (("jvp", OneWindowARow), ("compiled-jvp", PackedRows)):
+        scorer = load_scorer(replace(settings, engine=engine))._build([])
+        assert isinstance(scorer.batching, batching)
