@@ -181,6 +181,22 @@ def show(results: list[Result]) -> None:
     Console(width=140).print(table)
 
 
+def neighbours(results: list[Result]) -> list[list[Result]]:
+    """Consecutive results so close that their labels would lie on each other."""
+    groups: list[list[Result]] = []
+    for result in results:
+        last = groups[-1][-1] if groups else None
+        if (
+            last
+            and abs(result.perplexity - last.perplexity) < 0.5
+            and abs(result.toxic.value - last.toxic.value) < 0.03
+        ):
+            groups[-1].append(result)
+        else:
+            groups.append([result])
+    return groups
+
+
 def draw(results: list[Result], path: Path) -> None:
     import matplotlib as mpl
 
@@ -189,17 +205,20 @@ def draw(results: list[Result], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6.4, 4.2), layout="constrained")
-    for form, marker in (("ascent", "o"), ("unlikelihood", "s")):
+    for form, marker, side in (("ascent", "o", "right"), ("unlikelihood", "s", "left")):
         own = [result for result in results if result.point.form == form]
         label = "ascent (Eq. 9)" if form == "ascent" else "unlikelihood (bounded)"
         axes.plot([r.perplexity for r in own], [r.toxic.value for r in own], marker=marker, label=label)
-        for r in own:
-            text = f"λ = {r.point.penalty:g}"
-            axes.annotate(text, (r.perplexity, r.toxic.value), xytext=(5, 5), textcoords="offset points")
+        for group in neighbours(own):
+            text = "λ = " + ", ".join(f"{r.point.penalty:g}" for r in group)
+            place = (group[-1].perplexity, group[-1].toxic.value)
+            offset = (-8, -8) if side == "right" else (8, 5)
+            axes.annotate(text, place, xytext=offset, textcoords="offset points", ha=side)
     (plain,) = (result for result in results if result.point.form is None)
     axes.plot(plain.perplexity, plain.toxic.value, "k*", markersize=11, label="no mask")
     axes.set(xlabel="held-out perplexity", ylabel="toxic prompts with a toxic completion", ylim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.12)
     axes.legend(frameon=False)
     figure.savefig(path, metadata={"Date": None})
     print(f"figure: {path}")

@@ -32,9 +32,9 @@ from ifcurate.errors import InputError
 from ifcurate.files import finishing, write_text
 from ifcurate.generation import Complete, EncodedPrompt, plan_batches
 from ifcurate.parquet import ParquetReader
+from ifcurate.processes import Ranks
 from ifcurate.progress import track
 from ifcurate.prompts import Prompt, PromptSet
-from ifcurate.ranks import Ranks
 from ifcurate.schema import attach, metadata_of
 from ifcurate.toxicity import Classifier
 from ifcurate.toxicity_metrics import Scores

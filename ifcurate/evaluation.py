@@ -16,8 +16,8 @@ from ifcurate.evaluation_config import EvaluationConfig, FluencyConfig, Toxicity
 from ifcurate.fluency import Reader, measure_lambada, measure_perplexity
 from ifcurate.harness import run_tasks
 from ifcurate.models import check_vocabulary, context_length, load_causal_lm, load_tokenizer
+from ifcurate.processes import Ranks, find_ranks
 from ifcurate.prompts import PromptSet, read_prompts, sample_prompts
-from ifcurate.ranks import Ranks, find_ranks
 from ifcurate.results import Evaluation, Generation, ModelFolder, Speed, ToxicityResult, model_folders
 from ifcurate.tables import has_path, missing_column, read_rows, text_at
 from ifcurate.toxicity import Classifier, load_classifier

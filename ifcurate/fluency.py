@@ -15,8 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from ifcurate.bootstrap import Interval, mean_interval, ratio_intervals
 from ifcurate.errors import InputError
 from ifcurate.models import start_token
+from ifcurate.processes import Ranks
 from ifcurate.progress import track
-from ifcurate.ranks import Ranks
 from ifcurate.token_loss import Head, rows_per_chunk, split, token_losses
 from ifcurate.windows import bucket_by_length, encode_documents
 

@@ -52,8 +52,8 @@ class BarTracker:
 
     def update(self, completed: float, items: int) -> None:
         """See `Tracker.update`."""
-        rate = items / max(time.monotonic() - self._started, 1e-9)
-        self._bar.update(self._task, completed=completed, rate=f"{rate:,.0f} {self._unit}/s")
+        rate = _rate(items, time.monotonic() - self._started)
+        self._bar.update(self._task, completed=completed, rate=f"{rate} {self._unit}/s")
 
     def __enter__(self) -> BarTracker:
         self._bar.start()
@@ -81,8 +81,7 @@ class LineTracker:
         self._printed = now
         elapsed, share = now - self._started, min(completed / self._total, 1.0)
         left = f"{elapsed * (1 - share) / share:,.0f} s left" if share > 0 else "time left unknown"
-        rate = items / max(elapsed, 1e-9)
-        line = f"{self._stage}: {share:.1%}, {items:,} {self._unit}, {rate:,.0f} {self._unit}/s, {left}"
+        line = f"{self._stage}: {share:.1%}, {items:,} {self._unit}, {_rate(items, elapsed)} {self._unit}/s, {left}"
         print(line, file=self._stream, flush=True)
 
     def __enter__(self) -> LineTracker:
@@ -97,3 +96,9 @@ class LineTracker:
 def announce(message: str) -> None:
     """One plain line on standard error: what is about to keep the user waiting."""
     print(message, file=sys.stderr, flush=True)
+
+
+def _rate(items: int, seconds: float) -> str:
+    """Items a second; slow ones, such as training steps, with decimals."""
+    rate = items / max(seconds, 1e-9)
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2f}"

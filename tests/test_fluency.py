@@ -6,7 +6,7 @@ from tiny_models import tiny_model, tiny_tokenizer
 
 from ifcurate.errors import InputError
 from ifcurate.fluency import Reader, measure_lambada, measure_perplexity, slide
-from ifcurate.ranks import Ranks
+from ifcurate.processes import Ranks
 
 DOCUMENTS = [
     "The river was calm, 日本 and the garden was bright in the long winter.",

@@ -10,8 +10,8 @@ from ifcurate.completions import CompletionFile, generate, score
 from ifcurate.errors import InputError
 from ifcurate.generation import Completer, SamplingSettings, encode_prompts, end_tokens, plan_batches
 from ifcurate.nucleus import prompt_keys
+from ifcurate.processes import Ranks
 from ifcurate.prompts import Prompt, PromptSet
-from ifcurate.ranks import Ranks
 from ifcurate.schema import metadata_of
 from ifcurate.toxicity_metrics import TOXIC_FROM
 
