@@ -42,7 +42,7 @@ MaxQueries = Annotated[
     int | None, typer.Option(help="Most queries a side, drawn with the seed; default: 10000.", rich_help_panel=QUERIES)
 ]
 FitTokens = Annotated[
-    int | None, typer.Option(help="Tokens that the curvature is fitted on; default: 65536.", rich_help_panel=QUERIES)
+    int | None, typer.Option(help="Tokens that the curvature is fitted on; default: 32768.", rich_help_panel=QUERIES)
 ]
 Damping = Annotated[
     str | None,

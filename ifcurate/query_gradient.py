@@ -6,6 +6,7 @@ no loss, and neither batch size nor order matters.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,9 +14,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from ifcurate.devices import is_out_of_memory
 from ifcurate.errors import InputError
 from ifcurate.queries import Query
-from ifcurate.token_loss import split, token_losses
+from ifcurate.token_loss import Body, Head, split, token_losses
 from ifcurate.tracking import tracked_parameters
 from ifcurate.windows import PADDING_LABEL, Window, WindowBatch, bucket_by_length, collate, encode_documents
 
@@ -30,10 +32,12 @@ class QueryWindow:
 
 @dataclass(frozen=True)
 class QueryGradient:
-    """A gradient by parameter name (float32) and the number of completion tokens it averages over."""
+    """A gradient by parameter name (float32), the number of completion tokens it averages over, and how often a batch
+    was halved because memory ran out."""
 
     tensors: dict[str, torch.Tensor]
     tokens: int
+    halvings: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,26 +86,57 @@ def query_gradient(
 ) -> QueryGradient:
     """Mean gradient over all completion tokens, with respect to the tracked weights and biases.
 
-    Batches are summed in float64, so that their number and order leave no trace beyond rounding in a batch.
+    Batches are summed in float64, so that their number and order leave no trace beyond rounding in a batch. One that
+    does not fit into memory is halved.
+
+    Raises:
+        InputError: a window alone does not fit into memory.
     """
     parameters = tracked_parameters(model)
     model.requires_grad_(False)
     sums = {name: torch.zeros_like(parameter, dtype=torch.float64) for name, parameter in parameters.items()}
     for parameter in parameters.values():
         parameter.requires_grad_(True)
-    body, head = split(model)
-    tokens = 0
-    for group in bucket_by_length([len(query.window) for query in windows], batch_tokens):
+    heads = split(model)
+    tokens = halvings = 0
+    pending = deque(bucket_by_length([len(query.window) for query in windows], batch_tokens))
+    while pending:
+        group = pending.popleft()
         batch = collate_queries([windows[index] for index in group], start).to(str(model.device))
-        features = body(batch.input_ids)[batch.mask]
-        loss = token_losses(head, features, batch.labels[batch.mask]).sum()
-        gradients = torch.autograd.grad(loss, list(parameters.values()))
+        gradients = _summed_gradient(heads, batch, list(parameters.values()))
+        if gradients is None:
+            if len(group) == 1:
+                raise InputError(
+                    f"option --context: the gradient of a query of {batch.size} tokens does not fit into the memory "
+                    f"of {model.device}; give fewer tokens, or use a smaller model or a larger device."
+                )
+            halvings += 1
+            pending.extendleft((group[len(group) // 2 :], group[: len(group) // 2]))
+            continue
         for total, gradient in zip(sums.values(), gradients, strict=True):
             total += gradient
-        tokens += len(features)
-        on_batch(len(features))
+        found = int(batch.mask.sum())
+        tokens += found
+        on_batch(found)
     model.requires_grad_(False)
-    return QueryGradient({name: (total / tokens).float() for name, total in sums.items()}, tokens)
+    return QueryGradient({name: (total / tokens).float() for name, total in sums.items()}, tokens, halvings)
+
+
+def _summed_gradient(
+    heads: tuple[Body, Head], batch: WindowBatch, parameters: list[torch.nn.Parameter]
+) -> tuple[torch.Tensor, ...] | None:
+    """Gradient of the summed loss of a batch, or None where memory ran out."""
+    body, head = heads
+    try:
+        features = body(batch.input_ids)[batch.mask]
+        loss = token_losses(head, features, batch.labels[batch.mask]).sum()
+        return torch.autograd.grad(loss, parameters)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
 
 
 def collate_queries(queries: Sequence[QueryWindow], start: int) -> WindowBatch:

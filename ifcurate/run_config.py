@@ -58,7 +58,7 @@ class RunConfig(Config):
         None, description="published directions, in place of queries and factors; several are scored along at once"
     )
     context: int | None = Field(None, ge=1, description="tokens a window; default: the model's, capped at 2,048")
-    fit_tokens: int = Field(65_536, ge=1, description="tokens of the corpus that the curvature is fitted on")
+    fit_tokens: int = Field(32_768, ge=1, description="tokens of the corpus that the curvature is fitted on")
     damping: float | Literal["heuristic"] = Field("heuristic", description="added to the curvature's eigenvalues")
     quantile: float = Field(0.99, ge=0, le=1, description="tau is this quantile of all influence")
     window: int = Field(1, ge=0, description="neighbours selected on both sides of a token above tau")

@@ -126,25 +126,29 @@ def _linear_slope(head: nn.Linear, rows: torch.Tensor, labels: torch.Tensor) -> 
     """Loss of each row and its gradient: the mean output embedding under the softmax, minus the label's own.
 
     That mean is attention of the rows to the vocabulary, with the output embeddings as keys and values: as in flash
-    attention (arXiv 2205.14135) it is gathered tile by tile, relative to the largest logit so far.
+    attention (arXiv 2205.14135) it is gathered tile by tile, relative to the largest logit so far. The label's part of
+    it stays out of the sums: where the label is nearly certain, it would drown all others and cancel against itself.
     """
     columns = TILE.get(rows.device.type, TILE["cpu"])[1]
     biases = itertools.repeat(None) if head.bias is None else iter(head.bias.split(columns))
-    mean = torch.zeros(rows.shape, dtype=_wide(rows), device=rows.device)
-    total = torch.zeros_like(mean[:, :1])
-    largest = torch.full_like(total, -math.inf)
-    for weight, bias in zip(head.weight.split(columns), biases, strict=False):
+    others = torch.zeros(rows.shape, dtype=_wide(rows), device=rows.device)
+    total = torch.zeros_like(others[:, :1])
+    largest, own = torch.full_like(total, -math.inf), torch.zeros_like(total)
+    for number, (weight, bias) in enumerate(zip(head.weight.split(columns), biases, strict=False)):
         logits = _widened(nn.functional.linear(rows, weight, bias))
+        place = labels[:, None] - number * columns
+        inside = (place >= 0) & (place < len(weight))
+        place = place.clamp(0, len(weight) - 1)
+        own = torch.where(inside, logits.gather(1, place), own)
         before, largest = largest, torch.maximum(largest, logits.amax(1, keepdim=True))
         shares = logits.sub_(largest).exp_()
+        shares.scatter_(1, place, shares.gather(1, place).masked_fill_(inside, 0))
         shrunk = before.sub_(largest).exp_()
         total.mul_(shrunk).add_(shares.sum(1, keepdim=True))
-        mean.mul_(shrunk).add_(shares.to(weight.dtype) @ weight)
-    own = _widened(head.weight[labels])
-    chosen = torch.linalg.vecdot(_widened(rows), own)
-    if head.bias is not None:
-        chosen = chosen + head.bias[labels]
-    return (total.log() + largest)[:, 0] - chosen, mean / total - own
+        others.mul_(shrunk).add_(shares.to(weight.dtype) @ weight)
+    chance = total + own.sub_(largest).exp()
+    losses = (chance.log() - own)[:, 0]
+    return losses, (others - total * _widened(head.weight[labels])) / chance
 
 
 def _slope(head: Head, rows: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from ifcurate.devices import resolve_device
 from ifcurate.engines import choose_dtype, choose_engine
-from ifcurate.errors import InputError
 from ifcurate.pipelines.direct import direct, published_directions, query_sources
 from ifcurate.pipelines.fit import fit
 from ifcurate.pipelines.score import score
@@ -53,8 +52,6 @@ def _refuse_early(config: RunConfig) -> None:
     dtype = choose_dtype(config.dtype, config.engine, config.alignment, device)
     choose_engine(config.engine, config.alignment, dtype, device)
     if published_directions(config):
-        if config.toxic_queries or config.safe_queries:
-            raise InputError("option --direction: stands in place of queries; give a direction or queries, not both.")
         return
     for source in query_sources(config).values():
         read_queries(source, config.max_queries, config.seed)

@@ -63,8 +63,11 @@ def published_directions(config: RunConfig) -> dict[str, Path]:
     """The files of `--direction` by behaviour: the one that `--behaviour` names or, of several, each its own.
 
     Raises:
-        InputError: a file is no direction, the only one is of another behaviour, or two are of the same.
+        InputError: there are queries too, a file is no direction, the only one is of another behaviour, or two are
+            of the same.
     """
+    if config.directions and (config.toxic_queries or config.safe_queries):
+        raise InputError("option --direction: stands in place of queries; give a direction or queries, not both.")
     found: dict[str, Path] = {}
     for file in map(Path, config.directions):
         behaviour = load_direction(file).behaviour
@@ -129,7 +132,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
                 tracker.update(done, done)
 
             gradients.append(query_gradient(model, found.windows, start, batch_tokens, on_batch))
-        stage.add(tokens=total, queries=len(queries), shortened=found.shortened)
+        stage.add(tokens=total, queries=len(queries), shortened=found.shortened, halvings=gradients[-1].halvings)
         described[side] = {
             "queries": len(queries),
             "completion_tokens": gradients[-1].tokens,

@@ -79,3 +79,31 @@ def test_a_completion_longer_than_the_context_is_split_and_keeps_every_token(tok
 def test_a_query_without_completion_token_is_refused(tokenizer):
     with pytest.raises(InputError, match=r"q\.jsonl, query 2: no completion token"):
         query_windows([QUERIES[0], Query("prompt only", "")], tokenizer, 16, "q.jsonl")
+
+
+def test_batches_that_do_not_fit_are_halved(tokenizer, monkeypatch):
+    model, windows = tiny_model("llama"), windows_of(tokenizer)
+    expected = query_gradient(model, windows, 0, batch_tokens=1000)
+    run_out_above(monkeypatch, model, rows=1)
+    found = query_gradient(model, windows, 0, batch_tokens=1000)
+    assert (found.tokens, found.halvings) == (expected.tokens, 2)
+    for gradient, wanted in zip(found.tensors.values(), expected.tensors.values(), strict=True):
+        assert torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_query_that_does_not_fit_alone_is_refused(tokenizer, monkeypatch):
+    model = tiny_model("llama")
+    run_out_above(monkeypatch, model, rows=0)
+    with pytest.raises(InputError, match="does not fit into the memory of cpu"):
+        query_gradient(model, windows_of(tokenizer), 0, batch_tokens=1000)
+
+
+def run_out_above(monkeypatch, model, rows):
+    forward = model.base_model.forward
+
+    def fail_above(input_ids, **others):
+        if len(input_ids) > rows and len(input_ids[0]) > 2:  # a body is told from its head by two tokens
+            raise torch.OutOfMemoryError
+        return forward(input_ids=input_ids, **others)
+
+    monkeypatch.setattr(model.base_model, "forward", fail_above)

@@ -72,3 +72,20 @@ def test_bfloat16_features_give_float32_derivatives():
     for rounded, value in zip(found, exact, strict=True):
         assert rounded.dtype == torch.float32
         assert torch.allclose(rounded.double(), value, atol=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_tokens_that_are_nearly_certain_keep_their_digits(dtype):
+    head, features, _ = case(bias=False, dtype=torch.float64, spread=30.0)
+    head, features = head.to(dtype), features.to(dtype)
+    logits = head(features).detach()
+    labels = logits.argmax(1)
+    losses, derivatives = token_loss_derivatives(head, features, features[None], labels)
+    exact = logits.double()
+    slopes = exact.softmax(1).index_put_((torch.arange(TOKENS), labels), torch.zeros(TOKENS, dtype=torch.float64))
+    slopes[torch.arange(TOKENS), labels] = -slopes.sum(1)
+    along = ((slopes @ head.weight.double()) * features.double()).sum(1)
+    assert losses.min() >= 0
+    assert losses.min() < 1e-3
+    assert torch.allclose(losses.double(), cross_entropy(exact, labels, reduction="none"), rtol=1e-3, atol=1e-6)
+    assert torch.allclose(derivatives[0].double(), along, rtol=0.1, atol=1e-5)  # bfloat16 logits are the truth here
