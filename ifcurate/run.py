@@ -73,7 +73,7 @@ class Run:
 
     @property
     def engine(self) -> Path:
-        """The engine chosen, its context, and its finite-difference step with the error measured for it."""
+        """The engine chosen, its dtype and context, and its finite-difference step with the error measured for it."""
         return self.root / "scores" / "engine.json"
 
     def direction(self, behaviour: str) -> Path:

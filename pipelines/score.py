@@ -73,7 +73,7 @@ def cores(threads: int = 1) -> int:
 
 
 def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[ScoreSettings, dict[str, Any]]:
-    """Settings with engine, steps and batch size of this run, found once and kept, and what sidecars say of it all."""
+    """Settings with this run's engine, dtype, steps and batch size, found once and kept, and what sidecars say."""
     behaviours = run.behaviours
     if not behaviours:
         raise InputError(f"{run.root}: has no direction yet; run `ifcurate direct {run.root}` first.")
@@ -103,6 +103,7 @@ def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[S
         steps = [vars(step) for step in loaded.steps(sample.windows)]
         found = {
             "engine": loaded.engine,
+            "dtype": str(loaded.model.dtype).removeprefix("torch."),
             "context": loaded.context,
             "tokenizer_hash": loaded.directions[0].provenance["tokenizer_hash"],
             "behaviours": behaviours,
@@ -119,6 +120,7 @@ def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[S
     errors = [step["error"] for step in found["steps"]] or [None] * len(behaviours)
     chosen = {
         "engine": found["engine"],
+        "dtype": found["dtype"],
         "steps": tuple(step["relative"] for step in found["steps"]) or None,
         "batch_tokens": found["batch_tokens"],
     }
@@ -131,6 +133,7 @@ def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[S
             for behaviour, error in zip(behaviours, errors, strict=True)
         },
         "engine": found["engine"],
+        "dtype": found["dtype"],
         "context": found["context"],
         "alignment": config.alignment,
         "sign": SIGN,

@@ -62,6 +62,7 @@ def test_the_schema_says_how_the_columns_were_made(workshop: Workshop, finished:
     told = metadata_of(pq.read_schema(finished.data / "part-002.parquet"))["toxic"]
     assert told["model"] == str(workshop.root / "model")
     assert told["alignment"] == "label"
+    assert (told["engine"], told["dtype"]) == ("finite-difference", "float32")
     assert told["context"] == 64
     assert told["quantile"] == 0.9
     assert told["budget"] == "5%"

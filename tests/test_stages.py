@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from commands import Command
@@ -15,7 +17,7 @@ from runs import Workshop, contents, rows_of
 from ifcurate.errors import InputError
 from ifcurate.run import Run, continue_run, create_run, open_run
 from ifcurate.run_config import RunConfig, first_stage
-from ifcurate.schema import TOKEN_IDS
+from ifcurate.schema import TOKEN_IDS, metadata_of_file
 from ifcurate.shards import list_shards
 
 OTHER = {"budget": "20%", "quantile": 0.8, "window": 0}
@@ -104,6 +106,28 @@ def test_a_lost_score_file_is_named(finished: Run, tmp_path: Path, command: Comm
     assert f"{lost}: this score file is missing" in command("select", folder, "--budget", "1%").error
     lost.write_bytes((finished.scores / lost.name).read_bytes()[:-9])
     assert f"{lost}: cannot be read as" in command("select", folder, "--budget", "1%").error
+
+
+def test_scoring_goes_on_with_the_engine_and_dtype_it_began_with(
+    finished: Run, tmp_path: Path, command: Command
+) -> None:
+    """As where a run was begun on a GPU, in bfloat16, and goes on on a CPU, where `auto` would be float32."""
+    folder = copied(finished, tmp_path / "copy", ("data", "selection"))
+    run = open_run(str(folder))[0]
+    begun = json.loads(run.engine.read_text())
+    assert begun["dtype"] == "float32"
+    run.engine.write_text(json.dumps({**begun, "engine": "jvp", "steps": [], "dtype": "bfloat16"}))
+    rest = run.scores / "part-000.parquet"
+    rest.unlink()
+    done = command("score", folder)
+    assert done.code == 0, done.err
+    metadata = metadata_of_file(pq.read_metadata(rest))
+    assert (metadata["engine"], metadata["dtype"]) == ("jvp", "bfloat16")
+    found, exact = (
+        np.concatenate(pq.read_table(file)["toxic_influence"].to_pylist())
+        for file in (rest, finished.scores / rest.name)
+    )
+    assert 1e-3 < np.linalg.norm(found - exact) / np.linalg.norm(exact) < 0.2  # rounded to bfloat16
 
 
 @pytest.mark.parametrize("stage", ["direct", "score", "select", "write"])
