@@ -81,7 +81,7 @@ class PackedRows:
 def pack(lengths: Sequence[int], room: int) -> list[list[int]]:
     """Indices in rows of at most `room` together: best fit, from long to short, ties in order of index.
 
-    Best-fit decreasing needs at most 11/9 of the fewest rows possible, and 1 more (Johnson 1974).
+    Best-fit decreasing needs at most 11/9 of the fewest rows possible, and 4 more (Johnson 1974).
 
     Raises:
         ValueError: one is longer than `room`.

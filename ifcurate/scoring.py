@@ -64,7 +64,7 @@ class Scorer:
         """Scores of all documents, each token exactly once; `names` (one a document) are for messages.
 
         Raises:
-            InputError: a score is NaN or infinite, or a window alone does not fit into memory; names the document.
+            InputError: a score is NaN or infinite, or a row alone does not fit into memory; names the document.
         """
         windows = split_into_windows(encodings, self.context)
         scored = [self._unscored(len(encoding)) for encoding in encodings]
@@ -78,8 +78,9 @@ class Scorer:
                 continue
             if len(rows) == 1:
                 raise InputError(
-                    f"document {names[rows[0][0].document]}: a window of {batch.size} tokens does not fit into the "
-                    f"memory of {self.device}; lower --context, or use a smaller model or a larger device."
+                    f"document {names[rows[0][0].document]}: a row of {batch.size} positions that begins with "
+                    f"it does not fit into the memory of {self.device}; lower --context, or use a smaller model or a "
+                    "larger device."
                 )
             work.halvings += 1
             self.batch_tokens = batch.size // 2

@@ -67,7 +67,7 @@ def test_batches_are_halved_until_they_fit_and_every_token_is_scored_once(error)
 
 
 def test_a_window_that_does_not_fit_alone_is_refused_by_document():
-    with pytest.raises(InputError, match=r"document d1: a window of 16 tokens does not fit .*lower --context"):
+    with pytest.raises(InputError, match=r"document d1: a row of 16 positions .* does not fit .*lower --context"):
         scorer(SmallMemory(15)).score(encodings([3, 40]), ["d0", "d1"])
 
 
@@ -125,7 +125,7 @@ def test_packed_batches_are_halved_by_rows_until_they_fit():
         assert scores.influence[0].tolist() == document.token_ids.tolist()
     assert work.halvings == 1
     assert engine.sizes == [64, 32, 32, 32, 32]  # 101 tokens in 7 rows, and one to fill the last batch
-    with pytest.raises(InputError, match="a window of 16 tokens does not fit"):
+    with pytest.raises(InputError, match=r"document [a-h]: a row of 16 positions that begins with it does not"):
         scorer(SmallMemory(15), batching=PackedRows(start=0, length=16)).score(documents, list("abcdefgh"))
 
 
@@ -138,7 +138,7 @@ def test_packed_rows_hold_every_window_once_in_batches_of_one_shape(lengths, row
     held = [window for batch in batches for row in batch for window in row]
     assert sorted(window.document for window in held) == list(range(len(lengths)))
     used = sum(any(row) for batch in batches for row in batch)
-    assert used <= 11 / 9 * max(1, 2 * sum(lengths) / 64) + 1
+    assert used <= 11 / 9 * max(1, 2 * sum(lengths) / 64) + 4
     for batch in batches:
         tensors = packed.collate(batch)
         assert tensors.labels.shape == tensors.positions.shape == (rows, 64)
