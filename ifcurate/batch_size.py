@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from ifcurate.devices import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS
 from ifcurate.engines import EngineName
+from ifcurate.token_loss import split
 
 SHARE_FOR_ACTIVATIONS = 0.4
 """Of the memory at hand; the rest is for logits, attention scores, the allocator's gaps and other processes."""
@@ -40,7 +41,9 @@ def bytes_per_position(model: PreTrainedModel, engine: EngineName, directions: i
     block = (LIVE_WIDTHS * hidden + LIVE_INNER_WIDTHS * inner) * model.dtype.itemsize
     if engine == "kronfluence":
         return block * 2 * int(config.num_hidden_layers) + 16 * int(config.vocab_size)
-    return block * (1 + 2 * directions) if engine in ("jvp", "compiled-jvp") else block
+    whole = isinstance(split(model)[1], torch.nn.Identity)  # then all logits are held as features are
+    ends = (2 + 2 * directions) * int(config.vocab_size if whole else hidden) * model.dtype.itemsize
+    return ends + (block * (1 + 2 * directions) if engine in ("jvp", "compiled-jvp") else block)
 
 
 def memory_at_hand(device: torch.device) -> int:
