@@ -7,6 +7,8 @@ done for each shape, so batches come from `batching.PackedRows`.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils._triton import has_triton
 from transformers import PreTrainedModel
 
 from ifcurate.devices import is_out_of_memory
@@ -21,28 +24,22 @@ from ifcurate.direction import Direction
 from ifcurate.errors import InputError
 from ifcurate.forward_attention import attention_in_blocks
 from ifcurate.forward_mode import ForwardMode
-from ifcurate.progress import announce
-from ifcurate.token_loss import Body, TokenScores, token_loss_derivatives
+from ifcurate.token_loss import TokenScores, split, token_loss_derivatives
 from ifcurate.windows import WindowBatch
 
-SEPARATION = 1e-2
-"""Largest relative difference of a window's features when others share its row: bfloat16's rounding, and no more."""
+SEPARATION = 1e-4
+"""Largest relative difference of windows' features in another order of their row: float32's rounding, and no more."""
+COMPILERS = {"cpu": ("CXX", "g++", "clang++"), "cuda": ("CC", "gcc", "clang")}
+"""What TorchInductor, or Triton beneath it, calls by type of device: that of the variable, or one of these names."""
 
 
 class CompiledForwardMode(ForwardMode):
     """`ForwardMode` through `torch.compile`: one graph a shape, or an error; nothing falls back to eager unseen."""
 
     def __init__(self, model: PreTrainedModel, directions: Sequence[Direction], backend: str = "inductor") -> None:
-        """`backend` is a compiler of `torch.compile`.
-
-        Raises:
-            InputError: the architecture lets windows in one row see each other.
-        """
+        """`backend` is a compiler of `torch.compile`; `find_obstacle` says whether it, and packed rows, can work."""
         super().__init__(model, directions)
-        with attention_in_blocks(model):
-            check_separation(self._body)
         self._compiled = torch.compile(self._everywhere, dynamic=False, fullgraph=True, backend=backend)
-        self._shapes: set[torch.Size] = set()
 
     @torch.no_grad()
     def score(self, batch: WindowBatch) -> TokenScores:
@@ -51,9 +48,6 @@ class CompiledForwardMode(ForwardMode):
         Raises:
             InputError: there is no compiler here, or the model cannot be compiled.
         """
-        shape = batch.labels.shape
-        if shape not in self._shapes:
-            announce(f"compiling for batches of {shape[0]} x {shape[1]} positions, once; this takes minutes")
         try:
             with attention_in_blocks(self._model):
                 losses, slopes = self._compiled(batch.input_ids, batch.positions, batch.labels)
@@ -62,11 +56,7 @@ class CompiledForwardMode(ForwardMode):
             if is_out_of_memory(cause):  # the compiler tries kernels out
                 raise cause from None
             reason = next(iter(str(cause).splitlines()), type(cause).__name__)
-            raise InputError(
-                f"option --engine: compiled-jvp cannot be compiled here ({reason}); use --engine jvp, or install what "
-                "torch.compile needs: a C++ compiler and, for a GPU, Triton."
-            ) from error
-        self._shapes.add(shape)
+            raise refusal(f"the model cannot be compiled ({reason})") from error
         mask = batch.mask.flatten()
         return TokenScores(slopes[:, mask], losses[mask])
 
@@ -99,20 +89,39 @@ def _layer_norm(
     return result if bias is None else result + bias
 
 
-@torch.no_grad()
-def check_separation(body: Body) -> None:
-    """Compare two windows in one row with the same windows in the other order.
+def refusal(obstacle: str) -> InputError:
+    """What to tell whoever asked for this engine."""
+    return InputError(f"option --engine: compiled-jvp cannot be used here: {obstacle}; use --engine jvp.")
 
-    Raises:
-        InputError: they leave traces in each other: the architecture takes no notice of `positions`.
+
+def find_obstacle(model: PreTrainedModel, device: str) -> str | None:
+    """Why `model`, which is in float32, cannot be scored by this engine on `device`; None where nothing is known."""
+    return missing_compiler(device) or _mixing_of_windows(model)
+
+
+def missing_compiler(device: str) -> str | None:
+    """What torch.compile needs on `device` and does not find."""
+    kind = device.partition(":")[0]
+    variable, *names = COMPILERS.get(kind, COMPILERS["cpu"])
+    if kind == "cuda" and not has_triton():
+        return "Triton is missing, or does not support this GPU"
+    if not any(shutil.which(name) for name in (os.environ.get(variable), *names) if name):
+        return f"there is no compiler ({' or '.join(names)})"
+    return None
+
+
+@torch.no_grad()
+def _mixing_of_windows(model: PreTrainedModel) -> str | None:
+    """Compare two windows in one row with the same windows in the other order: they must leave no trace in each other.
+
+    They do where the architecture takes no notice of `positions`.
     """
-    device = next(body.parameters()).device
-    ids = torch.tensor([[0, 1, 2, 3], [2, 3, 0, 1]], device=device)
-    positions = torch.tensor([[0, 1, 0, 1]], device=device).expand(2, -1)
-    forth, back = body(ids, positions).unbind()
-    error = float((forth - back.roll(2, dims=0)).norm() / forth.norm())
-    if not error <= SEPARATION:
-        raise InputError(
-            f"option --engine: compiled-jvp packs windows into rows, and {type(body.inner).__name__} lets them see "
-            f"each other (features change by {error:.1%}); use --engine jvp."
-        )
+    body, _ = split(model)
+    ids = torch.tensor([[0, 1, 2, 3], [2, 3, 0, 1]], device=model.device)
+    positions = torch.tensor([[0, 1, 0, 1]], device=model.device).expand(2, -1)
+    with attention_in_blocks(model):
+        forth, back = body(ids, positions).unbind()
+    change = float((forth - back.roll(2, dims=0)).norm() / forth.norm())
+    if change <= SEPARATION:
+        return None
+    return f"{type(body.inner).__name__} lets windows in one row see each other (features change by {change:.1%})"

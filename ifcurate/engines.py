@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import torch
 from transformers import PreTrainedModel
 
-from ifcurate.compiled_forward_mode import CompiledForwardMode
+from ifcurate.compiled_forward_mode import CompiledForwardMode, missing_compiler, refusal
 from ifcurate.devices import resolve_dtype
 from ifcurate.direction import Direction
 from ifcurate.errors import InputError
@@ -74,7 +74,7 @@ def choose_engine(
     """The engine asked for, or for `auto` the fastest exact one for alignment, dtype, device and number of directions.
 
     Raises:
-        InputError: the engine cannot compute that alignment in that dtype.
+        InputError: the engine cannot compute that alignment in that dtype, or needs a compiler that is not there.
     """
     if engine == "auto":
         if alignment == "position":
@@ -90,6 +90,8 @@ def choose_engine(
             f"option --engine: {engine} needs float32, in {dtype} rounding drowns it; "
             "give --dtype float32 or --engine jvp."
         )
+    if engine == "compiled-jvp" and (missing := missing_compiler(device)):
+        raise refusal(missing)
     return engine
 
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ifcurate.batch_size import automatic_batch_tokens
 from ifcurate.batching import Batching, OneWindowARow, PackedRows
+from ifcurate.compiled_forward_mode import find_obstacle, refusal
 from ifcurate.devices import forbid_reduced_precision, resolve_device
 from ifcurate.direction import Direction, check_direction, load_direction
 from ifcurate.engines import (
@@ -33,6 +34,7 @@ from ifcurate.models import (
     load_tokenizer,
     start_token,
 )
+from ifcurate.progress import announce
 from ifcurate.score_settings import ScoreSettings
 from ifcurate.scoring import DocumentScores, Scorer, Work
 from ifcurate.windows import Encoding, Window, bucket_by_length, collate, encode_documents, split_into_windows
@@ -45,7 +47,8 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
     """Load what `settings` names; sets this process's CPU threads and forbids it reduced precision.
 
     Raises:
-        InputError: something cannot be loaded, or model, tokenizer and directions do not belong together.
+        InputError: something cannot be loaded, model, tokenizer and directions do not belong together, or the engine
+            that was asked for cannot score this model here.
     """
     torch.set_num_threads(settings.threads)
     forbid_reduced_precision()
@@ -59,6 +62,11 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
     for direction in directions:
         check_direction(direction, model, hash_model(model), hash_tokenizer(tokenizer))
     context = context_length(model, settings.context)
+    if engine == "compiled-jvp" and (obstacle := find_obstacle(model, device)):
+        if settings.engine != "auto":
+            raise refusal(obstacle)
+        announce(f"scoring with jvp, as compiled-jvp cannot be used here: {obstacle}")
+        engine = "jvp"
     return LoadedScorer(settings, model.to(device, dtype), tokenizer, directions, engine, context)
 
 

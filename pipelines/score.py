@@ -21,7 +21,7 @@ from ifcurate.pipelines.read_shards import ReadShards
 from ifcurate.pipelines.score_tokens import ScoreTokens
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.pipelines.write_scores import WriteScores
-from ifcurate.progress import track
+from ifcurate.progress import announce, track
 from ifcurate.run import Run
 from ifcurate.run_config import RunConfig
 from ifcurate.sampling import sample_windows
@@ -51,6 +51,8 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             ScoreTokens(settings, config.with_loss),
             WriteScores(pending, run.scores, run.behaviours, metadata, config.with_loss, beats),
         ]
+        if settings.engine == "compiled-jvp":
+            announce("every worker compiles the model first, which takes minutes")
         with watching(beats, track("score", sum(shard.size for shard in pending))):
             stats = run_tasks(steps, len(pending), workers_for(config), config.threads, run.logs / "score", run.scores)
         stage.add(tokens=total(stats, "tokens"), positions=total(stats, "positions"))

@@ -1,5 +1,6 @@
 """Several windows a row: scored as each alone, by every family; and the same once compiled."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -11,12 +12,16 @@ from oracles import influence_by_autograd, random_direction, random_windows
 from tiny_models import FAMILIES, VOCABULARY, tiny_model
 from transformers import AutoModelForCausalLM, MistralConfig
 
+from ifcurate import compiled_forward_mode as module
+from ifcurate import loading
 from ifcurate.batching import OneWindowARow, PackedRows
-from ifcurate.compiled_forward_mode import CompiledForwardMode
+from ifcurate.compiled_forward_mode import CompiledForwardMode, find_obstacle, missing_compiler
+from ifcurate.engines import choose_engine
 from ifcurate.errors import InputError
 from ifcurate.finite_difference import FiniteDifference
 from ifcurate.forward_mode import ForwardMode
 from ifcurate.loading import load_scorer
+from ifcurate.pipelines import score as recipe
 from ifcurate.score_settings import ScoreSettings
 from ifcurate.windows import Window, collate
 
@@ -28,6 +33,16 @@ WINDOWS = random_windows([17, 9, 32, 1, 12, 1, 20], VOCABULARY)
 def forget_what_was_compiled():
     yield
     torch.compiler.reset()
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """As on a machine that has one."""
+    monkeypatch.setattr(module.shutil, "which", lambda name: f"/usr/bin/{name}")
+
+
+def scoring(workshop, run) -> ScoreSettings:
+    return ScoreSettings(str(workshop.root / "model"), (str(run.direction("toxic")),), context=16)
 
 
 def packed(windows: list[Window], rows: int = 4):
@@ -101,7 +116,7 @@ def test_every_family_becomes_one_graph_that_computes_the_same(family):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="needs a C++ compiler")
-def test_the_compiled_engine_computes_the_same_for_every_batch_of_its_shape(capsys):
+def test_the_compiled_engine_computes_the_same_for_every_batch_of_its_shape():
     model = shallow("llama")
     direction = random_direction(model)
     engine = CompiledForwardMode(model, [direction])
@@ -112,7 +127,6 @@ def test_the_compiled_engine_computes_the_same_for_every_batch_of_its_shape(caps
         found = engine.score(batch)
         assert relative_error(found.influence, expected.influence) < 1e-5
         assert relative_error(found.loss, expected.loss) < 1e-6
-    assert capsys.readouterr().err.count("compiling for batches of 4 x 32 positions") == 1
 
 
 def test_what_cannot_be_compiled_is_refused_in_one_sentence():
@@ -135,16 +149,53 @@ def test_memory_that_runs_out_while_compiling_is_told_as_such():
         engine.score(packed(WINDOWS)[0])
 
 
-def test_an_architecture_that_ignores_positions_is_refused():
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_keeps_windows_of_one_row_apart(family, compiler):
+    assert find_obstacle(tiny_model(family), "cpu") is None
+
+
+def test_an_architecture_that_ignores_positions_is_an_obstacle(compiler):
     model = tiny_model("gpt2")
     inner = model.base_model.forward
     model.base_model.forward = lambda *given, position_ids=None, **named: inner(*given, **named)
-    with pytest.raises(InputError, match=r"GPT2Model lets them see each other .*use --engine jvp"):
-        CompiledForwardMode(model, [random_direction(model)])
+    assert re.match("GPT2Model lets windows in one row see each other .*%", find_obstacle(model, "cpu"))
 
 
-def test_a_loaded_scorer_packs_windows_for_the_compiled_engine_alone(workshop, finished):
-    settings = ScoreSettings(str(workshop.root / "model"), (str(finished.direction("toxic")),), context=16)
+def test_a_machine_without_a_compiler_is_an_obstacle(monkeypatch):
+    monkeypatch.setattr(module.shutil, "which", lambda name: None)
+    monkeypatch.setattr(module, "has_triton", lambda: True)
+    assert missing_compiler("cpu") == "there is no compiler (g++ or clang++)"
+    assert missing_compiler("cuda:0") == "there is no compiler (gcc or clang)"
+    monkeypatch.setattr(module, "has_triton", lambda: False)
+    assert "Triton is missing" in missing_compiler("cuda:0")
+    with pytest.raises(InputError, match=r"option --engine: compiled-jvp .* Triton is missing.*; use --engine jvp"):
+        choose_engine("compiled-jvp", "label", torch.bfloat16, "cuda:0")
+
+
+def test_an_obstacle_is_refused_or_where_the_choice_is_ours_announced(workshop, finished, monkeypatch, capsys):
+    monkeypatch.setattr(loading, "choose_engine", lambda *given: "compiled-jvp")  # as on a GPU
+    monkeypatch.setattr(loading, "find_obstacle", lambda model, device: "there is a wall")
+    settings = scoring(workshop, finished)
+    assert load_scorer(settings).engine == "jvp"
+    assert "scoring with jvp, as compiled-jvp cannot be used here: there is a wall\n" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"option --engine: compiled-jvp .*: there is a wall; use --engine jvp"):
+        load_scorer(replace(settings, engine="compiled-jvp"))
+
+
+def test_a_loaded_scorer_packs_windows_for_the_compiled_engine_alone(workshop, finished, compiler):
     for engine, batching in (("jvp", OneWindowARow), ("compiled-jvp", PackedRows)):
-        scorer = load_scorer(replace(settings, engine=engine))._build([])
+        scorer = load_scorer(replace(scoring(workshop, finished), engine=engine))._build([])
         assert isinstance(scorer.batching, batching)
+
+
+def test_whoever_waits_for_the_compiler_is_told(workshop, finished, tmp_path, compiler, monkeypatch, capsys):
+    class StopError(Exception):
+        pass
+
+    def stop(*given):
+        raise StopError
+
+    monkeypatch.setattr(recipe, "run_tasks", stop)
+    with pytest.raises(StopError):
+        workshop.annotate(out=tmp_path / "run", engine="compiled-jvp", direction=finished.direction("toxic"))
+    assert "every worker compiles the model first, which takes minutes\n" in capsys.readouterr().err
