@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
+from ifcurate.devices import is_out_of_memory
 from ifcurate.errors import InputError
 from ifcurate.files import finishing_folder, sha256_of
 from ifcurate.tracking import tracked_linears
@@ -99,6 +100,9 @@ def fit_factors(
         batch_windows: windows a batch.
         seed: of the labels sampled from the model.
         on_batch: called with the number of tokens of every batch.
+
+    Raises:
+        InputError: the model's outputs or its curvature are not finite, or the eigenvectors do not fit into memory.
     """
     ordered = sorted(windows, key=len, reverse=True)
     task = LanguageModelTask(list(tracked_linears(model)), on_batch)
@@ -123,6 +127,13 @@ def fit_factors(
             raise InputError(
                 f"option --model: its curvature has no eigenvalues ({error}); its activations or gradients are far "
                 "too large, give a sound checkpoint."
+            ) from error
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise InputError(
+                f"option --model: the eigenvectors of its curvature do not fit into the memory of {model.device}, "
+                "however small the batches are; use a smaller model or a larger device."
             ) from error
         torch.manual_seed(seed + 1)
         analyzer.fit_lambda_matrices(**shared, **sampled)

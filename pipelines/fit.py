@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerFast
 
 from ifcurate.curvature import fit_factors
 from ifcurate.devices import forbid_reduced_precision, is_out_of_memory, resolve_batch_tokens, resolve_device
@@ -40,9 +40,7 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         forbid_reduced_precision()
         device = resolve_device(config.device)
         tokenizer = load_tokenizer(config.model, config.revision)
-        model = load_causal_lm(config.model, config.revision, device=device)
-        check_vocabulary(tokenizer, model)
-        context = context_length(model, config.context)
+        context = _checked_context(config, tokenizer)
         sample = sample_windows(
             shards, config.text_column, config.id_column, tokenizer, context, config.fit_tokens, config.seed
         )
@@ -53,36 +51,43 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
                 tracker.update(stage.counts["computed"], stage.counts["computed"])
 
             batch_windows = max(1, resolve_batch_tokens(config.batch_tokens, device) // context)
-            while not _fits(model, sample.windows, start_token(tokenizer), run, batch_windows, config.seed, on_batch):
+            while not _fits(run, config, device, sample.windows, start_token(tokenizer), batch_windows, on_batch):
+                gc.collect()  # what was computed hangs in the hooks of the model's layers
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
                 if batch_windows == 1:
                     raise InputError(
                         f"option --context: fitting on a window of {context} tokens does not fit into the memory of "
                         f"{device}; give fewer tokens, or use a smaller model or a larger device."
                     )
+                stage.counts["computed"] = 0
                 stage.add(halvings=1)
                 batch_windows //= 2
-                model = load_causal_lm(config.model, config.revision, device=device)  # fitting has changed the other
         stage.add(tokens=sample.tokens, documents=sample.documents)
 
 
+def _checked_context(config: RunConfig, tokenizer: PreTrainedTokenizerFast) -> int:
+    """Tokens a window, once model and tokenizer are known to fit; the model is not kept."""
+    model = load_causal_lm(config.model, config.revision)
+    check_vocabulary(tokenizer, model)
+    return context_length(model, config.context)
+
+
 def _fits(
-    model: PreTrainedModel,
+    run: Run,
+    config: RunConfig,
+    device: str,
     windows: Sequence[Window],
     start: int,
-    run: Run,
     batch_windows: int,
-    seed: int,
     on_batch: Callable[[int], None],
 ) -> bool:
-    """False where memory ran out: then there are no factors."""
+    """False where memory ran out: then there are no factors, and nobody holds the model, which fitting changes."""
+    model = load_causal_lm(config.model, config.revision, device=device)
     try:
-        fit_factors(model, windows, start, run.factors, batch_windows, seed, on_batch)
+        fit_factors(model, windows, start, run.factors, batch_windows, config.seed, on_batch)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-    else:
-        return True
-    gc.collect()  # what was computed hangs in the layers' hooks
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return False
+        return False
+    return True
