@@ -73,8 +73,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--windows", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=8, help="windows a batch, for ours and plain passes")
-    parser.add_argument("--kronfluence-batch", type=int, default=8, help="windows a batch, for Kronfluence")
+    parser.add_argument("--batch", type=int, default=4, help="windows a batch, for ours and plain passes")
+    parser.add_argument("--kronfluence-batch", type=int, default=4, help="windows a batch, for Kronfluence")
     parser.add_argument("--only", choices=SIDES, help="run one side once and print its peak memory in KiB")
     return parser.parse_args()
 

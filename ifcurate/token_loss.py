@@ -17,9 +17,9 @@ CHUNK_VALUES = {"cpu": 1 << 21, "cuda": 1 << 28}
 FEWEST_ROWS = 128
 """Positions whose logits are computed at once, at least: fewer make matrix products slow for large vocabularies."""
 
-TILE = {"cpu": (1024, 2048), "cuda": (4096, 65_536)}
+TILE = {"cpu": (2048, 2048), "cuda": (4096, 65_536)}
 """Positions and vocabulary entries whose logits `token_loss_derivatives` holds at once, by type of device: on a CPU
-8 MiB in float32, so that products are fast and the softmax reads from the cache."""
+16 MiB in float32, so that products are fast and the softmax reads from the cache."""
 
 Head = Callable[[torch.Tensor], torch.Tensor]
 
