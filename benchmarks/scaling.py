@@ -82,9 +82,16 @@ def taken(texts: Iterator[str], characters: int) -> list[str]:
 
 
 def cut(folder: Path, texts: list[str], shards: int) -> None:
+    """Write the texts, each into the shard that has fewest characters: workers then end together."""
     folder.mkdir()
-    for number in range(shards):
-        pq.write_table(pa.table({TEXT: texts[number::shards]}), folder / f"{number:02d}.parquet")
+    parts: list[list[str]] = [[] for _ in range(shards)]
+    characters = [0] * shards
+    for text in texts:
+        emptiest = characters.index(min(characters))
+        parts[emptiest].append(text)
+        characters[emptiest] += len(text)
+    for number, part in enumerate(parts):
+        pq.write_table(pa.table({TEXT: part}), folder / f"{number:02d}.parquet")
 
 
 def annotate(asked: argparse.Namespace, corpus: Path, workers: int) -> Measured:
