@@ -3,8 +3,8 @@
     python benchmarks/scaling.py --corpus CORPUS --model MODEL --direction FILE [--characters 1500000]
 
 Cuts a corpus of about so many characters, and one of four times as many, out of CORPUS, each in shards of the same
-size, and annotates the first with one worker of one thread and both with two. Every command's time holds the same
-start (imports, model, step): it is measured on a corpus of one document and taken off before times are compared.
+size, and annotates the first with one worker of one thread and both with two. Every command's time holds a start
+(imports, model, step, and each worker's own): it is measured on two documents and taken off before times are compared.
 """
 
 from __future__ import annotations
@@ -40,21 +40,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         texts = documents(asked.corpus)
-        cut(place / "one", [next(texts)], 1)
+        cut(place / "start", [next(texts), next(texts)], 2)
         small = taken(texts, asked.characters)
         large = small + taken(texts, (GROWTH - 1) * asked.characters)
         cut(place / "small", small, SHARDS)
         cut(place / "large", large, GROWTH * SHARDS)
-        start = annotate(asked, place / "one", workers=2)
+        start_alone = annotate(asked, place / "start", workers=1)
+        start = annotate(asked, place / "start", workers=2)
         alone = annotate(asked, place / "small", workers=1)
         pair = annotate(asked, place / "small", workers=2)
         grown = annotate(asked, place / "large", workers=2)
     print(f"{'corpus':<10} {'workers':>7} {'tokens':>10} {'seconds':>8}")
-    for name, workers, one in (("document", 2, start), ("small", 1, alone), ("small", 2, pair), ("large", 2, grown)):
-        print(f"{name:<10} {workers:>7} {one.tokens:>10,} {one.seconds:>8.1f}")
+    runs = {"start": (start_alone, start), "small": (alone, pair), "large": (None, grown)}
+    for name, pairs in runs.items():
+        for workers, one in enumerate(pairs, 1):
+            if one is not None:
+                print(f"{name:<10} {workers:>7} {one.tokens:>10,} {one.seconds:>8.1f}")
     times, tokens = net(grown, start) / net(pair, start), grown.tokens / pair.tokens
     print(f"{tokens:.2f} times the tokens took {times:.2f} times as long: {times / tokens - 1:+.1%} off linear")
-    print(f"two workers are {net(alone, start) / net(pair, start):.2f} times as fast as one")
+    print(f"two workers are {net(alone, start_alone) / net(pair, start):.2f} times as fast as one")
 
 
 def arguments() -> argparse.Namespace:
