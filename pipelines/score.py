@@ -30,6 +30,8 @@ from ifcurate.shards import Shard
 from ifcurate.sidecars import DIRECTIONS
 
 UNIT = "nats per unit of the direction"
+KEPT = frozenset({"engine", "dtype", "context", "tokenizer_hash", "behaviours", "steps", "batch_tokens"})
+"""What a run finds once, when scoring begins."""
 SIGN = "positive: training on the token makes the behaviour likelier"
 
 
@@ -113,7 +115,7 @@ def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[S
             "batch_tokens": loaded.batch_tokens(cores(config.threads)),  # not the workers, which leave no trace
         }
         write_text(run.engine, json.dumps(found, indent=2) + "\n")
-    found = json.loads(run.engine.read_text(encoding="utf-8"))
+    found = _read_engine(run)
     if found["behaviours"] != behaviours:
         raise InputError(
             f"{run.root}: was scored for {', '.join(found['behaviours'])}, and now has directions for "
@@ -142,3 +144,18 @@ def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[S
         "unit": UNIT,
     }
     return ScoreSettings(**{**vars(settings), **chosen}), metadata
+
+
+def _read_engine(run: Run) -> dict[str, Any]:
+    """What was found when scoring began.
+
+    Raises:
+        InputError: the file is damaged, or older than what is kept in it now.
+    """
+    try:
+        found = dict(json.loads(run.engine.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        found = {}
+    if KEPT - found.keys():
+        raise InputError(f"{run.engine}: is damaged or of another version; delete {run.scores}, and score again.")
+    return found

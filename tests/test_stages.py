@@ -178,6 +178,16 @@ def test_a_changed_setting_is_refused_once_it_would_mix_results(
             create_run(workshop.config(out=after, **{name: value}), shards)
 
 
+@pytest.mark.parametrize("content", ["{", "[1]", '{"engine": "jvp"}'])
+def test_a_damaged_engine_file_is_refused(finished: Run, tmp_path: Path, command: Command, content: str) -> None:
+    run = Run(copied(finished, tmp_path / "copy"))
+    run.engine.write_text(content)
+    next(run.scores.glob("*.parquet")).unlink()
+    before = sorted(run.scores.rglob("*"))
+    assert f"{run.engine}: is damaged or of another version" in command("score", run.root).error
+    assert sorted(run.scores.rglob("*")) == before
+
+
 def test_settings_without_effect_may_change(workshop: Workshop, finished: Run, tmp_path: Path) -> None:
     folder = copied(finished, tmp_path / "moved")
     shards = list_shards(str(workshop.root / "corpus"))
