@@ -34,34 +34,22 @@ def neox(layers: int, width: int, heads: int) -> PretrainedConfig:
     )  # fmt: skip
 
 
+def llama(vocabulary: int, layers: int, width: int, heads: tuple[int, int], inner: int, tied: bool) -> PretrainedConfig:
+    """`heads`: of queries, and of keys and values."""
+    return LlamaConfig(
+        vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads[0],
+        num_key_value_heads=heads[1], intermediate_size=inner, max_position_embeddings=131_072,
+        tie_word_embeddings=tied, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+
+
 SHAPES: dict[str, PretrainedConfig] = {
-    "tiny": LlamaConfig(
-        vocab_size=1024,
-        hidden_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        intermediate_size=128,
-        max_position_embeddings=2048,
-        bos_token_id=0,
-        eos_token_id=0,
-    ),
+    "tiny": llama(1024, 1, 64, (4, 2), 128, tied=False),
     "pythia-70m": neox(6, 512, 8),
     "pythia-160m": neox(12, 768, 12),
     "pythia-410m": neox(24, 1024, 16),
     "pythia-1b": neox(16, 2048, 8),
-    "llama-3.2-1b": LlamaConfig(
-        vocab_size=128_256,
-        hidden_size=2048,
-        num_hidden_layers=16,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        intermediate_size=8192,
-        max_position_embeddings=131_072,
-        tie_word_embeddings=True,
-        bos_token_id=0,
-        eos_token_id=0,
-    ),
+    "llama-3.2-1b": llama(128_256, 16, 2048, (32, 8), 8192, tied=True),
 }
 
 
