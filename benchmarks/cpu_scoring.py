@@ -72,9 +72,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--windows", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=4, help="windows a batch, for ours and plain passes")
+    parser.add_argument("--windows", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=16, help="windows a batch, for ours")
     parser.add_argument("--kronfluence-batch", type=int, default=4, help="windows a batch, for Kronfluence")
+    parser.add_argument("--plain-batch", type=int, default=4, help="windows a batch, for plain passes")
     parser.add_argument("--only", choices=SIDES, help="run one side once and print its peak memory in KiB")
     return parser.parse_args()
 
@@ -84,17 +85,18 @@ def prepare(name: str, asked: argparse.Namespace) -> Side:
     windows = random_windows(asked.windows, LENGTH, model.config.vocab_size)
     if name == "kronfluence":
         return kronfluence_side(model, windows, asked.kronfluence_batch)
-    batches = batches_of(windows, asked.batch, "cpu")
     if name == "plain":
-        return plain_side(model, batches)
+        return plain_side(model, batches_of(windows, asked.plain_batch, "cpu"))
     directions = [query_direction(model)]
     steps = calibrate(model, directions, batches_of(windows, 1, "cpu")[0])
-    return engine_side(build_engine("finite-difference", model, directions, steps), batches)
+    return engine_side(
+        build_engine("finite-difference", model, directions, steps), batches_of(windows, asked.batch, "cpu")
+    )
 
 
 def peak_memory(name: str, asked: argparse.Namespace) -> int:
     words = [sys.executable, __file__, "--only", name]
-    for option in ("threads", "windows", "batch", "kronfluence_batch"):
+    for option in ("threads", "windows", "batch", "kronfluence_batch", "plain_batch"):
         words += [f"--{option.replace('_', '-')}", str(getattr(asked, option))]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return int(done.stdout.split()[-1])

@@ -7,14 +7,16 @@ import os
 import torch
 from transformers import PreTrainedModel
 
-from ifcurate.devices import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS
-from ifcurate.engines import EngineName
+from ifcurate.devices import resolve_batch_tokens
+from ifcurate.engines import DIFFERENCES, EngineName
 from ifcurate.token_loss import split
 
 SHARE_FOR_ACTIVATIONS = 0.4
 """Of the memory at hand; the rest is for logits, attention scores, the allocator's gaps and other processes."""
 LIVE_WIDTHS, LIVE_INNER_WIDTHS = 8, 4
 """Tensors alive at once in a decoder block, in hidden widths and feed-forward widths a position."""
+PASSES = 4
+"""Forward passes a batch of finite differences on a CPU: moving the weights once for all makes it nearly free."""
 
 
 def automatic_batch_tokens(model: PreTrainedModel, engine: EngineName, directions: int, workers: int = 1) -> int:
@@ -27,7 +29,9 @@ def automatic_batch_tokens(model: PreTrainedModel, engine: EngineName, direction
         workers: processes that share a CPU's memory; a GPU is one worker's own.
     """
     on_gpu = model.device.type == "cuda"
-    most = GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS
+    most = resolve_batch_tokens(None, model.device.type)
+    if engine in DIFFERENCES and not on_gpu:
+        most *= PASSES
     share = memory_at_hand(model.device) if on_gpu else memory_at_hand(model.device) // workers
     fitting = int(share * SHARE_FOR_ACTIVATIONS / bytes_per_position(model, engine, directions))
     return min(most, 1 << max(0, fitting.bit_length() - 1))

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
+from ifcurate.devices import resolve_batch_tokens
 from ifcurate.direction import Direction
-from ifcurate.forward_attention import NAME
 from ifcurate.token_loss import TokenScores, split, token_loss_derivatives
 from ifcurate.tracking import tracked_parameters
 from ifcurate.windows import WindowBatch
@@ -77,8 +77,7 @@ class _MovedModel:
             relative * norm / direction.norm() for relative, direction in zip(relative_steps, directions, strict=True)
         ]
         copied = _copy_tracked(model)
-        if model.device.type == "cpu":
-            copied.set_attn_implementation(NAME)  # there it takes less time than PyTorch's fused kernel
+        self._pass_tokens = resolve_batch_tokens(None, model.device.type)
         self._places = tracked_parameters(copied)
         self._body, self._head = split(copied)
 
@@ -87,8 +86,8 @@ class _MovedModel:
         tensors = self._directions[number]
         for name, place in self._places.items():
             torch.add(self._origin[name], tensors[name], alpha=step, out=place.data)
-        features: torch.Tensor = self._body(batch.input_ids, batch.positions)[batch.mask]
-        return features
+        parts = batch.split(self._pass_tokens)
+        return torch.cat([self._body(part.input_ids, part.positions)[part.mask] for part in parts])
 
     def scores(self, features: torch.Tensor, tangents: torch.Tensor, batch: WindowBatch) -> TokenScores:
         """Losses of the label tokens, and their derivatives along `tangents` [directions, tokens, width]."""

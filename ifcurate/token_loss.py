@@ -18,10 +18,14 @@ FEWEST_ROWS = 128
 """Positions whose logits are computed at once, at least: fewer make matrix products slow for large vocabularies."""
 
 TILE = {"cpu": (2048, 2048), "cuda": (4096, 65_536)}
-"""Positions and vocabulary entries whose logits `token_loss_derivatives` holds at once, by type of device: on a CPU
-16 MiB in float32, so that products are fast and the softmax reads from the cache."""
+"""Positions and vocabulary entries whose logits `_tiled_slope` holds at once, by type of device: on a CPU 16 MiB in
+float32, so that products are fast and the softmax reads from the cache."""
+FUSED_ROWS = 512
+"""Positions a thread from which PyTorch's kernel, which works on blocks of 256, is faster than tiles."""
 
 Head = Callable[[torch.Tensor], torch.Tensor]
+Slope = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Rows [tokens, width] and labels [tokens] to losses [tokens] and their gradients [tokens, width]."""
 
 
 class TokenScores(NamedTuple):
@@ -111,9 +115,7 @@ def token_loss_derivatives(
     Returns:
         losses [tokens] and derivatives [directions, tokens], in float32 or wider.
     """
-    size, slope = rows_per_chunk(head, features), partial(_slope, head)
-    if type(head) is nn.Linear:
-        size, slope = TILE.get(features.device.type, TILE["cpu"])[0], partial(_linear_slope, head)
+    size, slope = _slope_for(head, features)
     losses, derivatives = [], []
     for rows, moved, wanted in zip(features.split(size), tangents.split(size, dim=1), labels.split(size), strict=True):
         loss, gradient = slope(rows, wanted)
@@ -122,12 +124,39 @@ def token_loss_derivatives(
     return torch.cat(losses), torch.cat(derivatives, dim=1)
 
 
-def _linear_slope(head: nn.Linear, rows: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _slope_for(head: Head, features: torch.Tensor) -> tuple[int, Slope]:
+    """How to get losses and their gradients, and for how many rows at once."""
+    if type(head) is not nn.Linear:
+        return rows_per_chunk(head, features), partial(_slope, head)
+    wide = features.device.type == "cpu" and features.dtype == _wide(features)
+    eager = not torch.compiler.is_compiling()  # a compiler fuses tiles itself
+    if wide and eager and head.bias is None and len(features) >= FUSED_ROWS * torch.get_num_threads():
+        return len(features), partial(_fused_slope, head)
+    return TILE.get(features.device.type, TILE["cpu"])[0], partial(_tiled_slope, head)
+
+
+def _fused_slope(head: nn.Linear, rows: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss of each row and its gradient: the mean output embedding under the softmax, minus the label's own.
 
-    That mean is attention of the rows to the vocabulary, with the output embeddings as keys and values: as in flash
-    attention (arXiv 2205.14135) it is gathered tile by tile, relative to the largest logit so far. The label's part of
-    it stays out of the sums: where the label is nearly certain, it would drown all others and cancel against itself.
+    That mean is attention of the rows to the vocabulary, with the output embeddings as keys and values, so PyTorch's
+    flash attention for CPUs computes it, and never holds more than a block of logits. Losses and gradients have the
+    rounding error of the logits: where the label is nearly certain it can be all that is left of them.
+    """
+    vocabulary = head.weight[None, None]
+    means, normalizers = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        rows[None, None], vocabulary, vocabulary, scale=1.0
+    )
+    own = head.weight[labels]
+    losses = normalizers[0, 0] - torch.linalg.vecdot(rows, own)
+    return losses.clamp_(min=0), means[0, 0] - own  # below zero by rounding only
+
+
+def _tiled_slope(head: nn.Linear, rows: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `_fused_slope` computes, for every dtype and device, with or without a bias.
+
+    As in flash attention (arXiv 2205.14135) the mean is gathered tile by tile, relative to the largest logit so far.
+    The label's part of it stays out of the sums: where the label is nearly certain, it would drown all others and
+    cancel against itself.
     """
     columns = TILE.get(rows.device.type, TILE["cpu"])[1]
     biases = itertools.repeat(None) if head.bias is None else iter(head.bias.split(columns))

@@ -65,6 +65,13 @@ class WindowBatch:
         positions = None if self.positions is None else self.positions.to(device)
         return WindowBatch(self.input_ids.to(device), self.labels.to(device), positions)
 
+    def split(self, positions: int) -> list[WindowBatch]:
+        """Consecutive rows, in batches of at most `positions` positions, or of one row."""
+        rows = max(1, positions // self.labels.shape[1])
+        ids, labels = self.input_ids.split(rows), self.labels.split(rows)
+        places = [None] * len(ids) if self.positions is None else self.positions.split(rows)
+        return [WindowBatch(*part) for part in zip(ids, labels, places, strict=True)]
+
     @property
     def mask(self) -> torch.Tensor:
         """Bool [batch, length]: positions that carry a loss."""

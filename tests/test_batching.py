@@ -112,6 +112,7 @@ def test_batch_size_follows_memory_model_and_engine(family, monkeypatch):
     assert automatic_batch_tokens(model, "jvp", 3) == 128  # tangents travel together
     monkeypatch.setattr(batch_size, "memory_at_hand", lambda device: 1 << 50)
     assert automatic_batch_tokens(model, "jvp", 1) == CPU_BATCH_TOKENS
+    assert automatic_batch_tokens(model, "finite-difference", 1) == 4 * CPU_BATCH_TOKENS  # weights move once for all
     monkeypatch.setattr(batch_size, "memory_at_hand", lambda device: 0)
     assert automatic_batch_tokens(model, "jvp", 1) == 1
 

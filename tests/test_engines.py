@@ -7,7 +7,7 @@ from tiny_models import FAMILIES, VOCABULARY, tiny_model
 
 from ifcurate.curvature import fit_factors, precondition
 from ifcurate.direction import Direction
-from ifcurate.engines import build_engine, calibrate, choose_dtype, choose_engine
+from ifcurate.engines import Step, build_engine, calibrate, choose_dtype, choose_engine
 from ifcurate.errors import InputError
 from ifcurate.finite_difference import FiniteDifference
 from ifcurate.forward_mode import ForwardMode
@@ -47,6 +47,19 @@ def test_finite_differences_in_float32_are_the_gradient_along_the_direction(fami
     scores = build_engine("finite-difference", model, [direction], steps).score(batch)
     assert relative_error(scores.influence[0], expected) < 1e-3
     assert steps[0].error < 1e-3
+
+
+@pytest.mark.parametrize("engine", ["finite-difference", "one-sided"])
+def test_a_batch_may_take_several_passes_and_the_fused_head(engine, batch, monkeypatch):
+    model = tiny_model("gpt_neox")
+    directions = [random_direction(model, seed) for seed in range(2)]
+    steps = [Step(1e-3, 0.0)] * 2
+    whole = build_engine(engine, model, directions, steps).score(batch)
+    monkeypatch.setattr("ifcurate.finite_difference.resolve_batch_tokens", lambda asked, device: 2 * max(LENGTHS))
+    monkeypatch.setattr("ifcurate.token_loss.FUSED_ROWS", 1)
+    parts = build_engine(engine, model, directions, steps).score(batch)
+    assert torch.allclose(parts.loss, whole.loss, atol=1e-5)
+    assert relative_error(parts.influence, whole.influence) < 2e-3  # features differ by rounding, divided by the step
 
 
 @pytest.mark.parametrize("family", FAMILIES)

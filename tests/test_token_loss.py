@@ -16,8 +16,9 @@ class Capped(nn.Linear):
         return torch.tanh(super().forward(features))
 
 
-@pytest.fixture(autouse=True)
-def small_tiles(monkeypatch):
+@pytest.fixture(params=["tiles", "kernel"], autouse=True)
+def small_tiles(request, monkeypatch):
+    monkeypatch.setattr(token_loss, "FUSED_ROWS", 1 if request.param == "kernel" else 1 << 30)
     monkeypatch.setattr(token_loss, "TILE", {"cpu": (4, 16)})
     monkeypatch.setattr(token_loss, "CHUNK_VALUES", {"cpu": 1})
     monkeypatch.setattr(token_loss, "FEWEST_ROWS", 6)
@@ -75,7 +76,8 @@ def test_bfloat16_features_give_float32_derivatives():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_tokens_that_are_nearly_certain_keep_their_digits(dtype):
+def test_tokens_that_are_nearly_certain_keep_their_digits_in_tiles(dtype, monkeypatch):
+    monkeypatch.setattr(token_loss, "FUSED_ROWS", 1 << 30)
     head, features, _ = case(bias=False, dtype=torch.float64, spread=30.0)
     head, features = head.to(dtype), features.to(dtype)
     logits = head(features).detach()
@@ -89,3 +91,16 @@ def test_tokens_that_are_nearly_certain_keep_their_digits(dtype):
     assert losses.min() < 1e-3
     assert torch.allclose(losses.double(), cross_entropy(exact, labels, reduction="none"), rtol=1e-3, atol=1e-6)
     assert torch.allclose(derivatives[0].double(), along, rtol=0.1, atol=1e-5)  # bfloat16 logits are the truth here
+
+
+def test_tokens_that_are_nearly_certain_are_as_exact_as_logits_in_the_kernel(monkeypatch):
+    monkeypatch.setattr(token_loss, "FUSED_ROWS", 1)
+    head, features, _ = case(bias=False, spread=30.0)
+    labels = head(features).argmax(1)
+    exact = token_loss_derivatives(head, features, features[None], labels)
+    found = token_loss_derivatives(head.float(), features.float(), features.float()[None], labels)
+    rounding = float(head(features.float()).detach().abs().max()) * torch.finfo(torch.float32).eps
+    assert exact[0].min() < 1e-6
+    assert found[0].min() >= 0
+    assert torch.allclose(found[0].double(), exact[0], atol=8 * rounding)
+    assert torch.allclose(found[1].double(), exact[1], atol=0.1 * rounding * float(features.norm(dim=1).max()))

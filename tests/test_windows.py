@@ -1,4 +1,5 @@
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import tiny_tokenizer
@@ -6,6 +7,8 @@ from tiny_models import tiny_tokenizer
 from ifcurate.windows import (
     PADDING_LABEL,
     Encoding,
+    Window,
+    WindowBatch,
     bucket_by_length,
     collate,
     encode_documents,
@@ -63,3 +66,18 @@ def test_long_documents_are_not_truncated_and_get_no_special_token():
     (encoding,) = encode_documents(tokenizer, ["word " * 5000])
     assert len(encoding) >= 5000
     assert tokenizer.bos_token_id not in encoding.token_ids
+
+
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=12), positions=st.integers(1, 40), packed=st.booleans())
+def test_a_batch_splits_into_its_rows(lengths, positions, packed):
+    batch = collate([Window(0, 0, np.arange(1, 1 + length, dtype=np.int32)) for length in lengths], start=0)
+    if packed:
+        batch = WindowBatch(batch.input_ids, batch.labels, batch.labels + 1)
+    parts = batch.split(positions)
+    assert all(part.size <= max(positions, max(lengths)) for part in parts)
+    assert torch.equal(torch.cat([part.input_ids for part in parts]), batch.input_ids)
+    assert torch.equal(torch.cat([part.labels for part in parts]), batch.labels)
+    if packed:
+        assert torch.equal(torch.cat([part.positions for part in parts]), batch.positions)
+    else:
+        assert all(part.positions is None for part in parts)
