@@ -16,7 +16,8 @@ SHARE_FOR_ACTIVATIONS = 0.4
 LIVE_WIDTHS, LIVE_INNER_WIDTHS = 8, 4
 """Tensors alive at once in a decoder block, in hidden widths and feed-forward widths a position."""
 PASSES = 4
-"""Forward passes a batch of finite differences on a CPU: moving the weights once for all makes it nearly free."""
+"""Forward passes a batch of finite differences on a CPU: moving the weights once for all makes it nearly free, and
+between passes no more than their features is held."""
 
 
 def automatic_batch_tokens(model: PreTrainedModel, engine: EngineName, directions: int, workers: int = 1) -> int:
@@ -30,15 +31,17 @@ def automatic_batch_tokens(model: PreTrainedModel, engine: EngineName, direction
     """
     on_gpu = model.device.type == "cuda"
     most = resolve_batch_tokens(None, model.device.type)
-    if engine in DIFFERENCES and not on_gpu:
-        most *= PASSES
     share = memory_at_hand(model.device) if on_gpu else memory_at_hand(model.device) // workers
-    fitting = int(share * SHARE_FOR_ACTIVATIONS / bytes_per_position(model, engine, directions))
+    room = int(share * SHARE_FOR_ACTIVATIONS)
+    several = engine in DIFFERENCES and not on_gpu
+    if several and room >= most * bytes_per_position(model, engine, directions, PASSES):
+        return PASSES * most
+    fitting = room // bytes_per_position(model, engine, directions)
     return min(most, 1 << max(0, fitting.bit_length() - 1))
 
 
-def bytes_per_position(model: PreTrainedModel, engine: EngineName, directions: int) -> int:
-    """Estimate of the activations of one position, in bytes."""
+def bytes_per_position(model: PreTrainedModel, engine: EngineName, directions: int, passes: int = 1) -> int:
+    """Estimate of the activations of one position, in bytes; with the features of `passes - 1` positions before it."""
     config = model.config.get_text_config()
     hidden = int(config.hidden_size)
     inner = int(getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * hidden)
@@ -47,7 +50,7 @@ def bytes_per_position(model: PreTrainedModel, engine: EngineName, directions: i
         return block * 2 * int(config.num_hidden_layers) + 16 * int(config.vocab_size)
     whole = isinstance(split(model)[1], torch.nn.Identity)  # then all logits are held as features are
     ends = (2 + 2 * directions) * int(config.vocab_size if whole else hidden) * model.dtype.itemsize
-    return ends + (block * (1 + 2 * directions) if engine in ("jvp", "compiled-jvp") else block)
+    return passes * ends + (block * (1 + 2 * directions) if engine in ("jvp", "compiled-jvp") else block)
 
 
 def memory_at_hand(device: torch.device) -> int:

@@ -13,6 +13,14 @@ CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32_768
 """Positions a batch on a GPU: enough to keep it busy."""
 
+FAILED_ALLOCATIONS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
+)
+"""What errors say that have no class of their own: PyTorch's on a CPU, and those of CUDA's libraries."""
+
 
 def resolve_device(name: str) -> str:
     """`auto` as `cuda` where there is a GPU, else `cpu`; with several GPUs, this worker process's own.
@@ -52,7 +60,7 @@ def resolve_batch_tokens(asked: int | None, device: str) -> int:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an allocation failed, on a GPU or a CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(told in str(error) for told in FAILED_ALLOCATIONS)
 
 
 def _worker_number() -> int:

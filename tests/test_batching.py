@@ -49,6 +49,7 @@ def scorer(engine, batch_tokens=64, batching=None):
     [
         torch.OutOfMemoryError("CUDA out of memory."),
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )
 def test_batches_are_halved_until_they_fit_and_every_token_is_scored_once(error):
@@ -110,6 +111,9 @@ def test_batch_size_follows_memory_model_and_engine(family, monkeypatch):
     assert automatic_batch_tokens(model, "finite-difference", 1, workers=4) == 128
     assert automatic_batch_tokens(model, "one-sided", 5) == 512  # one pass after the other
     assert automatic_batch_tokens(model, "jvp", 3) == 128  # tangents travel together
+    passes = CPU_BATCH_TOKENS * bytes_per_position(model, "finite-difference", 1, passes=4)
+    monkeypatch.setattr(batch_size, "memory_at_hand", lambda device: int(passes / 0.4) - 9)
+    assert automatic_batch_tokens(model, "finite-difference", 1) == CPU_BATCH_TOKENS  # one pass fits, four do not
     monkeypatch.setattr(batch_size, "memory_at_hand", lambda device: 1 << 50)
     assert automatic_batch_tokens(model, "jvp", 1) == CPU_BATCH_TOKENS
     assert automatic_batch_tokens(model, "finite-difference", 1) == 4 * CPU_BATCH_TOKENS  # weights move once for all
