@@ -52,8 +52,8 @@ class ForwardMode:
             values, derivatives = jvp(features, (self._origin,), (tangents,))[:2]
             return values, derivatives
 
-        values, derivatives = vmap(along, out_dims=(None, 0))(self._tangents)  # type: ignore[arg-type]
-        return values, derivatives
+        values, derivatives = vmap(along)(self._tangents)
+        return values[0], derivatives  # the values depend on no direction: one computation, expanded
 
 
 def stack_tangents(directions: Sequence[Direction], name: str, parameter: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -159,11 +158,12 @@ def _tiled_slope(head: nn.Linear, rows: torch.Tensor, labels: torch.Tensor) -> t
     cancel against itself.
     """
     columns = TILE.get(rows.device.type, TILE["cpu"])[1]
-    biases = itertools.repeat(None) if head.bias is None else iter(head.bias.split(columns))
+    weights = head.weight.split(columns)
+    biases = [None] * len(weights) if head.bias is None else head.bias.split(columns)
     others = torch.zeros(rows.shape, dtype=_wide(rows), device=rows.device)
     total = torch.zeros_like(others[:, :1])
     largest, own = torch.full_like(total, -math.inf), torch.zeros_like(total)
-    for number, (weight, bias) in enumerate(zip(head.weight.split(columns), biases, strict=False)):
+    for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         logits = _widened(nn.functional.linear(rows, weight, bias))
         place = labels[:, None] - number * columns
         inside = (place >= 0) & (place < len(weight))

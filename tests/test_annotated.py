@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from corpora import FORMATS, ROWS, typed_table, write_shard
+from corpora import FORMATS, PYARROW, ROWS, typed_table, write_shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,7 +124,8 @@ def test_token_ids_of_another_tokenizer_are_refused_with_their_row(tmp_path: Pat
 
 
 def test_equal_token_ids_may_have_any_type(tmp_path: Path) -> None:
-    for kind in (pa.large_list(pa.uint16()), pa.list_view(pa.int64()), pa.list_(pa.float64())):
+    views = [pa.list_view(pa.int64())] if PYARROW >= 25 else []  # earlier ones do not write them
+    for kind in (pa.large_list(pa.uint16()), pa.list_(pa.float64()), *views):
         table = pa.table({TOKEN_IDS: pa.array([tokens(row) for row in range(len(ROWS))], kind)})
         pq.write_table(table, tmp_path / "a.parquet")
         annotate(list_shards(str(tmp_path / "a.parquet"))[0], tmp_path / "out.parquet")

@@ -48,8 +48,11 @@ def test_fused_experts_are_refused_by_name():
         vocab_size=50, hidden_size=32, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=1, num_local_experts=2,
     )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config)
+    if any("experts.0" in name for name, _ in model.named_modules()):
+        pytest.skip("this transformers keeps experts as linear layers, which are tracked")
     with pytest.raises(InputError, match=r"model\.layers\.0\..*fused experts or quantized"):
-        tracked_linears(AutoModelForCausalLM.from_config(config))
+        tracked_linears(model)
 
 
 def test_quantized_weights_are_refused_by_name():

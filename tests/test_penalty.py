@@ -79,7 +79,8 @@ def test_equals_the_formula(form: PenaltyForm, seed: int, penalty: float) -> Non
             terms.append(penalised if mask[row, position] else -torch.log(p))
     expected = torch.stack(terms).sum() / len(terms)
     ours = penalized_loss(logits, labels, mask, penalty, form)
-    assert ours.item() == pytest.approx(expected.item(), rel=1e-6, abs=1e-9)
+    summands = float(torch.stack(terms).detach().abs().mean())  # marked tokens and others can all but cancel
+    assert ours.item() == pytest.approx(expected.item(), abs=1e-6 * summands)
     torch.testing.assert_close(gradient(ours, logits), gradient(expected, logits), rtol=1e-5, atol=1e-9)
 
 

@@ -74,7 +74,7 @@ def test_toxigen_reads_its_own_format_and_scores_the_second_output(tmp_path):
     with torch.no_grad():
         expected = [model(**tokenizer(text, return_tensors="pt")).logits.softmax(-1)[0, 1].item() for text in TEXTS]
     assert classifier.score(TEXTS)[:, 0] == pytest.approx(expected, abs=1e-6)
-    assert np.std(expected) > 0.005
+    assert np.std(expected) > 0.001
 
 
 def test_long_texts_are_cut_and_counted(tmp_path):
