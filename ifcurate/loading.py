@@ -36,7 +36,7 @@ from ifcurate.models import (
 )
 from ifcurate.progress import announce
 from ifcurate.score_settings import ScoreSettings
-from ifcurate.scoring import DocumentScores, Scorer, Work
+from ifcurate.scoring import DocumentScores, Scorer, Watch, Work, unwatched
 from ifcurate.windows import Encoding, Window, bucket_by_length, collate, encode_documents, split_into_windows
 
 CALIBRATION_TOKENS = 2048
@@ -94,7 +94,9 @@ class LoadedScorer:
         """See `windows.encode_documents`."""
         return encode_documents(self.tokenizer, texts)
 
-    def score(self, encodings: Sequence[Encoding], names: Sequence[str]) -> tuple[list[DocumentScores], Work]:
+    def score(
+        self, encodings: Sequence[Encoding], names: Sequence[str], watch: Watch = unwatched
+    ) -> tuple[list[DocumentScores], Work]:
         """See `Scorer.score`; finite differences without given steps are calibrated on the first documents."""
         if self._scorer is None:
             windows = split_into_windows(encodings, self.context)
@@ -102,7 +104,7 @@ class LoadedScorer:
                 empty = DocumentScores(np.zeros((len(self.directions), 0), np.float32), np.zeros(0, np.float32))
                 return [empty] * len(encodings), Work()
             self._scorer = self._build(self.steps(windows))
-        return self._scorer.score(encodings, names)
+        return self._scorer.score(encodings, names, watch)
 
     def batch_tokens(self, workers: int = 1) -> int:
         """Positions a batch: as set, or what fits into memory that `workers` processes share."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,13 @@ from ifcurate.devices import is_out_of_memory
 from ifcurate.engines import Engine
 from ifcurate.errors import InputError
 from ifcurate.windows import Encoding, WindowBatch, split_into_windows
+
+Watch = Callable[[int], None]
+"""Called after every batch with the tokens scored so far."""
+
+
+def unwatched(tokens: int) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,9 @@ class Scorer:
     batch_tokens: int
     device: str = "cpu"
 
-    def score(self, encodings: Sequence[Encoding], names: Sequence[str]) -> tuple[list[DocumentScores], Work]:
+    def score(
+        self, encodings: Sequence[Encoding], names: Sequence[str], watch: Watch = unwatched
+    ) -> tuple[list[DocumentScores], Work]:
         """Scores of all documents, each token exactly once; `names` (one a document) are for messages.
 
         Raises:
@@ -68,13 +77,15 @@ class Scorer:
         """
         windows = split_into_windows(encodings, self.context)
         scored = [self._unscored(len(encoding)) for encoding in encodings]
-        work = Work(tokens=sum(len(window) for window in windows))
+        work = Work()
         pending = deque(self.batching.batches(windows, self.batch_tokens))
         while pending:
             rows = pending.popleft()
             batch = self.batching.collate(rows)
             if self._score_batch(batch, rows, scored):
                 work.positions += batch.size
+                work.tokens += sum(len(window) for row in rows for window in row)
+                watch(work.tokens)
                 continue
             if len(rows) == 1:
                 raise InputError(

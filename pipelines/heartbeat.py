@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ifcurate.progress import Tracker
+from ifcurate.shards import Shard, open_shard
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SUFFIX = ".beat"
+
+Tell = Callable[[float, int], None]
+"""Called with the share of a group of documents that is done, and its tokens."""
 
 
 def beat(folder: Path, task: str, done_bytes: float, tokens: int) -> None:
@@ -29,6 +33,34 @@ def read_beats(folder: Path) -> tuple[float, int]:
         first, second = file.read_text(encoding="ascii").split()
         done_bytes, tokens = done_bytes + float(first), tokens + int(second)
     return done_bytes, tokens
+
+
+class Pulse:
+    """Says how far a task is that works through `shards` one after the other, in groups of rows.
+
+    Every row of a shard counts as many bytes.
+    """
+
+    def __init__(self, folder: Path, shards: Sequence[Shard]) -> None:
+        """`folder` is where the beats go."""
+        self._folder = folder
+        self._shards = {shard.name: shard for shard in shards}
+        self._current: str | None = None
+        self._bytes_per_row = 0.0
+        self._tokens = 0
+
+    def group(self, shard: str, first_row: int, rows: int) -> Tell:
+        """What to call while the next `rows` rows of `shard` are worked through."""
+        if shard != self._current:
+            found = self._shards[shard]
+            self._current, self._bytes_per_row, self._tokens = shard, found.size / open_shard(found).num_rows, 0
+        before = self._tokens
+
+        def tell(share: float, tokens: int) -> None:
+            self._tokens = before + tokens
+            beat(self._folder, shard, self._bytes_per_row * (first_row + share * rows), self._tokens)
+
+        return tell
 
 
 @contextmanager

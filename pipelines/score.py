@@ -16,7 +16,7 @@ from ifcurate.errors import InputError
 from ifcurate.files import write_text
 from ifcurate.loading import CALIBRATION_TOKENS, load_scorer
 from ifcurate.pipelines.executor import run_tasks, total
-from ifcurate.pipelines.heartbeat import watching
+from ifcurate.pipelines.heartbeat import Pulse, watching
 from ifcurate.pipelines.read_shards import ReadShards
 from ifcurate.pipelines.score_tokens import ScoreTokens
 from ifcurate.pipelines.stage_times import timed
@@ -50,8 +50,8 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         shutil.rmtree(beats, ignore_errors=True)
         steps = [
             ReadShards(pending, config.text_column, config.id_column),
-            ScoreTokens(settings, config.with_loss),
-            WriteScores(pending, run.scores, run.behaviours, metadata, config.with_loss, beats),
+            ScoreTokens(settings, config.with_loss, Pulse(beats, pending)),
+            WriteScores(pending, run.scores, run.behaviours, metadata, config.with_loss),
         ]
         if settings.engine == "compiled-jvp":
             announce("every worker compiles the model first, which takes minutes")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
+from ifcurate.pipelines.heartbeat import Pulse, Tell
+from ifcurate.pipelines.read_shards import ROW, SHARD
 from ifcurate.schema import LOSS, TOKEN_ENDS, TOKEN_IDS, TOKEN_STARTS, influence_column
 from ifcurate.score_settings import ScoreSettings
 
@@ -28,16 +30,18 @@ class ScoreTokens(PipelineStep):
     Args:
         settings: see `ScoreSettings`.
         with_loss: also add `loss`, each token's own loss in nats.
+        pulse: progress within the shards of `ReadShards`, watched by the recipe.
     """
 
     name = "🧲 Token influence"
     type = "🧮 - SCORER"
     _requires_dependencies = ("torch", "transformers", "kronfluence")
 
-    def __init__(self, settings: ScoreSettings, with_loss: bool = False) -> None:
+    def __init__(self, settings: ScoreSettings, with_loss: bool = False, pulse: Pulse | None = None) -> None:
         super().__init__()
         self.settings = settings
         self.with_loss = with_loss
+        self.pulse = pulse
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """The same documents in the same order."""
@@ -48,7 +52,10 @@ class ScoreTokens(PipelineStep):
 
     def _score(self, loaded: LoadedScorer, group: list[Document]) -> None:
         encodings = loaded.encode([document.text for document in group])
-        scored, work = loaded.score(encodings, [document.id for document in group])
+        tell, total = self._tell(group), sum(map(len, encodings))
+        names = [document.id for document in group]
+        scored, work = loaded.score(encodings, names, lambda tokens: tell(tokens / total, tokens))
+        tell(1.0, total)
         self.stat_update("tokens", value=work.tokens, unit="group")
         self.stat_update("positions", value=work.positions, unit="group")
         self.stat_update("halvings", value=work.halvings, unit="group")
@@ -61,13 +68,19 @@ class ScoreTokens(PipelineStep):
             if self.with_loss:
                 document.metadata[LOSS] = scores.loss.tolist()
 
+    def _tell(self, group: list[Document]) -> Tell:
+        if self.pulse is None:
+            return lambda share, tokens: None
+        first = group[0].metadata
+        return self.pulse.group(first[SHARD], first[ROW], len(group))
+
 
 def _groups(data: Iterable[Document]) -> Iterator[list[Document]]:
     """Consecutive documents of about `CHARACTERS_PER_GROUP` characters, never of two shards."""
     group: list[Document] = []
     characters = 0
     for document in data:
-        elsewhere = group and document.metadata.get("shard") != group[0].metadata.get("shard")
+        elsewhere = group and document.metadata.get(SHARD) != group[0].metadata.get(SHARD)
         if group and (elsewhere or characters >= CHARACTERS_PER_GROUP):
             yield group
             group, characters = [], 0

@@ -15,7 +15,6 @@ from datatrove.pipeline.base import PipelineStep
 from ifcurate import schema
 from ifcurate.errors import InputError
 from ifcurate.parquet import ParquetSink, writing_parquet
-from ifcurate.pipelines.heartbeat import beat
 from ifcurate.pipelines.read_shards import SHARD
 from ifcurate.quantile import Histogram
 from ifcurate.shards import Shard, open_shard
@@ -36,7 +35,6 @@ class WriteScores(PipelineStep):
         behaviours: which influence to store.
         metadata: what decided the scores, for the footer.
         with_loss: store each token's loss too.
-        beats: folder for progress, watched by the recipe.
     """
 
     name = "✍️ Scores"
@@ -50,7 +48,6 @@ class WriteScores(PipelineStep):
         behaviours: Sequence[str],
         metadata: Mapping[str, Any],
         with_loss: bool = False,
-        beats: Path | None = None,
     ) -> None:
         super().__init__()
         self.shards = list(shards)
@@ -58,7 +55,6 @@ class WriteScores(PipelineStep):
         self.behaviours = list(behaviours)
         self.metadata = dict(metadata)
         self.with_loss = with_loss
-        self.beats = beats
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Passes the documents on after their row is written."""
@@ -75,8 +71,6 @@ class WriteScores(PipelineStep):
             of_shard = documents.take_while_in(shard.name)
             while rows := list(islice(of_shard, ROWS_PER_BATCH)):
                 tokens += self._write_rows(rows, columns, sink, histograms)
-                if self.beats is not None:
-                    beat(self.beats, shard.name, shard.size * sink.num_rows / expected, tokens)
                 yield from rows
             if sink.num_rows != expected:
                 raise InputError(

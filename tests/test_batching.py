@@ -67,6 +67,14 @@ def test_batches_are_halved_until_they_fit_and_every_token_is_scored_once(error)
     assert later.halvings == 0  # what was learnt is kept
 
 
+def test_whoever_watches_hears_of_every_batch():
+    heard = []
+    _, work = scorer(SmallMemory(17)).score(encodings([40, 3, 0, 16]), list("abcd"), heard.append)
+    assert len(heard) == 5  # 16 + 16 + 8 tokens of the first document, 16, and 3
+    assert heard == sorted(heard)
+    assert heard[-1] == work.tokens == 59
+
+
 def test_a_window_that_does_not_fit_alone_is_refused_by_document():
     with pytest.raises(InputError, match=r"document d1: a row of 16 positions .* does not fit .*lower --context"):
         scorer(SmallMemory(15)).score(encodings([3, 40]), ["d0", "d1"])

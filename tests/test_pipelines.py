@@ -25,7 +25,7 @@ from runs import Workshop, rows_of
 from ifcurate.errors import InputError
 from ifcurate.pipelines import ReadShards, ScoreSettings, ScoreTokens, SelectTokens, WriteAnnotations, WriteScores
 from ifcurate.pipelines.executor import run_tasks, total
-from ifcurate.pipelines.heartbeat import beat, read_beats
+from ifcurate.pipelines.heartbeat import Pulse, beat, read_beats
 from ifcurate.run import Run
 from ifcurate.schema import LOSS, TOKEN_ENDS, TOKEN_IDS, TOKEN_STARTS
 from ifcurate.selection import SelectionSettings
@@ -195,3 +195,20 @@ def test_progress_of_shards_in_folders_adds_up(tmp_path: Path) -> None:
         beat(tmp_path, task, 20.5, 2)
     assert read_beats(tmp_path) == (82.0, 8)
     assert read_beats(tmp_path / "nowhere") == (0.0, 0)
+
+
+def test_progress_moves_within_groups_of_rows(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text('{"text": "x"}\n' * 8)
+    shards = list_shards(str(tmp_path))
+    size = shards[0].size
+    beats = tmp_path / "beats"
+    pulse = Pulse(beats, shards)
+    told = []
+    for shard, first, rows in (("a", 0, 6), ("a", 6, 2), ("b", 0, 8)):
+        tell = pulse.group(shard, first, rows)
+        for share, tokens in ((0.5, 10), (1.0, 20)):
+            tell(share, tokens)
+            told.append(read_beats(beats))
+    rows = [3, 6, 7, 8, 12, 16]
+    assert told == [(size * done / 8, tokens) for done, tokens in zip(rows, (10, 20, 30, 40, 50, 60), strict=True)]
