@@ -77,6 +77,12 @@ def new_columns(shard: Shard, schema: pa.Schema, fields: Sequence[pa.Field]) -> 
     return added
 
 
+def check_new_columns(shards: Sequence[Shard], fields: Sequence[pa.Field]) -> None:
+    """Open every shard and refuse what `new_columns` does, before anything expensive is done with the corpus."""
+    for shard in shards:
+        new_columns(shard, open_shard(shard).schema, fields)
+
+
 class _Rows:
     """A stream of record batches, cut anew."""
 

@@ -69,6 +69,15 @@ def annotation_fields(behaviour: str) -> list[pa.Field]:
     ]
 
 
+def written_fields(behaviours: Sequence[str], token_ids: bool, with_loss: bool) -> list[pa.Field]:
+    """Every column that `write` appends, in order."""
+    shared = {TOKEN_IDS: INT_LIST} if token_ids else {}
+    if with_loss:
+        shared[LOSS] = FLOAT_LIST
+    fields = [pa.field(name, kind) for name, kind in shared.items()]
+    return fields + [field for behaviour in behaviours for field in annotation_fields(behaviour)]
+
+
 def described_columns(behaviours: Sequence[str], token_ids: bool) -> list[tuple[str, str, str]]:
     """Name, type and meaning of every column that `write` appends, for people."""
     columns = [(TOKEN_IDS, "list<int32>", "the tokens that the lists belong to")] if token_ids else []

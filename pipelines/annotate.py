@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from ifcurate.annotated import check_new_columns
 from ifcurate.devices import resolve_device
 from ifcurate.engines import choose_dtype, choose_engine
 from ifcurate.pipelines.direct import direct, published_directions, query_sources
@@ -15,8 +18,9 @@ from ifcurate.pipelines.write import write
 from ifcurate.queries import read_queries
 from ifcurate.run import Run, create_run
 from ifcurate.run_config import RunConfig
+from ifcurate.schema import written_fields
 from ifcurate.selected import Selection
-from ifcurate.shards import list_shards
+from ifcurate.shards import Shard, list_shards
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ def annotate(config: RunConfig) -> Summary:
     Raises:
         InputError: something given cannot be used; nothing half-written is left.
     """
-    _refuse_early(config)
     shards = list_shards(config.corpus)
+    _refuse_early(config, shards)
     run = create_run(config, shards)
     if not config.directions:
         fit(run, config, shards)
@@ -46,12 +50,15 @@ def annotate(config: RunConfig) -> Summary:
     return Summary(run, selections, read_stages(run.logs))
 
 
-def _refuse_early(config: RunConfig) -> None:
+def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> None:
     """Look at what only a later stage needs, so that nobody waits for stages that lead nowhere."""
     device = resolve_device(config.device)
     dtype = choose_dtype(config.dtype, config.engine, config.alignment, device)
     choose_engine(config.engine, config.alignment, dtype, device)
-    if published_directions(config):
-        return
-    for source in query_sources(config).values():
-        read_queries(source, config.max_queries, config.seed)
+    published = published_directions(config)
+    if not published:
+        for source in query_sources(config).values():
+            read_queries(source, config.max_queries, config.seed)
+    if not Run(Path(config.out)).file.is_file():  # else they were looked at when it began
+        behaviours = list(published) or [config.behaviour]
+        check_new_columns(shards, written_fields(behaviours, config.token_ids, config.with_loss))

@@ -14,7 +14,7 @@ from ifcurate.annotated import write_annotated
 from ifcurate.annotations import annotation_columns
 from ifcurate.parquet import ParquetReader
 from ifcurate.pipelines.heartbeat import beat
-from ifcurate.schema import FLOAT_LIST, INT_LIST, LOSS, TOKEN_IDS, annotation_fields
+from ifcurate.schema import LOSS, TOKEN_IDS, written_fields
 from ifcurate.selected import Selection, ShardRecords
 from ifcurate.shards import Shard
 
@@ -68,11 +68,7 @@ class WriteAnnotations(PipelineStep):
         if data:
             yield from data
         selections = [Selection.load(self.selection, behaviour) for behaviour in self.behaviours]
-        shared = {TOKEN_IDS: INT_LIST} if self.token_ids else {}
-        if self.with_loss:
-            shared[LOSS] = FLOAT_LIST
-        fields = [pa.field(name, kind) for name, kind in shared.items()]
-        fields += [field for behaviour in self.behaviours for field in annotation_fields(behaviour)]
+        fields = written_fields(self.behaviours, self.token_ids, self.with_loss)
         for shard in self.shards[rank::world_size]:
             with self.track_time("shard"):
                 annotations = self._annotations(shard, selections)
