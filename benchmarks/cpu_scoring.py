@@ -100,6 +100,8 @@ def prepare(name: str, asked: argparse.Namespace) -> Side:
         return kronfluence_side(model, windows, int(name.removeprefix(KRONFLUENCE)))
     if name == PLAIN:
         return plain_side(model, batches_of(windows, asked.plain_batch, "cpu"))
+    if name != OURS:
+        raise SystemExit(f"option --only: {name!r} is no side; give {OURS!r}, {PLAIN!r} or '{KRONFLUENCE}4'.")
     directions = [query_direction(model)]
     steps = calibrate(model, directions, batches_of(windows, 1, "cpu")[0])
     return engine_side(

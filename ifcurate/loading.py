@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from ifcurate.models import (
 )
 from ifcurate.progress import announce
 from ifcurate.score_settings import ScoreSettings
-from ifcurate.scoring import DocumentScores, Scorer, Watch, Work, unwatched
+from ifcurate.scoring import DocumentScores, Scorer, Work
 from ifcurate.windows import Encoding, Window, bucket_by_length, collate, encode_documents, split_into_windows
 
 CALIBRATION_TOKENS = 2048
@@ -95,7 +95,10 @@ class LoadedScorer:
         return encode_documents(self.tokenizer, texts)
 
     def score(
-        self, encodings: Sequence[Encoding], names: Sequence[str], watch: Watch = unwatched
+        self,
+        encodings: Sequence[Encoding],
+        names: Sequence[str],
+        on_batch: Callable[[int], None] = lambda tokens: None,
     ) -> tuple[list[DocumentScores], Work]:
         """See `Scorer.score`; finite differences without given steps are calibrated on the first documents."""
         if self._scorer is None:
@@ -104,7 +107,7 @@ class LoadedScorer:
                 empty = DocumentScores(np.zeros((len(self.directions), 0), np.float32), np.zeros(0, np.float32))
                 return [empty] * len(encodings), Work()
             self._scorer = self._build(self.steps(windows))
-        return self._scorer.score(encodings, names, watch)
+        return self._scorer.score(encodings, names, on_batch)
 
     def batch_tokens(self, workers: int = 1) -> int:
         """Positions a batch: as set, or what fits into memory that `workers` processes share."""

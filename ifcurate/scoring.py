@@ -16,13 +16,6 @@ from ifcurate.engines import Engine
 from ifcurate.errors import InputError
 from ifcurate.windows import Encoding, WindowBatch, split_into_windows
 
-Watch = Callable[[int], None]
-"""Called after every batch with the tokens scored so far."""
-
-
-def unwatched(tokens: int) -> None:
-    """Nobody wants to know."""
-
 
 @dataclass(frozen=True)
 class DocumentScores:
@@ -68,9 +61,17 @@ class Scorer:
     device: str = "cpu"
 
     def score(
-        self, encodings: Sequence[Encoding], names: Sequence[str], watch: Watch = unwatched
+        self,
+        encodings: Sequence[Encoding],
+        names: Sequence[str],
+        on_batch: Callable[[int], None] = lambda tokens: None,
     ) -> tuple[list[DocumentScores], Work]:
-        """Scores of all documents, each token exactly once; `names` (one a document) are for messages.
+        """Scores of all documents, each token exactly once.
+
+        Args:
+            encodings: the documents.
+            names: one a document, for messages.
+            on_batch: called with the number of tokens of every batch that is done.
 
         Raises:
             InputError: a score is NaN or infinite, or a row alone does not fit into memory; names the document.
@@ -84,8 +85,9 @@ class Scorer:
             batch = self.batching.collate(rows)
             if self._score_batch(batch, rows, scored):
                 work.positions += batch.size
-                work.tokens += sum(len(window) for row in rows for window in row)
-                watch(work.tokens)
+                tokens = sum(len(window) for row in rows for window in row)
+                work.tokens += tokens
+                on_batch(tokens)
                 continue
             if len(rows) == 1:
                 raise InputError(

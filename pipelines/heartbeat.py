@@ -13,9 +13,6 @@ from ifcurate.shards import Shard, open_shard
 SECONDS_BETWEEN_LOOKS = 0.5
 SUFFIX = ".beat"
 
-Tell = Callable[[float, int], None]
-"""Called with the share of a group of documents that is done, and its tokens."""
-
 
 def beat(folder: Path, task: str, done_bytes: float, tokens: int) -> None:
     """Say that `task`, which may be a path such as a shard's name, has worked through `done_bytes` and `tokens`."""
@@ -49,18 +46,21 @@ class Pulse:
         self._bytes_per_row = 0.0
         self._tokens = 0
 
-    def group(self, shard: str, first_row: int, rows: int) -> Tell:
-        """What to call while the next `rows` rows of `shard` are worked through."""
+    def group(self, shard: str, first_row: int, rows: int, tokens: int) -> Callable[[int], None]:
+        """What to call, with its tokens, after every batch of the next `rows` rows, which have `tokens` tokens."""
         if shard != self._current:
             found = self._shards[shard]
             self._current, self._bytes_per_row, self._tokens = shard, found.size / open_shard(found).num_rows, 0
         before = self._tokens
 
-        def tell(share: float, tokens: int) -> None:
-            self._tokens = before + tokens
+        def on_batch(done: int) -> None:
+            self._tokens += done
+            share = (self._tokens - before) / tokens if tokens else 1.0
             beat(self._folder, shard, self._bytes_per_row * (first_row + share * rows), self._tokens)
 
-        return tell
+        if not tokens:
+            on_batch(0)  # there will be no batch
+        return on_batch
 
 
 @contextmanager

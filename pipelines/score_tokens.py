@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from ifcurate.pipelines.heartbeat import Pulse, Tell
+from ifcurate.pipelines.heartbeat import Pulse
 from ifcurate.pipelines.read_shards import ROW, SHARD
 from ifcurate.schema import LOSS, TOKEN_ENDS, TOKEN_IDS, TOKEN_STARTS, influence_column
 from ifcurate.score_settings import ScoreSettings
@@ -52,10 +52,8 @@ class ScoreTokens(PipelineStep):
 
     def _score(self, loaded: LoadedScorer, group: list[Document]) -> None:
         encodings = loaded.encode([document.text for document in group])
-        tell, total = self._tell(group), sum(map(len, encodings))
-        names = [document.id for document in group]
-        scored, work = loaded.score(encodings, names, lambda tokens: tell(tokens / total, tokens))
-        tell(1.0, total)
+        on_batch = self._on_batch(group, sum(map(len, encodings)))
+        scored, work = loaded.score(encodings, [document.id for document in group], on_batch)
         self.stat_update("tokens", value=work.tokens, unit="group")
         self.stat_update("positions", value=work.positions, unit="group")
         self.stat_update("halvings", value=work.halvings, unit="group")
@@ -68,11 +66,11 @@ class ScoreTokens(PipelineStep):
             if self.with_loss:
                 document.metadata[LOSS] = scores.loss.tolist()
 
-    def _tell(self, group: list[Document]) -> Tell:
+    def _on_batch(self, group: list[Document], tokens: int) -> Callable[[int], None]:
         if self.pulse is None:
-            return lambda share, tokens: None
+            return lambda tokens: None
         first = group[0].metadata
-        return self.pulse.group(first[SHARD], first[ROW], len(group))
+        return self.pulse.group(first[SHARD], first[ROW], len(group), tokens)
 
 
 def _groups(data: Iterable[Document]) -> Iterator[list[Document]]:

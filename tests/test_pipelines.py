@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,22 @@ from datatrove.pipeline.writers import JsonlWriter
 from runs import Workshop, rows_of
 
 from ifcurate.errors import InputError
-from ifcurate.pipelines import ReadShards, ScoreSettings, ScoreTokens, SelectTokens, WriteAnnotations, WriteScores
+from ifcurate.pipelines import (
+    ReadShards,
+    ScoreSettings,
+    ScoreTokens,
+    SelectTokens,
+    WriteAnnotations,
+    WriteScores,
+    heartbeat,
+)
 from ifcurate.pipelines.executor import run_tasks, total
 from ifcurate.pipelines.heartbeat import Pulse, beat, read_beats
 from ifcurate.run import Run
 from ifcurate.schema import LOSS, TOKEN_ENDS, TOKEN_IDS, TOKEN_STARTS
+from ifcurate.selected import Selection
 from ifcurate.selection import SelectionSettings
-from ifcurate.shards import list_shards
+from ifcurate.shards import list_shards, open_shard
 
 SCORED = [TOKEN_IDS, TOKEN_STARTS, TOKEN_ENDS, "toxic_influence"]
 
@@ -205,10 +215,37 @@ def test_progress_moves_within_groups_of_rows(tmp_path: Path) -> None:
     beats = tmp_path / "beats"
     pulse = Pulse(beats, shards)
     told = []
-    for shard, first, rows in (("a", 0, 6), ("a", 6, 2), ("b", 0, 8)):
-        tell = pulse.group(shard, first, rows)
-        for share, tokens in ((0.5, 10), (1.0, 20)):
-            tell(share, tokens)
+    for shard, first, rows in (("a", 0, 6), ("a", 6, 2), ("b", 0, 4)):
+        on_batch = pulse.group(shard, first, rows, tokens=20)
+        for tokens in (5, 15):
+            on_batch(tokens)
             told.append(read_beats(beats))
-    rows = [3, 6, 7, 8, 12, 16]
-    assert told == [(size * done / 8, tokens) for done, tokens in zip(rows, (10, 20, 30, 40, 50, 60), strict=True)]
+    pulse.group("b", 4, 4, tokens=0)
+    told.append(read_beats(beats))
+    rows = [1.5, 6, 6.5, 8, 9, 12, 16]
+    assert told == [(size * done / 8, tokens) for done, tokens in zip(rows, (5, 20, 25, 40, 45, 60, 60), strict=True)]
+
+
+def test_scoring_tells_how_far_it_is_after_every_batch(
+    settings: ScoreSettings, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = list_shards(str(workshop.root / "corpus"))
+    told: list[tuple[str, float, int]] = []
+    monkeypatch.setattr(heartbeat, "beat", lambda _, *what: told.append(what))
+    scoring = ScoreTokens(replace(settings, batch_tokens=64), pulse=Pulse(tmp_path, shards))
+    documents = list(scoring.run(ReadShards(shards).run()))
+    assert len(told) > 4 * len(shards)
+    last = {shard: (done, tokens) for shard, done, tokens in told}
+    expected = {shard.name: (pytest.approx(shard.size), 0) for shard in shards}
+    for document in documents:
+        size, tokens = expected[document.metadata["shard"]]
+        expected[document.metadata["shard"]] = (size, tokens + len(document.metadata[TOKEN_IDS]))
+    assert last == {shard: wanted for shard, wanted in expected.items() if wanted[1]}
+
+
+@pytest.mark.parametrize("stage", ["score", "write"])
+def test_a_finished_stage_is_at_its_end(stage: str, finished: Run, workshop: Workshop) -> None:
+    full = [shard for shard in list_shards(str(workshop.root / "corpus")) if open_shard(shard).num_rows]
+    done, tokens = read_beats(finished.logs / stage / "progress")
+    assert done == pytest.approx(sum(shard.size for shard in full))
+    assert tokens == Selection.load(finished.selection, "toxic").tokens
