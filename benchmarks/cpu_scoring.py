@@ -31,7 +31,7 @@ from sides import (
     random_windows,
 )  # fmt: skip
 
-from ifcurate.engines import build_engine, calibrate
+from ifcurate.influence.engines import build_engine, calibrate
 
 OURS, PLAIN = "ours", "two plain passes"
 KRONFLUENCE = "kronfluence by "

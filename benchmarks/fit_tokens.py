@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ifcurate.curvature import fit_factors, precondition
-from ifcurate.direction import Direction
-from ifcurate.engines import best_steps
-from ifcurate.finite_difference import OneSidedDifference
-from ifcurate.models import context_length, load_causal_lm, load_tokenizer, start_token
-from ifcurate.queries import read_queries
-from ifcurate.query_gradient import query_gradient, query_windows
-from ifcurate.sampling import sample_windows
-from ifcurate.shards import list_shards
-from ifcurate.windows import Window, bucket_by_length, collate
+from ifcurate.corpus.shards import list_shards
+from ifcurate.influence.curvature import fit_factors, precondition
+from ifcurate.influence.direction import Direction
+from ifcurate.influence.engines import best_steps
+from ifcurate.influence.engines.finite_difference import OneSidedDifference
+from ifcurate.influence.queries import read_queries
+from ifcurate.influence.query_gradient import query_gradient, query_windows
+from ifcurate.influence.sample import sample_windows
+from ifcurate.model.checkpoints import context_length, load_causal_lm, load_tokenizer, start_token
+from ifcurate.model.windows import Window, bucket_by_length, collate
 
 BATCH_TOKENS = 4096
 WITHIN = 0.02

@@ -21,16 +21,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ifcurate.bootstrap import Interval, mean_interval
-from ifcurate.completions import read_scores
-from ifcurate.evaluation import evaluate_toxicity
-from ifcurate.evaluation_config import ToxicityConfig
-from ifcurate.models import context_length, load_causal_lm, load_tokenizer, start_token
-from ifcurate.queries import read_queries
-from ifcurate.query_gradient import query_windows
-from ifcurate.results import ModelFolder
-from ifcurate.toxicity_metrics import TOXIC_FROM
-from ifcurate.windows import collate
+from ifcurate.evaluation.bootstrap import Interval, mean_interval
+from ifcurate.evaluation.completions import read_scores
+from ifcurate.evaluation.config import ToxicityConfig
+from ifcurate.evaluation.metrics import TOXIC_FROM
+from ifcurate.evaluation.results import ModelFolder
+from ifcurate.influence.queries import read_queries
+from ifcurate.influence.query_gradient import query_windows
+from ifcurate.model.checkpoints import context_length, load_causal_lm, load_tokenizer, start_token
+from ifcurate.model.windows import collate
+from ifcurate.pipelines.evaluate import evaluate_toxicity
 
 PENALTIES = {"ascent": (0.0, 0.5, 1.0, 2.0), "unlikelihood": (1.0, 3.0, 10.0, 30.0)}
 MOST_QUERIES = 10_000

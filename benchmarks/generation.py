@@ -16,11 +16,11 @@ import time
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from ifcurate.cli.libraries import quieten
-from ifcurate.generation import Completer, SamplingSettings, encode_prompts, plan_batches
-from ifcurate.models import context_length, load_causal_lm, load_tokenizer
-from ifcurate.nucleus import prompt_keys
-from ifcurate.prompts import read_prompts
+from ifcurate.cli.quiet import quieten
+from ifcurate.evaluation.generation import Completer, SamplingSettings, encode_prompts, plan_batches
+from ifcurate.evaluation.prompts import read_prompts
+from ifcurate.evaluation.sampling import prompt_keys
+from ifcurate.model.checkpoints import context_length, load_causal_lm, load_tokenizer
 
 PROMPTS_PER_BATCH = 16
 

@@ -35,17 +35,17 @@ from sides import (
 )  # fmt: skip
 from transformers import PreTrainedModel
 
-from ifcurate.batching import OneWindowARow, PackedRows
-from ifcurate.compiled_forward_mode import CompiledForwardMode
-from ifcurate.devices import GPU_BATCH_TOKENS, forbid_reduced_precision, is_out_of_memory
-from ifcurate.forward_mode import ForwardMode
-from ifcurate.loading import LoadedScorer, load_scorer
-from ifcurate.sampling import sample_windows
-from ifcurate.score_settings import ScoreSettings
-from ifcurate.scoring import Scorer
-from ifcurate.shards import list_shards
-from ifcurate.tracking import tracked_linears
-from ifcurate.windows import Encoding, Window
+from ifcurate.corpus.shards import list_shards
+from ifcurate.influence.engines.compiled import CompiledForwardMode
+from ifcurate.influence.engines.forward_mode import ForwardMode
+from ifcurate.influence.loading import LoadedScorer, load_scorer
+from ifcurate.influence.sample import sample_windows
+from ifcurate.influence.scorer import Scorer
+from ifcurate.influence.settings import ScoreSettings
+from ifcurate.model.batching import OneWindowARow, PackedRows
+from ifcurate.model.devices import GPU_BATCH_TOKENS, forbid_reduced_precision, is_out_of_memory
+from ifcurate.model.layers import tracked_linears
+from ifcurate.model.windows import Encoding, Window
 
 GPU_SHAPES = ("pythia-160m", "pythia-410m", "pythia-1b", "llama-3.2-1b")
 KRONFLUENCE_WINDOWS = 32

@@ -18,12 +18,12 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
+from ifcurate.corpus.shards import Shard
+from ifcurate.pipelines.run import Run, corpus_of, open_run
+from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.select import selection_settings
-from ifcurate.run import Run, corpus_of, open_run
-from ifcurate.run_config import RunConfig
-from ifcurate.selected import records_path
-from ifcurate.selection import select
-from ifcurate.shards import Shard
+from ifcurate.selection.algorithm import select
+from ifcurate.selection.table import records_path
 
 RECORDS = ("document", "window")
 EXPONENTS = (0.0, 0.5, 1.0)

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ifcurate.shards import list_shards
+from ifcurate.corpus.shards import list_shards
 
 TEXT = "text"
 GROWTH = 4

@@ -14,13 +14,13 @@ from kronfluence.arguments import FactorArguments, ScoreArguments
 from kronfluence.utils.dataset import DataLoaderKwargs
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig, PretrainedConfig, PreTrainedModel
 
-from ifcurate.curvature import LanguageModelTask, as_kronfluence_batch
-from ifcurate.direction import Direction
-from ifcurate.engines import Engine
-from ifcurate.query_gradient import QueryWindow, query_gradient
-from ifcurate.scoring import Scorer
-from ifcurate.tracking import tracked_linears
-from ifcurate.windows import Encoding, Window, WindowBatch, collate
+from ifcurate.influence.curvature import LanguageModelTask, as_kronfluence_batch
+from ifcurate.influence.direction import Direction
+from ifcurate.influence.engines import Engine
+from ifcurate.influence.query_gradient import QueryWindow, query_gradient
+from ifcurate.influence.scorer import Scorer
+from ifcurate.model.layers import tracked_linears
+from ifcurate.model.windows import Encoding, Window, WindowBatch, collate
 
 QUERY_TOKENS = 16
 Side = Callable[[], torch.Tensor]

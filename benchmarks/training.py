@@ -34,9 +34,9 @@ from transformers import (
     set_seed,
 )
 
-from ifcurate.masks import MarkedDocument
-from ifcurate.packing import LOSS_WEIGHTS, Delimiters, PackedTokens, PaddingCollator, token_dtype, write_stream
-from ifcurate.trainer import PenalizedTrainer
+from ifcurate.annotation.reader import MarkedDocument
+from ifcurate.training.packing import LOSS_WEIGHTS, Delimiters, PackedTokens, PaddingCollator, token_dtype, write_stream
+from ifcurate.training.trainer import PenalizedTrainer
 
 SIDES = ("transformers", "ifcurate")
 WARM_UP_STEPS = 3

@@ -40,11 +40,11 @@ def annotate(
 ) -> None:
     """Find and mark the tokens of a corpus that teach a behaviour."""
     given = {name: value for name, value in locals().items() if name != "config"}
-    from ifcurate.cli.libraries import quieten
+    from ifcurate.cli.quiet import quieten
     from ifcurate.cli.summary import print_summary
     from ifcurate.config import build
     from ifcurate.pipelines.annotate import annotate as run_annotate
-    from ifcurate.run_config import PRESETS, RunConfig
+    from ifcurate.pipelines.run_config import PRESETS, RunConfig
 
     quieten()
     print_summary(run_annotate(build(RunConfig, given, config, PRESETS)))

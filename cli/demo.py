@@ -22,7 +22,7 @@ def demo(
     seed: int = typer.Option(0, help="Seed of the texts, the model and the run."),
 ) -> None:
     """Generate a small corpus with insults in it, train a model on it, and find the insults."""
-    from ifcurate.cli.libraries import quieten
+    from ifcurate.cli.quiet import quieten
     from ifcurate.config import build
     from ifcurate.pipelines.demo import DemoConfig
     from ifcurate.pipelines.demo import demo as run_demo

@@ -15,9 +15,9 @@ def direct(
 ) -> None:
     """Stage 2: make the direction that queries and curvature point to."""
     given = {name: value for name, value in locals().items() if name != "run"}
-    from ifcurate.cli.libraries import quieten
+    from ifcurate.cli.quiet import quieten
     from ifcurate.pipelines.direct import direct as run_stage
-    from ifcurate.run import continue_run
+    from ifcurate.pipelines.run import continue_run
 
     quieten()
     opened, settings = continue_run(run, "direct", given)

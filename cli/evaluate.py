@@ -11,7 +11,7 @@ import typer
 from ifcurate.cli import evaluation_options as o
 
 if TYPE_CHECKING:
-    from ifcurate.results import ModelFolder
+    from ifcurate.evaluation.results import ModelFolder
 
 evaluate = typer.Typer(no_args_is_help=True, help="Measure toxicity and fluency of models, and compare them.")
 
@@ -53,10 +53,10 @@ def toxicity(
     """Complete prompts and classify the completions: expected maximum toxicity and toxicity probability."""
     given = {name: value for name, value in locals().items() if name != "config"}
     from ifcurate.cli.evaluation_tables import print_toxicity
-    from ifcurate.cli.libraries import quieten
+    from ifcurate.cli.quiet import quieten
     from ifcurate.config import build
-    from ifcurate.evaluation import evaluate_toxicity
-    from ifcurate.evaluation_config import ToxicityConfig
+    from ifcurate.evaluation.config import ToxicityConfig
+    from ifcurate.pipelines.evaluate import evaluate_toxicity
 
     quieten()
     settings = build(ToxicityConfig, given, config)
@@ -75,8 +75,8 @@ def implicit(
 ) -> None:
     """Classify saved completions once more, by default for implicit toxicity with ToxiGen-RoBERTa."""
     from ifcurate.cli.evaluation_tables import print_toxicity
-    from ifcurate.cli.libraries import quieten
-    from ifcurate.evaluation import evaluate_saved
+    from ifcurate.cli.quiet import quieten
+    from ifcurate.pipelines.evaluate import evaluate_saved
 
     assert classifier is not None and device is not None and seed is not None
     quieten()
@@ -107,10 +107,10 @@ def fluency(
     """Perplexity and bits per byte of held-out text, accuracy on LAMBADA, and tasks of lm-evaluation-harness."""
     given = {name: value for name, value in locals().items() if name != "config"}
     from ifcurate.cli.evaluation_tables import print_fluency
-    from ifcurate.cli.libraries import quieten
+    from ifcurate.cli.quiet import quieten
     from ifcurate.config import build
-    from ifcurate.evaluation import evaluate_fluency
-    from ifcurate.evaluation_config import FluencyConfig
+    from ifcurate.evaluation.config import FluencyConfig
+    from ifcurate.pipelines.evaluate import evaluate_fluency
 
     quieten()
     print_fluency(evaluate_fluency(build(FluencyConfig, given, config)))
@@ -162,10 +162,10 @@ def everything(
     """Toxicity, implicit toxicity and fluency of models, and their comparison."""
     given = {name: value for name, value in locals().items() if name not in ("config", "figure")}
     from ifcurate.cli.evaluation_tables import print_fluency, print_toxicity
-    from ifcurate.cli.libraries import quieten
+    from ifcurate.cli.quiet import quieten
     from ifcurate.config import build
-    from ifcurate.evaluation import evaluate_all
-    from ifcurate.evaluation_config import EvaluationConfig
+    from ifcurate.evaluation.config import EvaluationConfig
+    from ifcurate.pipelines.evaluate import evaluate_all
 
     quieten()
     settings = build(EvaluationConfig, given, config)
@@ -183,7 +183,7 @@ def compare(
     seed: o.Seed = 42,
 ) -> None:
     """Compare evaluated models; the first is the baseline of paired differences."""
-    from ifcurate.cli.libraries import quieten
+    from ifcurate.cli.quiet import quieten
 
     assert seed is not None
     quieten()
@@ -191,7 +191,7 @@ def compare(
 
 
 def _model_folders(paths: Sequence[Path]) -> list[ModelFolder]:
-    from ifcurate.results import ModelFolder
+    from ifcurate.evaluation.results import ModelFolder
 
     return [ModelFolder(path.resolve()) for path in paths]
 
@@ -199,8 +199,8 @@ def _model_folders(paths: Sequence[Path]) -> list[ModelFolder]:
 def _compare(folders: Sequence[ModelFolder], out: Path, seed: int, figure: bool) -> None:
     """Print the comparison and write it, in the first process of a launch."""
     from ifcurate.cli.evaluation_tables import is_first_process, print_comparison
-    from ifcurate.comparison import compare_models
-    from ifcurate.comparison_files import can_be_drawn, draw_comparison, write_comparison
+    from ifcurate.evaluation.comparison import compare_models
+    from ifcurate.evaluation.comparison_files import can_be_drawn, draw_comparison, write_comparison
 
     if not is_first_process():
         return

@@ -1,4 +1,4 @@
-"""Options of `ifcurate eval`; defaults live in `ifcurate.evaluation_config`."""
+"""Options of `ifcurate eval`; defaults live in `ifcurate.evaluation.config`."""
 
 from __future__ import annotations
 

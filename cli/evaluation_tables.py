@@ -9,8 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ifcurate.comparison import Comparison
-from ifcurate.comparison_files import (
+from ifcurate.evaluation.comparison import Comparison
+from ifcurate.evaluation.comparison_files import (
     DIFFERENCE_HEADINGS,
     HEADINGS,
     difference_cells,
@@ -18,7 +18,7 @@ from ifcurate.comparison_files import (
     percent,
     table_cells,
 )
-from ifcurate.results import Evaluation, ModelFolder, ToxicityResult
+from ifcurate.evaluation.results import Evaluation, ModelFolder, ToxicityResult
 
 UNBOUNDED = 1000
 """Columns that no table needs: a pipe or file has no width to fit in."""

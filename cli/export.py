@@ -36,10 +36,10 @@ def export(
 ) -> None:
     """Write tokens and loss weights for datatrove/nanotron, OLMo-core, Megatron, MosaicML streaming or datasets."""
     given = {name: value or None for name, value in locals().items() if name != "config"}
-    from ifcurate.cli.libraries import quieten
+    from ifcurate.cli.quiet import quieten
     from ifcurate.config import build
-    from ifcurate.export import ExportConfig
-    from ifcurate.export import export as run_export
+    from ifcurate.pipelines.export import ExportConfig
+    from ifcurate.pipelines.export import export as run_export
 
     quieten()
     settings = build(ExportConfig, given, config)

@@ -23,12 +23,12 @@ def fit(
 ) -> None:
     """Stage 1: start a run and fit the model's curvature on a sample of the corpus."""
     given = {name: value for name, value in locals().items() if name != "config"}
-    from ifcurate.cli.libraries import quieten
+    from ifcurate.cli.quiet import quieten
     from ifcurate.config import build
+    from ifcurate.corpus.shards import list_shards
     from ifcurate.pipelines.fit import fit as run_stage
-    from ifcurate.run import create_run
-    from ifcurate.run_config import PRESETS, RunConfig
-    from ifcurate.shards import list_shards
+    from ifcurate.pipelines.run import create_run
+    from ifcurate.pipelines.run_config import PRESETS, RunConfig
 
     quieten()
     settings = build(RunConfig, given, config, PRESETS)

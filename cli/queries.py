@@ -10,7 +10,7 @@ import typer
 from ifcurate.cli import evaluation_options as o
 
 if TYPE_CHECKING:
-    from ifcurate.query_mining import Mined
+    from ifcurate.evaluation.query_mining import Mined
 
 Source = Annotated[str | None, typer.Argument(help="rtp, a Hub id, or files of .parquet, .jsonl[.gz|.zst].")]
 QueryFolder = Annotated[str | None, typer.Option("--out", help="Folder of the two sets and the summary.")]
@@ -49,11 +49,11 @@ def queries(
 ) -> None:
     """Build query sets: continuations that show the behaviour, and their contrast."""
     given = {name: value for name, value in locals().items() if name != "config"}
-    from ifcurate.cli.libraries import quieten
+    from ifcurate.cli.quiet import quieten
     from ifcurate.config import build
-    from ifcurate.devices import resolve_device
-    from ifcurate.query_mining import MiningConfig, mine_queries, write_queries
-    from ifcurate.toxicity import load_classifier
+    from ifcurate.evaluation.classifiers import load_classifier
+    from ifcurate.evaluation.query_mining import MiningConfig, mine_queries, write_queries
+    from ifcurate.model.devices import resolve_device
 
     quieten()
     settings = build(MiningConfig, given, config)

@@ -18,9 +18,9 @@ def score(
 ) -> None:
     """Stage 3: score every token of the corpus."""
     given = {name: value for name, value in locals().items() if name != "run"}
-    from ifcurate.cli.libraries import quieten
+    from ifcurate.cli.quiet import quieten
+    from ifcurate.pipelines.run import continue_run, corpus_of
     from ifcurate.pipelines.score import score as run_stage
-    from ifcurate.run import continue_run, corpus_of
 
     quieten()
     opened, settings = continue_run(run, "score", given)

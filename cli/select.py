@@ -16,8 +16,8 @@ def select(
     """Stage 4: choose the tokens to suppress; loads no model."""
     given = {name: value for name, value in locals().items() if name != "run"}
     from ifcurate.cli.summary import print_selection
+    from ifcurate.pipelines.run import continue_run, corpus_of
     from ifcurate.pipelines.select import select as run_stage
-    from ifcurate.run import continue_run, corpus_of
 
     opened, settings = continue_run(run, "select", given, anew=True)
     shards = corpus_of(opened, settings)

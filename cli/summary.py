@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ifcurate.pipelines.annotate import Summary
-from ifcurate.selected import Selection
+from ifcurate.selection.table import Selection
 
 
 def print_summary(summary: Summary) -> None:

@@ -10,8 +10,8 @@ import typer
 from ifcurate.cli import options as o
 
 if TYPE_CHECKING:
-    from ifcurate.train_config import TrainConfig
-    from ifcurate.training import TrainingSummary
+    from ifcurate.pipelines.train import TrainingSummary
+    from ifcurate.training.config import TrainConfig
 
 MODEL = "Model"
 PENALTY = "Penalty"
@@ -155,11 +155,11 @@ def train(
 ) -> None:
     """Train on an annotated corpus, with a penalty on the marked tokens. Runs under torchrun and accelerate too."""
     given = {name: value for name, value in locals().items() if name not in ("config", "resume")}
-    from ifcurate.cli.libraries import quieten
+    from ifcurate.cli.quiet import quieten
     from ifcurate.config import build
-    from ifcurate.train_config import PRESETS, TrainConfig
-    from ifcurate.training import is_first_process
-    from ifcurate.training import train as run_train
+    from ifcurate.pipelines.train import is_first_process
+    from ifcurate.pipelines.train import train as run_train
+    from ifcurate.training.config import PRESETS, TrainConfig
 
     quieten()
     given |= {name: value or None for name, value in given.items() if isinstance(value, list)}

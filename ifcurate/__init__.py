@@ -2,67 +2,18 @@
 
 The pieces that other code uses are here by name, and imported when first used, since torch takes seconds:
 
+- annotating: `RunConfig`, `annotate`, `AnnotatedCorpus`
 - scoring: `ScoreSettings`, `load_scorer`, `Direction`, `load_direction`, `save_direction`
 - selection: `SelectionSettings`, `select`, `Ranges`, `mask_to_spans`, `spans_to_mask`
-- training: `penalized_loss`, `PenalizedTrainer`, `PenalizedLossMixin`, `PackingCollator`
+- training: `penalized_loss`, `PENALTY_FORMS`, `PenalizedTrainer`, `PenalizedLossMixin`, `PackingCollator`
+- reading exports: `WeightedTokens`
 - errors: `InputError`
+
+`__init__.pyi` says where each of them lives.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-from ifcurate.version import __version__
+from ifcurate.version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from ifcurate.direction import Direction, load_direction, save_direction
-    from ifcurate.errors import InputError
-    from ifcurate.loading import load_scorer
-    from ifcurate.packing import PackingCollator
-    from ifcurate.penalty import penalized_loss
-    from ifcurate.score_settings import ScoreSettings
-    from ifcurate.selection import SelectionSettings, select
-    from ifcurate.spans import Ranges, mask_to_spans, spans_to_mask
-    from ifcurate.trainer import PenalizedLossMixin, PenalizedTrainer
-
-_HOMES = {
-    "Direction": "ifcurate.direction",
-    "InputError": "ifcurate.errors",
-    "PackingCollator": "ifcurate.packing",
-    "PenalizedLossMixin": "ifcurate.trainer",
-    "PenalizedTrainer": "ifcurate.trainer",
-    "Ranges": "ifcurate.spans",
-    "ScoreSettings": "ifcurate.score_settings",
-    "SelectionSettings": "ifcurate.selection",
-    "load_direction": "ifcurate.direction",
-    "load_scorer": "ifcurate.loading",
-    "mask_to_spans": "ifcurate.spans",
-    "penalized_loss": "ifcurate.penalty",
-    "save_direction": "ifcurate.direction",
-    "select": "ifcurate.selection",
-    "spans_to_mask": "ifcurate.spans",
-}
-
-__all__ = [
-    "Direction",
-    "InputError",
-    "PackingCollator",
-    "PenalizedLossMixin",
-    "PenalizedTrainer",
-    "Ranges",
-    "ScoreSettings",
-    "SelectionSettings",
-    "__version__",
-    "load_direction",
-    "load_scorer",
-    "mask_to_spans",
-    "penalized_loss",
-    "save_direction",
-    "select",
-    "spans_to_mask",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

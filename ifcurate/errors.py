@@ -32,3 +32,9 @@ def sentence(error: InputError | OSError) -> str:
         return str(error)
     file = f"{error.filename}: " if error.filename else ""
     return f"{file}{error.strerror}; put that right and run the same command again, or see more with --debug."
+
+
+def first_line(error: BaseException) -> str:
+    """What `error` says, in one line that ends without a full stop."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(" .:;") if lines else type(error).__name__

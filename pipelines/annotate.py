@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ifcurate.annotated import check_new_columns
-from ifcurate.devices import resolve_device
-from ifcurate.engines import choose_dtype, choose_engine
+from ifcurate.annotation.schema import written_fields
+from ifcurate.annotation.writer import check_new_columns
+from ifcurate.corpus.shards import Shard, list_shards
+from ifcurate.influence.engines import choose_dtype, choose_engine
+from ifcurate.influence.queries import read_queries
+from ifcurate.model.devices import resolve_device
 from ifcurate.pipelines.direct import direct, published_directions, query_sources
 from ifcurate.pipelines.fit import fit
+from ifcurate.pipelines.run import Run, create_run
+from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.score import score
 from ifcurate.pipelines.select import select
 from ifcurate.pipelines.stage_times import Stage, read_stages
 from ifcurate.pipelines.write import write
-from ifcurate.queries import read_queries
-from ifcurate.run import Run, create_run
-from ifcurate.run_config import RunConfig
-from ifcurate.schema import written_fields
-from ifcurate.selected import Selection
-from ifcurate.shards import Shard, list_shards
+from ifcurate.selection.table import Selection
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ifcurate.demo.found import Found, measure
 from ifcurate.demo.model import train_demo_model
 from ifcurate.errors import InputError
 from ifcurate.pipelines.annotate import Summary, annotate
-from ifcurate.run_config import RunConfig
+from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.version import __version__
 
 DEMO_FILE = "demo.yaml"

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import torch
 
-from ifcurate.curvature import hash_factors, precondition
-from ifcurate.devices import forbid_reduced_precision, resolve_batch_tokens, resolve_device
-from ifcurate.direction import Direction, check_direction, load_direction, save_direction
 from ifcurate.errors import InputError
 from ifcurate.files import finishing
-from ifcurate.models import (
+from ifcurate.influence.curvature import hash_factors, precondition
+from ifcurate.influence.direction import Direction, check_direction, load_direction, save_direction
+from ifcurate.influence.queries import hash_queries, read_queries
+from ifcurate.influence.query_gradient import QueryGradient, query_gradient, query_windows
+from ifcurate.model.checkpoints import (
     check_vocabulary,
     context_length,
     hash_model,
@@ -23,12 +24,11 @@ from ifcurate.models import (
     load_tokenizer,
     start_token,
 )
+from ifcurate.model.devices import forbid_reduced_precision, resolve_batch_tokens, resolve_device
+from ifcurate.pipelines.run import Run
+from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import Stage, timed
 from ifcurate.progress import track
-from ifcurate.queries import hash_queries, read_queries
-from ifcurate.query_gradient import QueryGradient, query_gradient, query_windows
-from ifcurate.run import Run
-from ifcurate.run_config import RunConfig
 
 
 def direct(run: Run, config: RunConfig) -> None:

@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from ifcurate.curvature import fit_factors
-from ifcurate.devices import forbid_reduced_precision, is_out_of_memory, resolve_batch_tokens, resolve_device
+from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
-from ifcurate.models import check_vocabulary, context_length, load_causal_lm, load_tokenizer, start_token
+from ifcurate.influence.curvature import fit_factors
+from ifcurate.influence.sample import sample_windows
+from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer, start_token
+from ifcurate.model.devices import forbid_reduced_precision, is_out_of_memory, resolve_batch_tokens, resolve_device
+from ifcurate.model.windows import Window
+from ifcurate.pipelines.run import Run
+from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.progress import track
-from ifcurate.run import Run
-from ifcurate.run_config import RunConfig
-from ifcurate.sampling import sample_windows
-from ifcurate.shards import Shard
-from ifcurate.windows import Window
 
 PASSES = 2
 """Over the sample: one for the covariances, one for the eigenvalues."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.progress import Tracker
-from ifcurate.shards import Shard, open_shard
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SUFFIX = ".beat"

@@ -10,24 +10,24 @@ from typing import Any
 
 import torch
 
-from ifcurate.devices import resolve_device
-from ifcurate.direction import hash_direction
+from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.files import write_text
-from ifcurate.loading import CALIBRATION_TOKENS, load_scorer
+from ifcurate.influence.direction import hash_direction
+from ifcurate.influence.loading import CALIBRATION_TOKENS, load_scorer
+from ifcurate.influence.sample import sample_windows
+from ifcurate.influence.settings import ScoreSettings
+from ifcurate.model.devices import resolve_device
 from ifcurate.pipelines.executor import run_tasks, total
 from ifcurate.pipelines.heartbeat import Pulse, watching
-from ifcurate.pipelines.read_shards import ReadShards
-from ifcurate.pipelines.score_tokens import ScoreTokens
+from ifcurate.pipelines.run import Run
+from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import timed
-from ifcurate.pipelines.write_scores import WriteScores
+from ifcurate.pipelines.steps.read_shards import ReadShards
+from ifcurate.pipelines.steps.score_tokens import ScoreTokens
+from ifcurate.pipelines.steps.write_scores import WriteScores
 from ifcurate.progress import announce, track
-from ifcurate.run import Run
-from ifcurate.run_config import RunConfig
-from ifcurate.sampling import sample_windows
-from ifcurate.score_settings import ScoreSettings
-from ifcurate.shards import Shard
-from ifcurate.sidecars import DIRECTIONS
+from ifcurate.selection.scores import DIRECTIONS
 
 UNIT = "nats per unit of the direction"
 KEPT = frozenset({"engine", "dtype", "context", "tokenizer_hash", "behaviours", "steps", "batch_tokens"})

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.files import write_text
 from ifcurate.pipelines.executor import run_tasks
-from ifcurate.pipelines.select_tokens import SelectTokens
+from ifcurate.pipelines.run import Run
+from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import timed
-from ifcurate.run import Run
-from ifcurate.run_config import RunConfig
-from ifcurate.selected import Selection
-from ifcurate.selection import SelectionSettings
-from ifcurate.shards import Shard
+from ifcurate.pipelines.steps.select_tokens import SelectTokens
+from ifcurate.selection.settings import SelectionSettings
+from ifcurate.selection.table import Selection
 
 
 def select(run: Run, config: RunConfig, shards: Sequence[Shard]) -> Selection:

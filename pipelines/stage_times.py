@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ifcurate.run_config import STAGES
+from ifcurate.pipelines.run_config import STAGES
 
 
 @dataclass

@@ -10,21 +10,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ifcurate.corpus.parquet import metadata_of, metadata_of_file
+from ifcurate.corpus.shards import Shard
+from ifcurate.corpus.sources import reading
 from ifcurate.errors import InputError
 from ifcurate.pipelines.executor import run_tasks
 from ifcurate.pipelines.heartbeat import watching
+from ifcurate.pipelines.run import Run
+from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.score import cores
 from ifcurate.pipelines.stage_times import timed
-from ifcurate.pipelines.write_annotations import WriteAnnotations
+from ifcurate.pipelines.steps.write_annotations import WriteAnnotations
 from ifcurate.progress import track
-from ifcurate.report import write_report
-from ifcurate.run import Run
-from ifcurate.run_config import RunConfig
-from ifcurate.schema import metadata_of, metadata_of_file
-from ifcurate.selected import Selection
-from ifcurate.shards import Shard
-from ifcurate.sidecars import DIRECTIONS, HISTOGRAMS
-from ifcurate.sources import reading
+from ifcurate.report.html import ReportSource, write_report
+from ifcurate.selection.scores import DIRECTIONS, HISTOGRAMS
+from ifcurate.selection.table import Selection
 from ifcurate.version import __version__
 
 
@@ -42,7 +42,16 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             _write_pending(run, config, pending, metadata)
             stage.add(tokens=selections[0].tokens)
     _check_all_written(run, shards, selections[0])
-    write_report(run, config, shards, selections)
+    source = ReportSource(
+        data=[shard.output(run.data) for shard in shards],
+        folder=run.data,
+        selection=run.selection,
+        corpus=config.corpus,
+        model=config.model,
+        text_column=config.text_column,
+        token_ids=config.token_ids,
+    )
+    write_report(source, selections, run.root)
 
 
 def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metadata: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from commands import Command, Outcome
 if TYPE_CHECKING:
     from runs import Workshop
 
-    from ifcurate.run import Run
+    from ifcurate.pipelines.run import Run
 
 
 @pytest.fixture(scope="session")

@@ -74,11 +74,11 @@ def test_a_full_disk_is_one_sentence(write: Callable[[Path], None], tmp_path: Pa
     """In a child process, because a limit on the size of files stays."""
     script = f"""
 import resource, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parent / "helpers")!r})
 from pathlib import Path
 from ifcurate.errors import InputError
 from ifcurate.files import finishing
-from test_files import {write.__name__} as write
+from tests.test_files import {write.__name__} as write
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 path = Path({str(tmp_path)!r}) / "a"
 try:

@@ -7,17 +7,17 @@ from kronfluence.utils.state import State
 from oracles import influence_by_autograd, kronfluence_scores, random_direction, random_windows
 from tiny_models import FAMILIES, VOCABULARY, tiny_model
 
-from ifcurate.batching import OneWindowARow, PackedRows
-from ifcurate.compiled_forward_mode import CompiledForwardMode
-from ifcurate.curvature import fit_factors, precondition
-from ifcurate.devices import forbid_reduced_precision, is_out_of_memory
-from ifcurate.direction import Direction
-from ifcurate.engines import build_engine, calibrate
-from ifcurate.forward_mode import ForwardMode
-from ifcurate.penalty import penalized_loss
-from ifcurate.query_gradient import QueryWindow, collate_queries, query_gradient
-from ifcurate.scoring import Scorer
-from ifcurate.windows import Encoding, collate
+from ifcurate.influence.curvature import fit_factors, precondition
+from ifcurate.influence.direction import Direction
+from ifcurate.influence.engines import build_engine, calibrate
+from ifcurate.influence.engines.compiled import CompiledForwardMode
+from ifcurate.influence.engines.forward_mode import ForwardMode
+from ifcurate.influence.query_gradient import QueryWindow, collate_queries, query_gradient
+from ifcurate.influence.scorer import Scorer
+from ifcurate.model.batching import OneWindowARow, PackedRows
+from ifcurate.model.devices import forbid_reduced_precision, is_out_of_memory
+from ifcurate.model.windows import Encoding, collate
+from ifcurate.training.penalty import penalized_loss
 
 pytestmark = [
     pytest.mark.gpu,

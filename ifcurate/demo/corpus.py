@@ -11,10 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ifcurate.annotation.schema import SPAN_LIST
+from ifcurate.corpus.documents import ID
 from ifcurate.demo.grammar import Telling
 from ifcurate.demo.stories import SUBJECTS, marked, story_teller, tell
 from ifcurate.files import finishing, write_text
-from ifcurate.schema import ID, SPAN_LIST
 
 SHARE_WITH_INSULT = 0.07
 SHARE_WITH_TWO = 0.4

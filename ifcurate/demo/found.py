@@ -9,7 +9,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from ifcurate.schema import ID, TOKEN_ENDS, TOKEN_STARTS, mask_column, rank_column, spans_column
+from ifcurate.annotation.schema import mask_column, rank_column, spans_column
+from ifcurate.corpus.documents import ID
+from ifcurate.selection.scores import TOKEN_ENDS, TOKEN_STARTS
 
 TOP = 5
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from ifcurate.errors import InputError
-from ifcurate.export.documents import WeightedDocument, trained
-from ifcurate.packing import INPUT_IDS, LOSS_WEIGHTS
+from ifcurate.export.weights import WeightedDocument, trained
+from ifcurate.training.packing import INPUT_IDS, LOSS_WEIGHTS
 
 WEIGHTS_SUFFIX = ".weights"
 LARGEST_PENALTY = 128

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ifcurate.export.documents import SIGNED_WEIGHTS, WeightedDocument
-from ifcurate.packing import INPUT_IDS, LABELS, LOSS_WEIGHTS
-from ifcurate.parquet import writing_parquet
+from ifcurate.corpus.parquet import writing_parquet
+from ifcurate.export.weights import SIGNED_WEIGHTS, WeightedDocument
+from ifcurate.training.packing import INPUT_IDS, LABELS, LOSS_WEIGHTS
 
 SCHEMA = pa.schema(
     [

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ifcurate.export.documents import SIGNED_WEIGHTS, WeightedDocument
+from ifcurate.export.weights import SIGNED_WEIGHTS, WeightedDocument
 
 SHARD_BYTES = 1 << 26
 COLUMNS = {"tokens": "ndarray:int32", "weights": "ndarray:float32"}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ifcurate.export.documents import SIGNED_WEIGHTS, WeightedDocument
+from ifcurate.export.weights import SIGNED_WEIGHTS, WeightedDocument
 
 MAGIC = b"MMIDIDX\x00\x00"
 VERSION = 1

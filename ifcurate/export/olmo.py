@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ifcurate.export.documents import DROP_MASK, WeightedDocument, trained
+from ifcurate.export.weights import DROP_MASK, WeightedDocument, trained
 
 
 class OlmoExporter:

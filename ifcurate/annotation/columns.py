@@ -1,0 +1,93 @@
+"""The columns that an annotated corpus gains, from scored tokens and the selection made of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from ifcurate.annotation import schema
+from ifcurate.errors import InputError
+from ifcurate.selection.records import Records, cut_records, mask_records
+from ifcurate.selection.scores import TOKEN_IDS, ScoredTokens, influence_column
+from ifcurate.selection.spans import Ints, Mask, Ranges, mask_to_spans
+from ifcurate.selection.table import Selection
+
+
+def annotation_columns(
+    sidecar: pa.RecordBatch, selected: pa.Table, selection: Selection, source: str
+) -> dict[str, pa.Array]:
+    """The annotation of consecutive documents of one shard for one behaviour.
+
+    Sparsity, score and rank are a document's: where windows were ranked, sparsity and score add up over its windows,
+    and its rank is that of its highest window.
+
+    Args:
+        sidecar: rows of the shard's score file, all of its columns.
+        selected: the records of the same documents, from `ShardRecords.of_rows`.
+        selection: the selection that `selected` is part of.
+        source: name of the score file, for error messages.
+
+    Returns:
+        `token_ids`, then the columns of `schema.annotation_fields`, with their types, one value a document.
+
+    Raises:
+        InputError: the score file is corrupt, or the selection was made of other scores.
+    """
+    scored = ScoredTokens.from_arrow(sidecar, selection.behaviour, source)
+    records = cut_records(scored.tokens, selection.record_length)
+    _require_same_records(records, selected, source)
+    tau, take = np.float32(selection.tau), _numbers(selected, "selected")
+    mask = mask_records(scored, records, tau, selection.window, take)
+    if not np.array_equal(records.count(mask), take):
+        raise _other_scores(source)
+    values = [
+        sidecar.column(influence_column(selection.behaviour)),
+        _mask_column(mask, scored.tokens),
+        _spans_column(mask_to_spans(mask, scored.tokens)),
+        *_document_columns(records, selected, scored.tokens.documents),
+    ]
+    fields = schema.annotation_fields(selection.behaviour)
+    columns = {field.name: value.cast(field.type) for field, value in zip(fields, values, strict=True)}
+    return {TOKEN_IDS: sidecar.column(TOKEN_IDS), **columns}
+
+
+def _require_same_records(records: Records, selected: pa.Table, source: str) -> None:
+    if not (
+        np.array_equal(records.window, _numbers(selected, "window"))
+        and np.array_equal(records.tokens, _numbers(selected, "tokens"))
+    ):
+        raise _other_scores(source)
+
+
+def _other_scores(source: str) -> InputError:
+    return InputError(f"{source}: the selection was made of other scores; run `ifcurate select` again.")
+
+
+def _numbers(selected: pa.Table, name: str) -> Ints:
+    return np.asarray(selected[name], dtype=np.int64)
+
+
+def _mask_column(mask: Mask, tokens: Ranges) -> pa.Array:
+    return pa.ListArray.from_arrays(_offsets(tokens), pa.array(mask))
+
+
+def _spans_column(spans: Ranges) -> pa.Array:
+    ends = [pa.array(values.astype(np.int32)) for values in (spans.starts, spans.ends)]
+    return pa.ListArray.from_arrays(
+        _offsets(spans), pa.StructArray.from_arrays(ends, fields=list(schema.SPAN_LIST.value_type))
+    )
+
+
+def _offsets(ranges: Ranges) -> pa.Array:
+    return pa.array(ranges.rows.astype(np.int32))
+
+
+def _document_columns(records: Records, selected: pa.Table, documents: int) -> list[pa.Array]:
+    """Sparsity, score and rank, one value a document."""
+    document = records.document
+    first_record = np.flatnonzero(records.window == 0)
+    sparsity, score = (
+        np.bincount(document, weights=selected[name].to_numpy(), minlength=documents) for name in ("sparsity", "score")
+    )
+    rank = np.maximum.reduceat(selected["rank"].to_numpy(), first_record) if documents else np.zeros(0)
+    return [pa.array(sparsity.astype(np.int32)), pa.array(score.astype(np.float32)), pa.array(rank.astype(np.float32))]

@@ -1,0 +1,77 @@
+"""Names and Arrow types of the columns that ifcurate writes beside the text.
+
+A token's influence is the derivative of its own loss along the direction (label alignment): positive means that
+training on the token makes the behaviour likelier. Unit: nats per unit of the direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from ifcurate.selection.scores import FLOAT_LIST, INT_LIST, LOSS, TOKEN_IDS, influence_column
+
+MASK_LIST = pa.list_(pa.bool_())
+SPAN_LIST = pa.list_(pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32())]))
+
+
+def mask_column(behaviour: str) -> str:
+    """`list<bool>`: selected for suppression, one value per token."""
+    return f"{behaviour}_mask"
+
+
+def spans_column(behaviour: str) -> str:
+    """`list<struct<start, end>>`: the mask as character ranges of the text, end exclusive."""
+    return f"{behaviour}_spans"
+
+
+def sparsity_column(behaviour: str) -> str:
+    """`int32`: number of tokens above tau."""
+    return f"{behaviour}_sparsity"
+
+
+def score_column(behaviour: str) -> str:
+    """`float32`: sum of influence above tau."""
+    return f"{behaviour}_score"
+
+
+def rank_column(behaviour: str) -> str:
+    """`float32`: harmonic mean of normalised sparsity and score, in [0, 1]."""
+    return f"{behaviour}_rank"
+
+
+def annotation_fields(behaviour: str) -> list[pa.Field]:
+    """The columns that `write` appends for one behaviour, in order."""
+    return [
+        pa.field(influence_column(behaviour), FLOAT_LIST),
+        pa.field(mask_column(behaviour), MASK_LIST),
+        pa.field(spans_column(behaviour), SPAN_LIST),
+        pa.field(sparsity_column(behaviour), pa.int32()),
+        pa.field(score_column(behaviour), pa.float32()),
+        pa.field(rank_column(behaviour), pa.float32()),
+    ]
+
+
+def written_fields(behaviours: Sequence[str], token_ids: bool, with_loss: bool) -> list[pa.Field]:
+    """Every column that `write` appends, in order."""
+    shared = {TOKEN_IDS: INT_LIST} if token_ids else {}
+    if with_loss:
+        shared[LOSS] = FLOAT_LIST
+    fields = [pa.field(name, kind) for name, kind in shared.items()]
+    return fields + [field for behaviour in behaviours for field in annotation_fields(behaviour)]
+
+
+def described_columns(behaviours: Sequence[str], token_ids: bool) -> list[tuple[str, str, str]]:
+    """Name, type and meaning of every column that `write` appends, for people."""
+    columns = [(TOKEN_IDS, "list<int32>", "the tokens that the lists belong to")] if token_ids else []
+    for behaviour in behaviours:
+        columns += [
+            (influence_column(behaviour), "list<float32>", "derivative of each token's loss along the direction"),
+            (mask_column(behaviour), "list<bool>", "whether each token is selected for suppression"),
+            (spans_column(behaviour), "list<struct<start, end>>", "the mask as character ranges of the text"),
+            (sparsity_column(behaviour), "int32", "number of tokens above tau"),
+            (score_column(behaviour), "float32", "sum of the influence above tau"),
+            (rank_column(behaviour), "float32", "0 to 1; the highest give up their tokens first"),
+        ]
+    return columns

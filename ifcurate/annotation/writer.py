@@ -1,0 +1,139 @@
+"""Annotated shards: every column of the input as it was, with ours appended row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ifcurate.corpus.parquet import METADATA_KEY, attach, metadata_of, writing_parquet
+from ifcurate.corpus.shards import Shard, open_shard
+from ifcurate.errors import InputError
+from ifcurate.selection.scores import TOKEN_IDS
+
+
+def write_annotated(
+    shard: Shard,
+    path: Path,
+    fields: Sequence[pa.Field],
+    annotations: Iterable[pa.RecordBatch],
+    metadata: Mapping[str, Any],
+) -> int:
+    """Write the rows of `shard` with the columns `fields` appended to the Parquet file `path`, and count them.
+
+    Several behaviours live side by side: a shard annotated before keeps its columns, and its metadata under the key
+    `ifcurate` is kept beside the new one. Its `token_ids` stay when they equal the new ones, and are refused otherwise.
+
+    Args:
+        shard: the input.
+        path: the output; it appears when it is complete.
+        fields: the columns to append, in order.
+        annotations: batches of any size that have these columns, one row for each row of the input, in its order.
+        metadata: what to say under the key `ifcurate`: behaviour name -> how its columns were made, tokenizer included.
+
+    Raises:
+        InputError: a column is there already, the row counts differ, or the disk is full.
+    """
+    reader = open_shard(shard)
+    added = new_columns(shard, reader.schema, fields)
+    schema = _merged_metadata(shard, reader.schema, metadata)
+    for field in added:
+        schema = schema.append(field)
+    compared = [field.name for field in fields if field not in added]
+    incoming = _Rows(annotations, pa.schema(fields))
+    with writing_parquet(path, schema) as sink:
+        for batch in reader.batches():
+            ours = incoming.take(batch.num_rows)
+            if ours.num_rows < batch.num_rows:
+                raise _misfit(shard, f"has more rows than the {sink.num_rows + ours.num_rows:,} scored")
+            for name in compared:
+                _check_equal(shard, name, batch, ours, sink.num_rows)
+            columns = [*batch.columns, *(ours.column(field.name) for field in added)]
+            sink.write(pa.RecordBatch.from_arrays(columns, schema=schema))
+        if incoming.take(1).num_rows:
+            raise _misfit(shard, f"has only {sink.num_rows:,} rows, fewer than were scored")
+        if sink.num_rows != reader.num_rows:
+            raise _misfit(shard, f"gave {sink.num_rows:,} rows where it announces {reader.num_rows:,}")
+    return sink.num_rows
+
+
+def new_columns(shard: Shard, schema: pa.Schema, fields: Sequence[pa.Field]) -> list[pa.Field]:
+    """Those of `fields` that `schema` does not have yet; only `token_ids`, which behaviours share, may be there.
+
+    Raises:
+        InputError: another one is there already.
+    """
+    added = []
+    for field in fields:
+        if field.name not in schema.names:
+            added.append(field)
+        elif field.name != TOKEN_IDS:
+            raise InputError(
+                f"{shard.path}: has a column {field.name!r} already; "
+                "give another --behaviour, or rename or drop the column."
+            )
+    return added
+
+
+def check_new_columns(shards: Sequence[Shard], fields: Sequence[pa.Field]) -> None:
+    """Open every shard and refuse what `new_columns` does, before anything expensive is done with the corpus."""
+    for shard in shards:
+        new_columns(shard, open_shard(shard).schema, fields)
+
+
+class _Rows:
+    """A stream of record batches, cut anew."""
+
+    def __init__(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
+        self._batches = iter(batches)
+        self._schema = schema
+        self._rest = pa.RecordBatch.from_pylist([], schema=schema)
+
+    def take(self, count: int) -> pa.RecordBatch:
+        """The next `count` rows, or all that are left, as one batch."""
+        pieces, missing = [], count
+        while missing > self._rest.num_rows:
+            pieces.append(self._rest)
+            missing -= self._rest.num_rows
+            following = next(self._batches, None)
+            if following is None:
+                self._rest = self._rest.slice(0, 0)
+                break
+            self._rest = following.select(self._schema.names).cast(self._schema)
+        else:
+            pieces.append(self._rest.slice(0, missing))
+            self._rest = self._rest.slice(missing)
+        # Joined even when it is one piece, so that the bytes written do not depend on how the rows arrived.
+        return pa.concat_batches(pieces)
+
+
+def _merged_metadata(shard: Shard, schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
+    try:
+        stored = metadata_of(schema)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{shard.path}: has schema metadata under {METADATA_KEY.decode()!r} that is not ours; remove that key."
+        ) from error
+    return attach(schema, {**stored, **metadata})
+
+
+def _check_equal(shard: Shard, name: str, batch: pa.RecordBatch, ours: pa.RecordBatch, first_row: int) -> None:
+    """Refuse a shared column whose rows differ from ours, whatever integer or list type it has."""
+    theirs, new = batch.column(name), ours.column(name)
+    try:
+        if theirs.cast(new.type).equals(new):
+            return
+    except pa.ArrowException:
+        pass  # values that do not fit our type, or a type that Arrow cannot cast: the rows tell
+    for row in range(batch.num_rows):
+        if theirs[row].as_py() != new[row].as_py():
+            raise InputError(
+                f"{shard.path}, row {first_row + row} (counted from 0): column {name!r} holds another tokenization "
+                "than this run's; rename or drop it, or give --no-token-ids."
+            )
+
+
+def _misfit(shard: Shard, problem: str) -> InputError:
+    return InputError(f"{shard.path}: {problem}; it changed since it was scored, score it again.")

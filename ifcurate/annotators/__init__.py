@@ -1,0 +1,1 @@
+"""Ways to mark tokens other than influence."""

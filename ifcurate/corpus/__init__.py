@@ -1,0 +1,1 @@
+"""Shards of a corpus, in and out: listed, read and written, from disk or any fsspec URL."""

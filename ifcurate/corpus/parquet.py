@@ -1,0 +1,139 @@
+"""Parquet in and out as record batches of bounded size."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ifcurate.corpus.sources import BATCH_BYTES, BATCH_ROWS, open_bytes, reading
+from ifcurate.files import finishing
+
+METADATA_KEY = b"ifcurate"
+"""Where a file's schema or footer says how its columns were made, as JSON."""
+
+READ_AHEAD_BYTES = 1 << 20
+"""Read-ahead of each column, instead of whole column chunks: memory does not grow with the row groups of the input."""
+
+ROW_GROUP_BYTES = 64 << 20
+"""A row group is written once its batches take this much memory."""
+
+
+class ParquetReader:
+    """The rows of one Parquet file; `schema` and `num_rows` come from the footer.
+
+    Args:
+        path: local path or fsspec URL.
+
+    Raises:
+        InputError: the footer is missing, truncated or corrupt.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        with self._opened() as file:
+            self.schema: pa.Schema = file.schema_arrow
+            self.num_rows: int = file.metadata.num_rows
+            self._row_bytes = _largest_row_bytes(file.metadata)
+
+    def batches(self, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """The rows in order, at most `rows` a batch and about `BATCH_BYTES`; `columns` picks top-level columns.
+
+        Raises:
+            InputError: a page is truncated or corrupt.
+        """
+        fitting = max(1, min(rows, int(BATCH_BYTES / self._row_bytes)))
+        found = 0
+        with self._opened() as file:
+            for batch in file.iter_batches(fitting, columns=columns, use_threads=False):
+                found += batch.num_rows
+                yield batch if columns is None else batch.select(list(columns))
+            if found != self.num_rows:
+                raise ValueError(f"{found} rows where the footer says {self.num_rows}")
+
+    @contextmanager
+    def _opened(self) -> Iterator[pq.ParquetFile]:
+        # pre_buffer, pyarrow's default, keeps every byte read until the file is closed.
+        with reading(self._path, "Parquet"), open_bytes(self._path) as stream:
+            yield pq.ParquetFile(
+                stream, buffer_size=READ_AHEAD_BYTES, pre_buffer=False, page_checksum_verification=True
+            )
+
+
+class ParquetSink:
+    """Collects record batches of one schema and writes them as row groups of about `ROW_GROUP_BYTES`."""
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
+        self._pending: list[pa.RecordBatch] = []
+        self._size = 0
+        self.num_rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append `batch`, whose schema is that of the file."""
+        self._pending.append(batch)
+        self._size += batch.nbytes
+        self.num_rows += batch.num_rows
+        if self._size >= ROW_GROUP_BYTES:
+            self.flush()
+
+    def describe(self, metadata: Mapping[str, Any]) -> None:
+        """Say `metadata` in the file's footer, under the key `ifcurate`: for what is known after the last row only."""
+        self._writer.add_key_value_metadata({METADATA_KEY: json.dumps(dict(metadata), sort_keys=True).encode()})
+
+    def flush(self) -> None:
+        """Write what is pending as one row group."""
+        if self._pending:
+            self._writer.write_table(pa.Table.from_batches(self._pending), row_group_size=self.num_rows)
+        self._pending, self._size = [], 0
+
+
+@contextmanager
+def writing_parquet(path: Path, schema: pa.Schema) -> Iterator[ParquetSink]:
+    """A sink that becomes the finished file `path` when the block ends well, and leaves nothing when it does not.
+
+    The bytes depend on the schema and the batches alone. Pages carry checksums.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    with (
+        finishing(path) as part,
+        pq.ParquetWriter(part, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        sink = ParquetSink(writer)
+        yield sink
+        sink.flush()
+
+
+def _largest_row_bytes(metadata: pq.FileMetaData) -> float:
+    """Mean uncompressed size of a row in the row group where it is largest."""
+    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
+    return max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=1.0) or 1.0
+
+
+def attach(schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
+    """`schema` with `metadata` as JSON under the key `ifcurate`; every other metadata key stays."""
+    kept = dict(schema.metadata or {})
+    kept[METADATA_KEY] = json.dumps(dict(metadata), sort_keys=True).encode()
+    return schema.with_metadata(kept)
+
+
+def metadata_of(schema: pa.Schema) -> dict[str, Any]:
+    """The JSON under the key `ifcurate` of a schema, or an empty dict where there is none."""
+    return _parsed(schema.metadata)
+
+
+def metadata_of_file(footer: pq.FileMetaData) -> dict[str, Any]:
+    """The JSON under the key `ifcurate` of a Parquet file's footer: what was known when the last row was written."""
+    return _parsed(footer.metadata)
+
+
+def _parsed(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    stored = (metadata or {}).get(METADATA_KEY)
+    return dict(json.loads(stored)) if stored else {}

@@ -1,0 +1,1 @@
+"""Whether it helped: completions and their toxicity, fluency, and paired comparisons."""

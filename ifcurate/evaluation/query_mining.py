@@ -1,0 +1,209 @@
+"""Build the two query sets of a behaviour from any table of prompts and continuations, with a classifier."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from ifcurate.config import Config
+from ifcurate.corpus.tables import Row, has_path, missing_column, read_rows, text_at
+from ifcurate.errors import InputError
+from ifcurate.evaluation.classifiers import Classifier
+from ifcurate.evaluation.near_duplicates import NearDuplicates
+from ifcurate.evaluation.prompts import read_prompts
+from ifcurate.files import write_text
+from ifcurate.influence.queries import COMPLETION, PROMPT, Query
+from ifcurate.progress import track
+
+LAYOUTS = (
+    ("prompt.text", "continuation.text"),
+    ("prompt", "continuation"),
+    ("prompt", "completion"),
+    ("prompt", "response"),
+)
+"""Columns of prompt and continuation: RealToxicityPrompts' nested ones, and plain tables; the first that fit."""
+
+CLASSIFIED_TOGETHER = 2048
+"""Continuations handed to the classifier at once."""
+
+
+class MiningConfig(Config):
+    """`ifcurate queries`."""
+
+    source: str = Field(description="rtp, a Hub id, or files of JSON Lines or Parquet")
+    out: str = Field(description="folder of the two query sets and the summary")
+    split: str = Field("train", description="split of a data set on the Hub")
+    prompt_column: str | None = Field(None, description="column of the prompt, dotted where nested")
+    continuation_column: str | None = Field(None, description="column of the continuation, dotted where nested")
+    classifier: str = Field("detoxify", description="see `ifcurate.evaluation.classifiers`")
+    label: str | None = Field(None, description="label that counts")
+    behaviour: str = Field("toxic", description="name of the file of the behaviour's queries")
+    contrast: str = Field("safe", description="name of the file of the contrast's queries")
+    behaviour_from: float = Field(0.5, description="continuations with at least this score show the behaviour")
+    contrast_below: float = Field(0.1, description="continuations below this score are the contrast")
+    per_side: int = Field(10_000, ge=1, description="most queries a side")
+    near_duplicate: float = Field(0.8, gt=0, le=1, description="Jaccard index of texts that are nearly the same")
+    exclude: list[str] = Field(
+        default_factory=list, description="prompts that are evaluated on, as for `ifcurate eval`"
+    )
+    separator: str | None = Field(
+        None, description="put between prompt and continuation; default: a space where needed"
+    )
+    device: str = Field("auto", description="cpu, cuda, cuda:1; auto: a GPU where there is one")
+    seed: int = Field(42, ge=0, description="of the draw")
+
+    @model_validator(mode="after")
+    def _thresholds_are_ordered(self) -> MiningConfig:
+        if self.contrast_below > self.behaviour_from:
+            raise ValueError("--contrast-below must not exceed --behaviour-from")
+        return self
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What was found, and what became of every row.
+
+    Attributes:
+        behaviour: queries that show the behaviour.
+        contrast: queries that do not.
+        rows: rows of the table.
+        counts: rows by what became of them; together `rows`.
+        spaces_added: queries kept that got a space between prompt and continuation.
+        texts_cut: continuations of which the classifier read the beginning only.
+    """
+
+    behaviour: list[Query]
+    contrast: list[Query]
+    rows: int
+    counts: dict[str, int]
+    spaces_added: int
+    texts_cut: int
+
+
+def mine_queries(config: MiningConfig, classifier: Classifier) -> Mined:
+    """Classify every continuation and draw the two sets.
+
+    Rows are visited in a random order that depends on the seed only. A row is left out if its prompt is nearly one of
+    those to exclude, or prompt and continuation together are nearly those of a query already kept on either side.
+
+    Raises:
+        InputError: the table cannot be used, or a side stays empty.
+    """
+    rows = read_rows("allenai/real-toxicity-prompts" if config.source == "rtp" else config.source, config.split)
+    columns = _columns(config, rows)
+    pairs = [
+        (text_at(row, columns[0], config.source, number), text_at(row, columns[1], config.source, number))
+        for number, row in enumerate(rows)
+    ]
+    scores = _classify([continuation for _, continuation in pairs], classifier)
+    draw = _Draw(config)
+    for index in np.random.default_rng(config.seed).permutation(len(pairs)).tolist():
+        prompt, continuation = pairs[index]
+        draw.visit(prompt, continuation, float(scores[index]))
+    for side, name in ((draw.behaviour, config.behaviour), (draw.contrast, config.contrast)):
+        if not side:
+            raise InputError(
+                f"{config.source}: no row makes a {name} query ({_listed(draw.counts)}); "
+                "change the thresholds, the classifier or the table."
+            )
+    return Mined(draw.behaviour, draw.contrast, len(rows), dict(draw.counts), draw.spaces, classifier.texts_cut)
+
+
+def write_queries(mined: Mined, config: MiningConfig) -> list[Path]:
+    """Write the sets as JSON Lines and the summary as JSON into `config.out`; returns their paths."""
+    folder = Path(config.out)
+    paths = []
+    for name, queries in ((config.behaviour, mined.behaviour), (config.contrast, mined.contrast)):
+        paths.append(folder / f"{name}.jsonl")
+        lines = [orjson.dumps({PROMPT: query.prompt, COMPLETION: query.completion}).decode() for query in queries]
+        write_text(paths[-1], "".join(f"{line}\n" for line in lines))
+    summary = {
+        **config.model_dump(),
+        "rows": mined.rows,
+        "counts": mined.counts,
+        "spaces_added": mined.spaces_added,
+        "texts_cut": mined.texts_cut,
+    }
+    paths.append(folder / "queries.json")
+    write_text(paths[-1], orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode() + "\n")
+    return paths
+
+
+class _Draw:
+    """Rows in, query sets out, and a count of what became of each row."""
+
+    def __init__(self, config: MiningConfig) -> None:
+        self._config = config
+        self._evaluated = NearDuplicates(config.near_duplicate)
+        for source in config.exclude:
+            for prompt in read_prompts(source).prompts:
+                self._evaluated.add(prompt.text)
+        self._kept = NearDuplicates(config.near_duplicate)
+        self.behaviour: list[Query] = []
+        self.contrast: list[Query] = []
+        self.counts: Counter[str] = Counter()
+        self.spaces = 0
+
+    def visit(self, prompt: str, continuation: str, score: float) -> None:
+        self.counts[self._decide(prompt, continuation, score)] += 1
+
+    def _decide(self, prompt: str, continuation: str, score: float) -> str:
+        if not continuation.strip():
+            return "empty continuation"
+        side = self._side(score)
+        if side is None:
+            return "between the thresholds"
+        if self._evaluated.holds(prompt):
+            return "evaluation prompt"
+        name = self._config.behaviour if side is self.behaviour else self._config.contrast
+        if len(side) == self._config.per_side:
+            return f"{name}, beyond --per-side"
+        separator = self._separator(prompt, continuation)
+        if self._kept.holds(prompt + separator + continuation):
+            return "near-duplicate"
+        self._kept.add(prompt + separator + continuation)
+        self.spaces += separator == " "
+        side.append(Query(prompt, separator + continuation))
+        return f"{name}, kept"
+
+    def _side(self, score: float) -> list[Query] | None:
+        if score >= self._config.behaviour_from:
+            return self.behaviour
+        return self.contrast if score < self._config.contrast_below else None
+
+    def _separator(self, prompt: str, continuation: str) -> str:
+        """A space where two words would run together, unless the separator is given."""
+        if self._config.separator is not None:
+            return self._config.separator
+        together = prompt and not prompt[-1].isspace() and continuation[0].isalnum()
+        return " " if together else ""
+
+
+def _columns(config: MiningConfig, rows: Sequence[Row]) -> tuple[str, str]:
+    found = next((pair for pair in LAYOUTS if all(has_path(rows, path) for path in pair)), ("prompt", "continuation"))
+    columns = (config.prompt_column or found[0], config.continuation_column or found[1])
+    for path, option in zip(columns, ("--prompt-column", "--continuation-column"), strict=True):
+        if not has_path(rows, path):
+            raise missing_column(config.source, rows, f"column {path!r}", option)
+    return columns
+
+
+def _classify(continuations: Sequence[str], classifier: Classifier) -> NDArray[np.float32]:
+    scores = np.zeros(len(continuations), dtype=np.float32)
+    with track(classifier.name, len(continuations), "texts") as tracker:
+        for first in range(0, len(continuations), CLASSIFIED_TOGETHER):
+            block = continuations[first : first + CLASSIFIED_TOGETHER]
+            scores[first : first + len(block)] = classifier.score(block)[:, 0]
+            tracker.update(first + len(block), first + len(block))
+    return scores
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items()))

@@ -1,0 +1,55 @@
+"""What every format is written from: a document's tokens and their signed weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifcurate.annotation.reader import MarkedDocument
+
+SIGNED_WEIGHTS = "signed weights"
+DROP_MASK = "only a drop mask: marked tokens get no loss, as with lambda 0"
+
+
+class WeightedDocument(NamedTuple):
+    """Token ids int32 [tokens] and weights float32 [tokens]: 1, or -lambda on marked tokens.
+
+    The last token is EOS, with weight 1.
+    """
+
+    token_ids: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+
+class Exporter(Protocol):
+    """Writes shards of documents in one format below a folder.
+
+    Made from the folder, the dtype that holds every token id, and the penalties; refuses those that it cannot hold.
+    """
+
+    @property
+    def carries(self) -> str:
+        """Signed weights or a drop mask, and where."""
+
+    def write(self, name: str, documents: Iterable[WeightedDocument]) -> None:
+        """Write one shard; `name` may contain slashes."""
+
+    def finish(self) -> None:
+        """Write what describes all shards."""
+
+
+def weighted(documents: Iterable[MarkedDocument], table: NDArray[np.float32], end: int) -> Iterator[WeightedDocument]:
+    """Documents with the weights of their marks (`packing.weight_table`) and `end` behind the last token."""
+    for document in documents:
+        yield WeightedDocument(
+            np.append(document.token_ids, end).astype(np.int32), np.append(table[document.marks], np.float32(1))
+        )
+
+
+def trained(weights: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The drop mask: False on every token with a penalty. Never the truth value of a weight, which makes -1 a +1."""
+    kept: NDArray[np.bool_] = weights > 0
+    return kept

@@ -1,0 +1,1 @@
+"""Queries, curvature, direction, and a token's score along it."""

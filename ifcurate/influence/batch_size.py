@@ -1,0 +1,60 @@
+"""How many positions fit into memory at once, from the model's shape: what batches begin with, before any fails."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from transformers import PreTrainedModel
+
+from ifcurate.influence.engines import DIFFERENCES, EngineName
+from ifcurate.model.devices import resolve_batch_tokens
+from ifcurate.model.token_loss import split
+
+SHARE_FOR_ACTIVATIONS = 0.4
+"""Of the memory at hand; the rest is for logits, attention scores, the allocator's gaps and other processes."""
+LIVE_WIDTHS, LIVE_INNER_WIDTHS = 8, 4
+"""Tensors alive at once in a decoder block, in hidden widths and feed-forward widths a position."""
+PASSES = 4
+"""Forward passes a batch of finite differences on a CPU: moving the weights once for all makes it nearly free, and
+between passes no more than their features is held."""
+
+
+def automatic_batch_tokens(model: PreTrainedModel, engine: EngineName, directions: int, workers: int = 1) -> int:
+    """Positions a batch, a power of two: what fits, and no more than makes the device faster.
+
+    Args:
+        model: on its device, in its dtype.
+        engine: forward mode carries tangents, the reference engine keeps every block's activations.
+        directions: scored along at once.
+        workers: processes that share a CPU's memory; a GPU is one worker's own.
+    """
+    on_gpu = model.device.type == "cuda"
+    most = resolve_batch_tokens(None, model.device.type)
+    share = memory_at_hand(model.device) if on_gpu else memory_at_hand(model.device) // workers
+    room = int(share * SHARE_FOR_ACTIVATIONS)
+    several = engine in DIFFERENCES and not on_gpu
+    if several and room >= most * bytes_per_position(model, engine, directions, PASSES):
+        return PASSES * most
+    fitting = room // bytes_per_position(model, engine, directions)
+    return min(most, 1 << max(0, fitting.bit_length() - 1))
+
+
+def bytes_per_position(model: PreTrainedModel, engine: EngineName, directions: int, passes: int = 1) -> int:
+    """Estimate of the activations of one position, in bytes; with the features of `passes - 1` positions before it."""
+    config = model.config.get_text_config()
+    hidden = int(config.hidden_size)
+    inner = int(getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * hidden)
+    block = (LIVE_WIDTHS * hidden + LIVE_INNER_WIDTHS * inner) * model.dtype.itemsize
+    if engine == "kronfluence":
+        return block * 2 * int(config.num_hidden_layers) + 16 * int(config.vocab_size)
+    whole = isinstance(split(model)[1], torch.nn.Identity)  # then all logits are held as features are
+    ends = (2 + 2 * directions) * int(config.vocab_size if whole else hidden) * model.dtype.itemsize
+    return passes * ends + (block * (1 + 2 * directions) if engine in ("jvp", "compiled-jvp") else block)
+
+
+def memory_at_hand(device: torch.device) -> int:
+    """Free bytes of a GPU; a machine's whole memory for a CPU, so that the same command makes the same batches."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,102 @@
+"""The direction v = H^-1 (g_behaviour - g_contrast) (IF-Guide, Eq. 6), an artifact of its own.
+
+Whoever has a direction and its model can score any corpus: the influence of a token is the derivative of the
+token's loss along v, and needs neither queries nor factors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from transformers import PreTrainedModel
+
+from ifcurate.errors import InputError
+from ifcurate.files import finishing, sha256_of
+from ifcurate.model.layers import tracked_parameters
+from ifcurate.version import __version__
+
+METADATA_KEY = "ifcurate"
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One float32 tensor per tracked weight and bias, by parameter name, and where they come from.
+
+    `provenance` names behaviour, model, tokenizer, queries and factors by hash.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    provenance: Mapping[str, Any]
+
+    @property
+    def behaviour(self) -> str:
+        """The behaviour this direction makes likelier."""
+        return str(self.provenance["behaviour"])
+
+    def norm(self) -> float:
+        """Euclidean norm over all tensors."""
+        return float(torch.stack([tensor.double().norm() for tensor in self.tensors.values()]).norm())
+
+
+def save_direction(direction: Direction, path: Path) -> None:
+    """Write a direction as safetensors, provenance as JSON in its metadata.
+
+    Raises:
+        InputError: a value is NaN or infinite.
+    """
+    for name, tensor in direction.tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{path}: the direction has NaN or infinite values in {name}; raise --damping.")
+    tensors = {name: tensor.to("cpu", torch.float32).contiguous() for name, tensor in direction.tensors.items()}
+    metadata = {METADATA_KEY: json.dumps({"version": __version__, **direction.provenance}, sort_keys=True)}
+    with finishing(path) as part:
+        save_file(tensors, part, metadata=metadata)
+
+
+def load_direction(path: Path) -> Direction:
+    """Read a direction.
+
+    Raises:
+        InputError: the file is missing, damaged, or not a direction.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read as a direction ({error}); give a .safetensors file.") from error
+    if METADATA_KEY not in metadata:
+        raise InputError(
+            f"{path}: lacks `{METADATA_KEY}` metadata, so it is no direction; make one with `ifcurate direct`."
+        )
+    return Direction(tensors, json.loads(metadata[METADATA_KEY]))
+
+
+def hash_direction(path: Path) -> str:
+    """Hex SHA-256 of a direction's file."""
+    return sha256_of(path)
+
+
+def check_direction(direction: Direction, model: PreTrainedModel, model_hash: str, tokenizer_hash: str) -> None:
+    """Refuse a direction that was made for other weights or another tokenizer.
+
+    Raises:
+        InputError: names what differs.
+    """
+    for what, found in (("model", model_hash), ("tokenizer", tokenizer_hash)):
+        expected = direction.provenance.get(f"{what}_hash")
+        if expected != found:
+            raise InputError(
+                f"option --direction: was made with another {what} ({direction.provenance.get(what)!r}, hash "
+                f"{str(expected)[:12]}, here {found[:12]}); give the {what} it was made with."
+            )
+    shapes = {name: parameter.shape for name, parameter in tracked_parameters(model).items()}
+    if shapes != {name: tensor.shape for name, tensor in direction.tensors.items()}:
+        raise InputError("option --direction: its tensors are not those of the model's linear layers; make it anew.")

@@ -1,0 +1,149 @@
+"""From settings to a scorer that is ready: model, tokenizer and directions loaded and checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from ifcurate.influence.batch_size import automatic_batch_tokens
+from ifcurate.influence.direction import Direction, check_direction, load_direction
+from ifcurate.influence.engines import (
+    DIFFERENCES,
+    EngineName,
+    Step,
+    best_steps,
+    build_engine,
+    calibrate,
+    choose_dtype,
+    choose_engine,
+)
+from ifcurate.influence.engines.compiled import find_obstacle, refusal
+from ifcurate.influence.scorer import DocumentScores, Scorer, Work
+from ifcurate.influence.settings import ScoreSettings
+from ifcurate.model.batching import Batching, OneWindowARow, PackedRows
+from ifcurate.model.checkpoints import (
+    check_vocabulary,
+    context_length,
+    hash_model,
+    hash_tokenizer,
+    load_causal_lm,
+    load_tokenizer,
+    start_token,
+)
+from ifcurate.model.devices import forbid_reduced_precision, resolve_device
+from ifcurate.model.windows import Encoding, Window, bucket_by_length, collate, encode_documents, split_into_windows
+from ifcurate.progress import announce
+
+CALIBRATION_TOKENS = 2048
+"""Tokens on which a finite-difference step is chosen and checked."""
+
+
+def load_scorer(settings: ScoreSettings) -> LoadedScorer:
+    """Load what `settings` names; sets this process's CPU threads and forbids it reduced precision.
+
+    Raises:
+        InputError: something cannot be loaded, model, tokenizer and directions do not belong together, or the engine
+            that was asked for cannot score this model here.
+    """
+    torch.set_num_threads(settings.threads)
+    forbid_reduced_precision()
+    device = resolve_device(settings.device)
+    dtype = choose_dtype(settings.dtype, settings.engine, settings.alignment, device)
+    engine = choose_engine(settings.engine, settings.alignment, dtype, device, len(settings.directions))
+    tokenizer = load_tokenizer(settings.model, settings.revision)
+    model = load_causal_lm(settings.model, settings.revision)
+    check_vocabulary(tokenizer, model)
+    directions = [load_direction(Path(file)) for file in settings.directions]
+    for direction in directions:
+        check_direction(direction, model, hash_model(model), hash_tokenizer(tokenizer))
+    context = context_length(model, settings.context)
+    if engine == "compiled-jvp" and (obstacle := find_obstacle(model, device)):
+        if settings.engine != "auto":
+            raise refusal(obstacle)
+        announce(f"scoring with jvp, as compiled-jvp cannot be used here: {obstacle}")
+        engine = "jvp"
+    return LoadedScorer(settings, model.to(device, dtype), tokenizer, directions, engine, context)
+
+
+@dataclass
+class LoadedScorer:
+    """A scorer with its model, tokenizer and directions; the engine is built at the first use.
+
+    `engine` is what was chosen; where the choice was ours, `steps` may still replace one-sided by central differences.
+    """
+
+    settings: ScoreSettings
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    directions: list[Direction]
+    engine: EngineName
+    context: int
+    _scorer: Scorer | None = field(default=None, init=False)
+
+    @property
+    def behaviours(self) -> list[str]:
+        """One a direction, in order."""
+        return [direction.behaviour for direction in self.directions]
+
+    def encode(self, texts: Sequence[str]) -> list[Encoding]:
+        """See `windows.encode_documents`."""
+        return encode_documents(self.tokenizer, texts)
+
+    def score(
+        self,
+        encodings: Sequence[Encoding],
+        names: Sequence[str],
+        on_batch: Callable[[int], None] = lambda tokens: None,
+    ) -> tuple[list[DocumentScores], Work]:
+        """See `Scorer.score`; finite differences without given steps are calibrated on the first documents."""
+        if self._scorer is None:
+            windows = split_into_windows(encodings, self.context)
+            if not windows:
+                empty = DocumentScores(np.zeros((len(self.directions), 0), np.float32), np.zeros(0, np.float32))
+                return [empty] * len(encodings), Work()
+            self._scorer = self._build(self.steps(windows))
+        return self._scorer.score(encodings, names, on_batch)
+
+    def batch_tokens(self, workers: int = 1) -> int:
+        """Positions a batch: as set, or what fits into memory that `workers` processes share."""
+        if self.settings.batch_tokens is not None:
+            return self.settings.batch_tokens
+        return automatic_batch_tokens(self.model, self.engine, len(self.directions), workers)
+
+    def steps(self, windows: Sequence[Window]) -> list[Step]:
+        """The given finite-difference steps, or those found best on `windows`; none for other engines.
+
+        Raises:
+            InputError: finite differences are not exact enough, see `calibrate`.
+        """
+        if self.engine not in DIFFERENCES:
+            return []
+        if self.settings.steps is not None:
+            return [Step(relative, float("nan")) for relative in self.settings.steps]
+        longest = bucket_by_length([len(window) for window in windows], CALIBRATION_TOKENS)[0]
+        batch = collate([windows[index] for index in longest], start_token(self.tokenizer)).to(str(self.model.device))
+        if self.settings.engine == "auto" and self.engine == "one-sided":
+            steps = best_steps(self.model, self.directions, batch, self.engine)
+            if all(step.is_exact for step in steps):
+                return steps
+            self.engine = "finite-difference"
+        return calibrate(self.model, self.directions, batch, self.engine)
+
+    def _build(self, steps: Sequence[Step]) -> Scorer:
+        return Scorer(
+            engine=build_engine(self.engine, self.model, self.directions, steps),
+            directions=len(self.directions),
+            context=self.context,
+            batching=self._batching(),
+            batch_tokens=self.batch_tokens(),
+            device=str(self.model.device),
+        )
+
+    def _batching(self) -> Batching:
+        start = start_token(self.tokenizer)
+        return PackedRows(start, self.context) if self.engine == "compiled-jvp" else OneWindowARow(start)

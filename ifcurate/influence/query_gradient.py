@@ -1,0 +1,147 @@
+"""The gradient of a query set's loss: what the behaviour pulls on (DESIGN of IF-Guide, Eq. 6).
+
+g = gradient of the summed loss of all completion tokens / number of completion tokens. Prompts and padding carry
+no loss, and neither batch size nor order matters.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from ifcurate.errors import InputError
+from ifcurate.influence.queries import Query
+from ifcurate.model.devices import is_out_of_memory
+from ifcurate.model.layers import tracked_parameters
+from ifcurate.model.token_loss import Body, Head, split, token_losses
+from ifcurate.model.windows import PADDING_LABEL, Window, WindowBatch, bucket_by_length, collate, encode_documents
+
+
+@dataclass(frozen=True)
+class QueryWindow:
+    """A query as one window; tokens before `completion` are its prompt."""
+
+    window: Window
+    completion: int
+
+
+@dataclass(frozen=True)
+class QueryGradient:
+    """A gradient by parameter name (float32), the number of completion tokens it averages over, and how often a batch
+    was halved because memory ran out."""
+
+    tensors: dict[str, torch.Tensor]
+    tokens: int
+    halvings: int = 0
+
+
+@dataclass(frozen=True)
+class QueryWindows:
+    """The windows of a query set, and how many queries lost part of their prompt or were split to fit."""
+
+    windows: list[QueryWindow]
+    shortened: int
+
+
+def query_windows(
+    queries: Sequence[Query], tokenizer: PreTrainedTokenizerFast, context: int, source: str
+) -> QueryWindows:
+    """Tokenize prompt and completion together; a token belongs to the completion if it covers any of its characters.
+
+    A query longer than `context` keeps its completion and as much of the prompt's end as fits; a completion longer
+    than `context` is split into windows of its own. Both are counted as shortened.
+
+    Raises:
+        InputError: a query has no completion token; names `source` and the row.
+    """
+    encodings = encode_documents(tokenizer, [query.prompt + query.completion for query in queries])
+    windows: list[QueryWindow] = []
+    shortened = 0
+    for row, (query, encoding) in enumerate(zip(queries, encodings, strict=True)):
+        completion = int(np.searchsorted(encoding.ends, len(query.prompt), side="right"))
+        count = len(encoding) - completion
+        if count == 0:
+            raise InputError(f"{source}, query {row + 1}: no completion token; give every query a completion.")
+        shortened += len(encoding) > context
+        if count <= context:
+            first = max(0, len(encoding) - context)
+            windows.append(QueryWindow(Window(row, first, encoding.token_ids[first:]), completion - first))
+            continue
+        for first in range(completion, len(encoding), context):
+            windows.append(QueryWindow(Window(row, first, encoding.token_ids[first : first + context]), 0))
+    return QueryWindows(windows, shortened)
+
+
+def query_gradient(
+    model: PreTrainedModel,
+    windows: Sequence[QueryWindow],
+    start: int,
+    batch_tokens: int,
+    on_batch: Callable[[int], None] = lambda tokens: None,
+) -> QueryGradient:
+    """Mean gradient over all completion tokens, with respect to the tracked weights and biases.
+
+    Batches are summed in float64, so that their number and order leave no trace beyond rounding in a batch. One that
+    does not fit into memory is halved.
+
+    Raises:
+        InputError: a window alone does not fit into memory.
+    """
+    parameters = tracked_parameters(model)
+    model.requires_grad_(False)
+    sums = {name: torch.zeros_like(parameter, dtype=torch.float64) for name, parameter in parameters.items()}
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    heads = split(model)
+    tokens = halvings = 0
+    pending = deque(bucket_by_length([len(query.window) for query in windows], batch_tokens))
+    while pending:
+        group = pending.popleft()
+        batch = collate_queries([windows[index] for index in group], start).to(str(model.device))
+        gradients = _summed_gradient(heads, batch, list(parameters.values()))
+        if gradients is None:
+            if len(group) == 1:
+                raise InputError(
+                    f"option --context: the gradient of a query of {batch.size} tokens does not fit into the memory "
+                    f"of {model.device}; give fewer tokens, or use a smaller model or a larger device."
+                )
+            halvings += 1
+            pending.extendleft((group[len(group) // 2 :], group[: len(group) // 2]))
+            continue
+        for total, gradient in zip(sums.values(), gradients, strict=True):
+            total += gradient
+        found = int(batch.mask.sum())
+        tokens += found
+        on_batch(found)
+    model.requires_grad_(False)
+    return QueryGradient({name: (total / tokens).float() for name, total in sums.items()}, tokens, halvings)
+
+
+def _summed_gradient(
+    heads: tuple[Body, Head], batch: WindowBatch, parameters: list[torch.nn.Parameter]
+) -> tuple[torch.Tensor, ...] | None:
+    """Gradient of the summed loss of a batch, or None where memory ran out."""
+    body, head = heads
+    try:
+        features = body(batch.input_ids)[batch.mask]
+        loss = token_losses(head, features, batch.labels[batch.mask]).sum()
+        return torch.autograd.grad(loss, parameters)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
+
+
+def collate_queries(queries: Sequence[QueryWindow], start: int) -> WindowBatch:
+    """A batch in which only completion tokens have labels."""
+    batch = collate([query.window for query in queries], start)
+    for row, query in enumerate(queries):
+        batch.labels[row, : query.completion] = PADDING_LABEL
+    return batch

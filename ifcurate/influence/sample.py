@@ -1,0 +1,90 @@
+"""A random sample of a corpus's documents: the same for the same seed, in memory that does not grow with the corpus."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from ifcurate.corpus.documents import read_documents
+from ifcurate.corpus.shards import Shard
+from ifcurate.errors import InputError
+from ifcurate.model.windows import Window, encode_documents, split_into_windows
+
+MOST_SHARDS = 64
+"""Shards that a sample is spread over: enough to be representative, few enough to read."""
+MOST_BATCHES = 16
+"""Batches of documents read from the beginning of each of these shards."""
+MOST_WINDOWS = 8
+"""Windows taken from the beginning of one document, so that no book is the whole sample."""
+CHARACTERS_PER_TOKEN = 16
+"""More characters than any tokenizer puts into a token on average: bounds how many documents are kept."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Windows of randomly drawn documents, and how many documents and tokens they are."""
+
+    windows: list[Window]
+    documents: int
+    tokens: int
+
+
+def sample_windows(
+    shards: Sequence[Shard],
+    text_column: str,
+    id_column: str | None,
+    tokenizer: PreTrainedTokenizerFast,
+    context: int,
+    tokens: int,
+    seed: int,
+) -> Sample:
+    """Windows of about `tokens` tokens (all there are, if fewer), every document that is looked at equally likely.
+
+    Drawn from up to `MOST_SHARDS` random shards, `MOST_BATCHES` batches of each: in shuffled corpora a fair sample.
+
+    Raises:
+        InputError: there is no token to draw.
+    """
+    longest = MOST_WINDOWS * context * CHARACTERS_PER_TOKEN
+    candidates = _candidates(shards, text_column, id_column, seed, longest)
+    drawn = _draw_texts(candidates, tokens * CHARACTERS_PER_TOKEN)
+    windows: list[Window] = []
+    total = 0
+    for number, text in enumerate(drawn):
+        if total >= tokens:
+            break
+        for window in split_into_windows(encode_documents(tokenizer, [text]), context)[:MOST_WINDOWS]:
+            windows.append(Window(number, window.first, window.token_ids))
+            total += len(window)
+    if not windows:
+        raise InputError("option CORPUS: its documents hold no token at all; give a corpus with text.")
+    return Sample(windows, len({window.document for window in windows}), total)
+
+
+def _candidates(
+    shards: Sequence[Shard], text_column: str, id_column: str | None, seed: int, longest: int
+) -> Iterator[tuple[float, str]]:
+    """Random keys and the first `longest` characters of texts; those with the smallest keys are the sample."""
+    chosen = np.random.default_rng(seed).permutation(len(shards))[:MOST_SHARDS]
+    for index in chosen.tolist():
+        generator = np.random.default_rng([seed, index])
+        for batch in islice(read_documents(shards[index], text_column, id_column), MOST_BATCHES):
+            keys = generator.random(len(batch)).tolist()
+            yield from ((key, text[:longest]) for key, text in zip(keys, batch.texts, strict=True) if text)
+
+
+def _draw_texts(candidates: Iterator[tuple[float, str]], characters: int) -> list[str]:
+    """The texts with the smallest keys, in order of key, that have `characters` characters together."""
+    kept: list[tuple[float, str]] = []
+    held = 0
+    for key, text in candidates:
+        heapq.heappush(kept, (-key, text))
+        held += len(text)
+        while held - len(kept[0][1]) >= characters:
+            held -= len(heapq.heappop(kept)[1])
+    return [text for _, text in sorted(kept, reverse=True)]

@@ -1,0 +1,154 @@
+"""Load causal language models and their tokenizers, on disk or from the Hub, and check that they fit."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.pytorch_utils import Conv1D
+
+from ifcurate.errors import InputError, first_line
+
+CONTEXT_CAP = 2048
+"""Longest default window in tokens: longer models are scored at 2,048, as in the paper."""
+
+
+def load_causal_lm(
+    name_or_path: str,
+    revision: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+) -> PreTrainedModel:
+    """A decoder-only model in evaluation mode, with every GPT-2 style `Conv1D` replaced by an equal `nn.Linear`.
+
+    Args:
+        name_or_path: a folder written by `save_pretrained`, or a Hub id.
+        revision: branch, tag or commit of a Hub id.
+        dtype: dtype of the weights, whatever the stored one is.
+        device: where the weights go.
+
+    Raises:
+        InputError: see `load_checkpoint`.
+    """
+    model = load_checkpoint(name_or_path, revision, dtype)
+    replace_conv1d(model)
+    return model.eval().to(device)
+
+
+def load_checkpoint(
+    name_or_path: str, revision: str | None = None, dtype: torch.dtype = torch.float32
+) -> PreTrainedModel:
+    """A decoder-only model as transformers defines it, so that `save_pretrained` writes what it was read from.
+
+    Raises:
+        InputError: there is no such model, it cannot be read as a causal language model, or a weight is not finite.
+    """
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name_or_path, revision=revision, dtype=dtype)
+    except Exception as error:  # transformers, safetensors and the Hub client raise many unrelated types here
+        raise InputError(
+            f"{name_or_path}: cannot be loaded as a causal language model ({first_line(error)}); "
+            "give --model a folder written by save_pretrained or a Hub id."
+        ) from error
+    if getattr(model, "is_quantized", False):
+        raise InputError(f"{name_or_path}: is quantized, its weights have no derivative; give the unquantized model.")
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise InputError(f"{name_or_path}: the weight {name} holds NaN or infinity; give a sound checkpoint.")
+    return model
+
+
+def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """The fast tokenizer of a model: only those know which characters a token covers.
+
+    Raises:
+        InputError: there is none, or it is a slow one.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision, use_fast=True)
+    except Exception as error:  # as above
+        raise InputError(
+            f"{name_or_path}: has no tokenizer that can be loaded ({first_line(error)}); "
+            "put tokenizer.json beside the model."
+        ) from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise InputError(
+            f"{name_or_path}: has a slow tokenizer, which knows no character offsets; convert it to tokenizer.json."
+        )
+    return tokenizer
+
+
+def replace_conv1d(model: nn.Module) -> None:
+    """Swap every transformers `Conv1D` for the `nn.Linear` with the transposed weight, in place; names stay."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, Conv1D):
+                setattr(module, name, _as_linear(child))
+
+
+def _as_linear(conv: Conv1D) -> nn.Linear:
+    inputs, outputs = conv.weight.shape
+    linear = nn.Linear(inputs, outputs, device=conv.weight.device, dtype=conv.weight.dtype)
+    linear.weight = nn.Parameter(conv.weight.detach().t().contiguous())
+    linear.bias = nn.Parameter(conv.bias.detach().clone())
+    return linear
+
+
+def check_vocabulary(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> None:
+    """Refuse a tokenizer whose ids the model's embedding does not have.
+
+    Raises:
+        InputError: names both sizes.
+    """
+    rows = model.get_input_embeddings().num_embeddings
+    highest = max(tokenizer.get_vocab().values())
+    if highest >= rows:
+        raise InputError(
+            f"{tokenizer.name_or_path}: the tokenizer has token ids up to {highest}, but the model has embeddings for "
+            f"{rows} tokens only; give the tokenizer the model was trained with."
+        )
+
+
+def start_token(tokenizer: PreTrainedTokenizerFast) -> int:
+    """The token put before every window: BOS, or EOS where there is no BOS.
+
+    Raises:
+        InputError: the tokenizer has neither.
+    """
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    raise InputError(f"{tokenizer.name_or_path}: has neither a BOS nor an EOS token to start a window with; set one.")
+
+
+def context_length(model: PreTrainedModel, asked: int | None) -> int:
+    """Window length in tokens: `asked`, or the model's own capped at `CONTEXT_CAP`.
+
+    Raises:
+        InputError: `asked` is longer than the model's positions.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
+    longest = int(positions) if positions else CONTEXT_CAP
+    if asked is None:
+        return min(longest, CONTEXT_CAP)
+    if asked > longest:
+        raise InputError(f"option --context: {asked} tokens are more than the model's {longest} positions; lower it.")
+    return asked
+
+
+def hash_model(model: nn.Module) -> str:
+    """Hex SHA-256 over the names, shapes and float32 values of all parameters: the same for any stored dtype
+    that holds the same numbers, and for any sharding of the files."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        digest.update(f"{name}{tuple(parameter.shape)}".encode())
+        values = parameter.detach().to("cpu", torch.float32).contiguous()
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def hash_tokenizer(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Hex SHA-256 of the tokenizer's full definition."""
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()

@@ -1,0 +1,95 @@
+"""What a person looks at: `report.html` with the highest documents, and `README.md`, the dataset card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from ifcurate.annotation import schema
+from ifcurate.corpus.parquet import ParquetReader, metadata_of
+from ifcurate.files import write_text
+from ifcurate.report.documents import ShownDocument, highest_documents
+from ifcurate.selection.table import Selection, records_path
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("ifcurate.report", "templates"),
+    autoescape=jinja2.select_autoescape(["html.j2"]),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+_TEMPLATES.filters["format_number"] = "{:,}".format
+
+
+@dataclass(frozen=True)
+class ReportSource:
+    """Where the results are that a report tells of, and what they were made from.
+
+    Attributes:
+        data: the annotated shards, in the order of the corpus.
+        folder: of the annotated shards.
+        selection: folder of the selections.
+        corpus: as the user named it.
+        model: as the user named it.
+        text_column: the column that holds the documents.
+        token_ids: whether the shards carry `token_ids`.
+    """
+
+    data: Sequence[Path]
+    folder: Path
+    selection: Path
+    corpus: str
+    model: str
+    text_column: str
+    token_ids: bool
+
+
+@dataclass(frozen=True)
+class AnnotatedBehaviour:
+    """One behaviour's part of the report."""
+
+    selection: Selection
+    metadata: dict[str, Any]
+    documents: list[ShownDocument]
+
+
+def write_report(source: ReportSource, selections: Sequence[Selection], out: Path) -> None:
+    """Write `report.html` and the dataset card `README.md` into `out`; both depend on settings and data alone.
+
+    Args:
+        source: the annotated shards.
+        selections: one a behaviour.
+        out: the run folder.
+    """
+    metadata = metadata_of(ParquetReader(str(source.data[0])).schema)
+    behaviours = [selection.behaviour for selection in selections]
+    facts: dict[str, Any] = {
+        "annotated": [_annotated(source, selection, metadata[selection.behaviour]) for selection in selections],
+        "behaviours": ", ".join(behaviours),
+        "source": source,
+        "columns": schema.described_columns(behaviours, source.token_ids),
+        "shards": len(source.data),
+    }
+    write_text(out / "report.html", _TEMPLATES.get_template("report.html.j2").render(**facts))
+    card = {"tags": ["ifcurate", "data-curation"], "configs": [{"config_name": "default", "data_files": "data/**"}]}
+    details = {behaviour: metadata[behaviour] for behaviour in behaviours}
+    write_text(
+        out / "README.md",
+        _TEMPLATES.get_template("card.md.j2").render(
+            **facts,
+            head=yaml.safe_dump(card, sort_keys=False),
+            details=json.dumps(details, indent=2, sort_keys=True),
+        ),
+    )
+
+
+def _annotated(source: ReportSource, selection: Selection, metadata: dict[str, Any]) -> AnnotatedBehaviour:
+    table = records_path(source.selection, selection.behaviour)
+    documents = highest_documents(table, source.folder, source.text_column, selection.behaviour)
+    return AnnotatedBehaviour(selection, metadata, list(documents))

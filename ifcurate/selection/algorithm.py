@@ -1,0 +1,203 @@
+"""Selection of the tokens to suppress (IF-Guide, Algorithm 1), out of core, over the scores of a whole corpus.
+
+Three passes: tau from the histograms and one look at every score; sparsity, score and reach of every record; and, once
+DuckDB has ordered the records, what each of them gives up. Only a batch of documents is in memory at a time, and the
+result does not depend on how the corpus is cut into shards.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ifcurate.corpus.parquet import ParquetReader, writing_parquet
+from ifcurate.errors import InputError
+from ifcurate.files import PART_SUFFIX, write_text
+from ifcurate.progress import Tracker, track
+from ifcurate.selection.quantile import Histogram, corpus_quantile
+from ifcurate.selection.ranking import RANKED, Cut, Ranking, find_cut
+from ifcurate.selection.records import cut_records, mask_records, measure_records
+from ifcurate.selection.scores import ScoredTokens, Sidecar
+from ifcurate.selection.settings import Budget, SelectionSettings
+from ifcurate.selection.table import SELECTED, Selection, Tally, records_path, summary_path
+
+RECORDS_PER_BATCH = 1 << 16
+"""Also the row groups of a selection's table, so that the records of one shard are found without reading all."""
+
+_MEASURED = pa.schema([*list(SELECTED)[:6], pa.field("reach", pa.int64())])
+
+
+def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, folder: Path) -> Selection:
+    """Apply Algorithm 1 to a corpus and write `<behaviour>.parquet` and `<behaviour>.json` into `folder`.
+
+    Args:
+        sidecars: name and score file of each shard; the order of the corpus is that of the names.
+        settings: what to select.
+        folder: `RUN/selection`; also holds temporary files while this runs.
+
+    Raises:
+        InputError: no tokens, a score file that is missing, corrupt or holds NaN, a full disk.
+    """
+    shards = [Sidecar(name, path, settings.behaviour) for name, path in sorted(sidecars)]
+    histogram = _corpus_histogram(shards)
+    budget = Budget.parse(settings.budget).of(histogram.total)
+    with _working_folder(folder / f"{settings.behaviour}{PART_SUFFIX}") as work:
+        measured = work / "records.parquet"
+        with track("select", 2 * histogram.total) as tracker:
+            progress = _Progress(tracker)
+            tau = corpus_quantile(histogram, settings.quantile, lambda: _influence(shards, progress))
+            ranking = _measure(shards, settings, tau, measured, progress)
+        cut = find_cut(_ranked(measured, ranking), budget, work)
+        tally = Tally()
+        summary = summary_path(folder, settings.behaviour)
+        summary.unlink(missing_ok=True)
+        with writing_parquet(records_path(folder, settings.behaviour), SELECTED) as sink:
+            for batch in _selected(measured, ranking, cut, shards, settings, tau):
+                tally.add(batch)
+                sink.write(batch)
+                sink.flush()
+    shortfall = budget - tally.tokens_selected
+    selection = Selection(
+        behaviour=settings.behaviour,
+        tau=float(tau),
+        quantile=settings.quantile,
+        window=settings.window,
+        budget=settings.budget,
+        budget_tokens=budget,
+        record=settings.record,
+        record_length=settings.record_length,
+        length_exponent=settings.length_exponent,
+        shortfall=shortfall,
+        shortfall_reason=_reason(shortfall, cut),
+        **tally.counts(),
+    )
+    write_text(summary, json.dumps(dataclasses.asdict(selection), indent=2) + "\n")
+    return selection
+
+
+def _corpus_histogram(shards: Sequence[Sidecar]) -> Histogram:
+    corpus = Histogram()
+    for shard in shards:
+        corpus.merge(shard.histogram())
+    if corpus.total == 0:
+        raise InputError("the corpus has no tokens, so there is nothing to select; give shards with text in them.")
+    return corpus
+
+
+def _influence(shards: Sequence[Sidecar], progress: _Progress) -> Iterator[NDArray[np.float32]]:
+    for shard in shards:
+        for values in shard.influence():
+            progress.advance(len(values))
+            yield values
+
+
+def _measure(
+    shards: Sequence[Sidecar], settings: SelectionSettings, tau: np.float32, path: Path, progress: _Progress
+) -> Ranking:
+    """Write one row a record to `path` and return the ranking that has observed them."""
+    ranking = Ranking(settings.length_exponent)
+    with writing_parquet(path, _MEASURED) as sink:
+        for shard in shards:
+            first_row = 0
+            for scored in shard.batches():
+                records = cut_records(scored.tokens, settings.record_length)
+                measures = measure_records(scored, records, tau, settings.window)
+                ranking.observe(records.tokens, measures.sparsity, measures.score)
+                rows = first_row + records.document
+                names = pa.repeat(shard.name, len(rows))
+                columns = [names, rows, records.window, records.tokens, *dataclasses.astuple(measures)]
+                sink.write(_batch(columns, _MEASURED))
+                first_row += scored.tokens.documents
+                progress.advance(len(scored.influence))
+    return ranking
+
+
+def _ranked(measured: Path, ranking: Ranking) -> pa.RecordBatchReader:
+    """The columns `RANKED` of every record."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        first = 0
+        for batch in ParquetReader(str(measured)).batches(rows=RECORDS_PER_BATCH):
+            positions = np.arange(first, first + batch.num_rows)
+            yield _batch([positions, _rank(batch, ranking), batch["reach"]], RANKED)
+            first += batch.num_rows
+
+    return pa.RecordBatchReader.from_batches(RANKED, batches())
+
+
+def _selected(
+    measured: Path,
+    ranking: Ranking,
+    cut: Cut,
+    shards: Sequence[Sidecar],
+    settings: SelectionSettings,
+    tau: np.float32,
+) -> Iterator[pa.RecordBatch]:
+    """The columns `SELECTED` of every record."""
+    by_name = {shard.name: shard for shard in shards}
+    first = 0
+    for batch in ParquetReader(str(measured)).batches(rows=RECORDS_PER_BATCH):
+        positions, rank = np.arange(first, first + batch.num_rows), _rank(batch, ranking)
+        selected = cut.allotment(positions, rank, batch["reach"].to_numpy())
+        if cut.room and first <= cut.position < first + batch.num_rows:
+            name, row, window = (batch[column][cut.position - first].as_py() for column in ("shard", "row", "window"))
+            document = by_name[name].document(row)
+            selected[cut.position - first] = _whole_groups(document, window, cut.room, settings, tau)
+        yield _batch([*batch.columns[:6], rank, selected], SELECTED)
+        first += batch.num_rows
+
+
+def _whole_groups(document: ScoredTokens, window: int, room: int, settings: SelectionSettings, tau: np.float32) -> int:
+    """How many of `room` tokens a record fills without splitting a group of tokens that share a character."""
+    records = cut_records(document.tokens, settings.record_length)
+    take = np.where(records.window == window, room, 0)
+    return int(mask_records(document, records, tau, settings.window, take).sum())
+
+
+def _rank(batch: pa.RecordBatch, ranking: Ranking) -> NDArray[np.float64]:
+    return ranking.rank(*(batch[name].to_numpy() for name in ("tokens", "sparsity", "score")))
+
+
+def _batch(columns: Sequence[pa.Array | NDArray[np.generic]], schema: pa.Schema) -> pa.RecordBatch:
+    arrays = [pa.array(column) if isinstance(column, np.ndarray) else column for column in columns]
+    return pa.RecordBatch.from_arrays(
+        [array.cast(field.type) for array, field in zip(arrays, schema, strict=True)], schema=schema
+    )
+
+
+def _reason(shortfall: int, cut: Cut) -> str | None:
+    if shortfall == 0:
+        return None
+    if cut.position < 0:
+        return "the tokens above tau and their neighbours are fewer than the budget"
+    return "the next character is spelled by more tokens than were left of the budget"
+
+
+class _Progress:
+    """Adds up work for a tracker whose unit is a token."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker, self._done = tracker, 0
+
+    def advance(self, tokens: int) -> None:
+        self._done += tokens
+        self._tracker.update(self._done, self._done)
+
+
+@contextmanager
+def _working_folder(path: Path) -> Iterator[Path]:
+    """An empty folder that is gone afterwards, and whose name says that it is unfinished."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)

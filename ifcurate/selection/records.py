@@ -1,0 +1,120 @@
+"""Records: what Algorithm 1 ranks, and which of its tokens a record gives up.
+
+A record is a document, or a window of a document. Its tokens above tau, each with `window` neighbours on both
+sides, and the tokens that share a character with one of them, are its *reach*: what it gives up when the budget
+does not end before. Algorithm 1 visits the tokens above tau from left to right, and around each the neighbours from
+left to right; tokens are therefore first visited in text order, and what a record gives up to a budget of n tokens is
+the first n of its reach (as many whole groups as fit).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifcurate.selection.scores import ScoredTokens
+from ifcurate.selection.spans import Ints, Mask, Ranges, any_in_group, character_groups, has_characters
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records in a batch of documents.
+
+    `rows` is int64 [records + 1]: record r holds tokens `rows[r] .. rows[r + 1]`. `document` and `window` are int64
+    [records]: the document in the batch, and the number of the window in the document (0 for whole documents).
+    `groups` is int64 [tokens], from `character_groups`; no group lies in two records.
+    """
+
+    rows: Ints
+    document: Ints
+    window: Ints
+    groups: Ints
+
+    @property
+    def tokens(self) -> Ints:
+        """int64 [records]: number of tokens."""
+        return np.diff(self.rows)
+
+    @property
+    def record_of(self) -> Ints:
+        """int64 [tokens]: the record that each token is in."""
+        return np.repeat(np.arange(len(self.document)), self.tokens)
+
+    def count(self, mask: Mask) -> Ints:
+        """int64 [records]: number of tokens in `mask` (bool [tokens])."""
+        return np.diff(np.append(0, np.cumsum(mask))[self.rows])
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Per record, int64 and float64 [records]: tokens above tau, their summed influence, and the size of the reach."""
+
+    sparsity: Ints
+    score: NDArray[np.float64]
+    reach: Ints
+
+
+def cut_records(tokens: Ranges, context: int | None) -> Records:
+    """Divide documents into records: whole documents, or windows of `context` tokens, the last one shorter.
+
+    A group of tokens that share characters belongs to the window in which it begins. An empty document is one record.
+    """
+    groups = character_groups(tokens)
+    if context is None:
+        documents = np.arange(tokens.documents)
+        return Records(tokens.rows, documents, np.zeros_like(documents), groups)
+    windows = np.maximum(1, -(-np.diff(tokens.rows) // context))
+    first_record = np.append(0, np.cumsum(windows))
+    document_of = tokens.document_of
+    first_of_group = np.flatnonzero(np.diff(groups, prepend=-1))[groups]
+    window_of = (first_of_group - tokens.rows[document_of]) // context
+    sizes = np.bincount(first_record[document_of] + window_of, minlength=first_record[-1])
+    document = np.repeat(np.arange(tokens.documents), windows)
+    window = np.arange(first_record[-1]) - first_record[document]
+    return Records(np.append(0, np.cumsum(sizes)), document, window, groups)
+
+
+def reachable(scored: ScoredTokens, records: Records, tau: np.float32, window: int) -> Mask:
+    """bool [tokens]: the reach of every record.
+
+    Tokens of a document without characters (all of them empty) are left out: no span could name them.
+    """
+    above = np.flatnonzero(scored.influence > tau)
+    record = records.record_of[above]
+    edges = np.zeros(len(scored.influence) + 1, dtype=np.int64)
+    np.add.at(edges, np.maximum(above - window, records.rows[record]), 1)
+    np.add.at(edges, np.minimum(above + window + 1, records.rows[record + 1]), -1)
+    near = np.cumsum(edges[:-1]) > 0
+    return any_in_group(near, records.groups) & has_characters(scored.tokens, records.groups)
+
+
+def measure_records(scored: ScoredTokens, records: Records, tau: np.float32, window: int) -> Measures:
+    """Sparsity, score and reach of every record. Scores add up in text order, so they do not depend on the batch."""
+    above = scored.influence > tau
+    score = np.zeros(len(records.document))
+    np.add.at(score, records.record_of[above], scored.influence[above].astype(np.float64))
+    return Measures(records.count(above), score, records.count(reachable(scored, records, tau, window)))
+
+
+def mask_records(scored: ScoredTokens, records: Records, tau: np.float32, window: int, take: Ints) -> Mask:
+    """The tokens that each record gives up.
+
+    Args:
+        scored: ranges and influence of a batch of documents.
+        records: its division, from `cut_records`.
+        tau: tokens with influence above it are taken.
+        window: neighbours taken on each side.
+        take: int64 [records], the most tokens to take. A group that does not fit as a whole ends its record.
+
+    Returns:
+        bool [tokens].
+    """
+    reach = reachable(scored, records, tau, window)
+    before_record = np.append(0, np.cumsum(reach))[records.rows[:-1]]
+    record = records.record_of
+    taken_so_far = np.cumsum(reach) - before_record[record]
+    last_of_group = np.flatnonzero(np.diff(records.groups, append=records.groups[-1:] + 1))[records.groups]
+    taken: Mask = reach & (taken_so_far[last_of_group] <= take[record])
+    return taken

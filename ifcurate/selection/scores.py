@@ -1,0 +1,173 @@
+"""The sidecars `scores/<shard>.parquet`: their columns, and scored tokens read in batches of bounded size.
+
+A token's influence is the derivative of its own loss along the direction (label alignment): positive means that
+training on the token makes the behaviour likelier. Unit: nats per unit of the direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ifcurate.corpus.documents import ID
+from ifcurate.corpus.parquet import ParquetReader, metadata_of_file
+from ifcurate.corpus.sources import reading
+from ifcurate.errors import InputError
+from ifcurate.selection.quantile import Histogram, require_finite
+from ifcurate.selection.spans import Ints, Ranges
+
+TOKEN_IDS = "token_ids"
+TOKEN_STARTS = "token_starts"
+TOKEN_ENDS = "token_ends"
+LOSS = "loss"
+
+INT_LIST = pa.list_(pa.int32())
+FLOAT_LIST = pa.list_(pa.float32())
+
+HISTOGRAMS = "histograms"
+"""Key of a sidecar's metadata: behaviour name -> `Histogram.to_text()`."""
+DIRECTIONS = "directions"
+"""Key of a sidecar's metadata: behaviour name -> hash of its direction, and the error measured for its step."""
+
+_REMEDY = "delete this file and score its shard again"
+
+
+def influence_column(behaviour: str) -> str:
+    """`list<float32>`: S, one value per token."""
+    return f"{behaviour}_influence"
+
+
+def sidecar_schema(behaviours: Sequence[str], with_loss: bool) -> pa.Schema:
+    """Schema of `scores/<shard>.parquet`: one row a document, in the order of the input shard."""
+    fields = [
+        pa.field(ID, pa.string()),
+        pa.field(TOKEN_IDS, INT_LIST),
+        pa.field(TOKEN_STARTS, INT_LIST),
+        pa.field(TOKEN_ENDS, INT_LIST),
+        *(pa.field(influence_column(behaviour), FLOAT_LIST) for behaviour in behaviours),
+    ]
+    if with_loss:
+        fields.append(pa.field(LOSS, FLOAT_LIST))
+    return pa.schema(fields)
+
+
+@dataclass(frozen=True)
+class ScoredTokens:
+    """The tokens of consecutive documents of one shard.
+
+    `tokens` holds their character ranges, `influence` their scores (float32 [tokens]).
+    """
+
+    tokens: Ranges
+    influence: NDArray[np.float32]
+
+    @classmethod
+    def from_arrow(cls, batch: pa.RecordBatch, behaviour: str, source: str) -> ScoredTokens:
+        """The scored tokens in a record batch (or slice of one) with a sidecar's columns.
+
+        Raises:
+            InputError: naming `source`: lists that are null or of unequal length, impossible ranges, NaN or infinity.
+        """
+        columns = [TOKEN_STARTS, TOKEN_ENDS, influence_column(behaviour)]
+        rows, starts = _flat(batch, columns[0], source)
+        end_rows, ends = _flat(batch, columns[1], source)
+        influence_rows, influence = _flat(batch, columns[2], source)
+        if not (np.array_equal(rows, end_rows) and np.array_equal(rows, influence_rows)):
+            raise InputError(f"{source}: a document's lists of {', '.join(columns)} differ in length; {_REMEDY}.")
+        if np.any(starts < 0) or np.any(ends < starts):
+            raise InputError(f"{source}: a token ends before it starts, or before its text does; {_REMEDY}.")
+        require_finite(influence, source)
+        return cls(Ranges(starts.astype(np.int64), ends.astype(np.int64), rows), influence)
+
+    def document(self, index: int) -> ScoredTokens:
+        """Document number `index` of the batch, alone."""
+        first, last = self.tokens.rows[index : index + 2]
+        starts, ends = self.tokens.starts[first:last], self.tokens.ends[first:last]
+        return ScoredTokens(Ranges.of_document(starts, ends), self.influence[first:last])
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """One shard's scores for one behaviour: a file, opened only while it is read.
+
+    Every method raises InputError, naming the file, when it is missing, truncated, corrupt or without a column.
+    """
+
+    name: str
+    path: Path
+    behaviour: str
+
+    def histogram(self) -> Histogram:
+        """Counts of the shard's influence, from the file's footer.
+
+        Raises:
+            InputError: there are none for this behaviour.
+        """
+        self._require_file()
+        with reading(str(self.path), "scores"):
+            stored = metadata_of_file(pq.read_metadata(self.path)).get(HISTOGRAMS, {})
+            if self.behaviour in stored:
+                return Histogram.from_text(stored[self.behaviour])
+        raise InputError(f"{self.path}: holds no histogram of {self.behaviour!r}; {_REMEDY}.")
+
+    def influence(self) -> Iterator[NDArray[np.float32]]:
+        """Every token's influence, float32, checked against the histogram once the last one was given.
+
+        Raises:
+            InputError: NaN or infinity, or other values than the histogram counted.
+        """
+        column = influence_column(self.behaviour)
+        counted = Histogram()
+        for batch in self._batches([column]):
+            _, values = _flat(batch, column, str(self.path))
+            counted.add(values, str(self.path))
+            yield values
+        if counted != self.histogram():
+            raise InputError(f"{self.path}: the scores are not those that its histogram counted; {_REMEDY}.")
+
+    def batches(self) -> Iterator[ScoredTokens]:
+        """The documents in order, some megabytes at a time."""
+        columns = [TOKEN_STARTS, TOKEN_ENDS, influence_column(self.behaviour)]
+        for batch in self._batches(columns):
+            yield ScoredTokens.from_arrow(batch, self.behaviour, str(self.path))
+
+    def document(self, row: int) -> ScoredTokens:
+        """Document number `row` alone."""
+        first = 0
+        for scored in self.batches():
+            if row < first + scored.tokens.documents:
+                return scored.document(row - first)
+            first += scored.tokens.documents
+        raise IndexError(f"{self.path}: has no row {row}")
+
+    def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        self._require_file()
+        reader = ParquetReader(str(self.path))
+        absent = [name for name in columns if name not in reader.names]
+        if absent:
+            raise InputError(f"{self.path}: has no column {absent[0]!r}; {_REMEDY}.")
+        return reader.batches(columns)
+
+    def _require_file(self) -> None:
+        if not self.path.is_file():
+            raise InputError(f"{self.path}: this score file is missing; score its shard again.")
+
+
+def _flat(batch: pa.RecordBatch, name: str, source: str) -> tuple[Ints, NDArray[Any]]:
+    """A list column as row offsets (int64 [rows + 1], from 0) and values, without nulls at either level."""
+    column = batch.column(name)
+    expected = FLOAT_LIST if name not in (TOKEN_STARTS, TOKEN_ENDS) else INT_LIST
+    if column.type != expected:
+        raise InputError(f"{source}: column {name!r} is {column.type}, not {expected}; {_REMEDY}.")
+    values = column.flatten()
+    if column.null_count or values.null_count:
+        raise InputError(f"{source}: column {name!r} has nulls; {_REMEDY}.")
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    return offsets - offsets[0], values.to_numpy()

@@ -1,0 +1,78 @@
+"""What to select, and how many tokens: a share of the corpus, or a count."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from ifcurate.config import Config
+
+_COUNT = re.compile(r"[0-9]+")
+_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A share of the corpus's tokens, or a number of them; exactly one is set."""
+
+    share: Fraction | None = None
+    count: int | None = None
+
+    @classmethod
+    def parse(cls, given: str | int) -> Budget:
+        """Read `"2%"`, `"0.5%"`, `"120000"` or `120000`.
+
+        Raises:
+            ValueError: it is neither a percentage from 0 to 100 nor a whole number from 0.
+        """
+        text = str(given).strip() if not isinstance(given, bool) else ""
+        if _COUNT.fullmatch(text):
+            return cls(count=int(text))
+        percentage = _SHARE.fullmatch(text)
+        if percentage is None or Fraction(percentage[1]) > 100:
+            raise ValueError("must be a share from 0% to 100% such as 2%, or a whole number of tokens")
+        return cls(share=Fraction(percentage[1]) / 100)
+
+    def of(self, tokens: int) -> int:
+        """The budget in tokens for a corpus of `tokens`, a share rounded down."""
+        return self.count if self.count is not None else int((self.share or 0) * tokens)
+
+
+class SelectionSettings(Config):
+    """What to select."""
+
+    behaviour: str = Field("toxic", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
+    quantile: float = Field(0.99, ge=0, le=1, description="tau is this quantile of all influence")
+    window: int = Field(1, ge=0, description="neighbours selected on both sides of a token above tau")
+    budget: str | int = Field("2%", description="tokens to select: a share such as 2%, or a count")
+    record: Literal["document", "window"] = Field("document", description="what is ranked")
+    context: int | None = Field(None, ge=1, description="tokens of a window, where windows are ranked")
+    length_exponent: float = Field(1, description="power of its length that divides a record's sparsity and score")
+
+    @field_validator("budget")
+    @classmethod
+    def _is_a_budget(cls, value: str | int) -> str | int:
+        Budget.parse(value)
+        return value
+
+    @field_validator("length_exponent")
+    @classmethod
+    def _is_an_exponent(cls, value: float) -> float:
+        if value not in (0, 0.5, 1):
+            raise ValueError("must be 0, 0.5 or 1")
+        return value
+
+    @model_validator(mode="after")
+    def _windows_have_a_length(self) -> SelectionSettings:
+        if self.record == "window" and self.context is None:
+            raise ValueError("--record window needs --context, the tokens of a window")
+        return self
+
+    @property
+    def record_length(self) -> int | None:
+        """Tokens of a record, None for whole documents."""
+        return self.context if self.record == "window" else None

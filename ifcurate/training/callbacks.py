@@ -1,0 +1,174 @@
+"""What accompanies a training: its log, and two watchers, of losses that diverge and of text that repeats itself.
+
+Both happen when lambda is too large: pushing a token's probability down has no floor, and the cheapest way to keep
+pushing is to ruin the model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType
+from transformers import GenerationConfig, PreTrainedModel, TrainerCallback, TrainerControl, TrainerState
+from transformers import TrainingArguments as Arguments
+
+from ifcurate.errors import InputError
+from ifcurate.progress import Tracker, track
+
+DIVERGED_NATS = 1.0
+"""Rise of the mean loss of unmarked tokens above its lowest value so far that counts as divergence."""
+
+COLLAPSED_SHARE = 0.3
+"""Share of repeated 4-grams in sampled text that counts as collapse; in ordinary text it is below 0.05."""
+
+NGRAM = 4
+SAMPLES = 4
+SAMPLED_TOKENS = 48
+CHECKS = 10
+"""Times a training that text is sampled."""
+
+Say = Callable[[str], None]
+
+_SHOWN = {
+    "loss_unmarked": "loss {:.3f}",
+    "loss_marked": "loss of marked tokens {:.3f}",
+    "marked_share": "marked {:.2%}",
+    "grad_norm": "gradient norm {:.2f}",
+    "learning_rate": "learning rate {:.2g}",
+    "eval_loss": "held-out loss {:.3f}",
+    "eval_perplexity": "perplexity {:.2f}",
+}
+
+
+class TrainingLog(TrainerCallback):  # type: ignore[misc]
+    """Prints losses, learning rate and held-out perplexity, and tracks the steps."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._tracker: Tracker | None = None
+
+    def on_train_begin(self, args: Arguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Start the progress bar, on one process."""
+        if state.is_world_process_zero:
+            self._tracker = track("train", state.max_steps, "steps").__enter__()
+
+    def on_step_end(self, args: Arguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Advance it."""
+        if self._tracker is not None:
+            self._tracker.update(state.global_step, state.global_step)
+
+    def on_train_end(self, args: Arguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Stop it."""
+        if self._tracker is not None:
+            self._tracker.__exit__(None, None, None)
+
+    def on_log(
+        self, args: Arguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
+    ) -> None:
+        """Print one line."""
+        parts = [text.format(logs[name]) for name, text in _SHOWN.items() if name in logs]
+        if parts:
+            self._say(f"step {state.global_step:,}/{state.max_steps:,}: {', '.join(parts)}")
+
+
+class DivergenceWatch(TrainerCallback):  # type: ignore[misc]
+    """Warns once each time the loss of unmarked tokens rises far above its lowest value; stops at NaN and infinity."""
+
+    def __init__(self, warn: Say) -> None:
+        self._warn = warn
+        self._lowest = math.inf
+        self._diverged = False
+
+    def on_log(
+        self, args: Arguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
+    ) -> None:
+        """Judge the losses since the last log.
+
+        Raises:
+            InputError: one of them is not finite.
+        """
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(logs.get(name, 0.0)):
+                raise InputError(
+                    f"step {state.global_step}: {name} is {logs[name]}; lower --learning-rate or --penalty, or use "
+                    "--penalty-form unlikelihood, and start again."
+                )
+        loss = logs.get("loss_unmarked")
+        if loss is None:
+            return
+        self._lowest = min(self._lowest, loss)
+        diverged = loss > self._lowest + DIVERGED_NATS
+        if diverged and not self._diverged:
+            self._warn(
+                f"step {state.global_step}: the loss of unmarked tokens diverges ({loss:.2f} after "
+                f"{self._lowest:.2f}); lambda or the learning rate is too large."
+            )
+        self._diverged = diverged
+
+
+class RepetitionWatch(TrainerCallback):  # type: ignore[misc]
+    """Samples a little text `CHECKS` times a training and warns when it repeats itself.
+
+    Has random numbers of its own, so that it changes nothing. Does not sample from models that are sharded over
+    processes, which can only generate together.
+    """
+
+    def __init__(self, start: int, warn: Say) -> None:
+        self._start = start
+        self._warn = warn
+        self.shares: dict[int, float] = {}
+
+    def on_step_end(
+        self, args: Arguments, state: TrainerState, control: TrainerControl, model: PreTrainedModel, **_: Any
+    ) -> None:
+        """Sample where a tenth of the training is done."""
+        interval = max(1, state.max_steps // CHECKS)
+        if state.global_step % interval or not state.is_world_process_zero or _is_sharded():
+            return
+        share = repeated_share(sample(model, self._start), NGRAM)
+        self.shares[state.global_step] = share
+        if share > COLLAPSED_SHARE:
+            self._warn(
+                f"step {state.global_step}: sampled text collapses into repetition ({share:.0%} of its {NGRAM}-grams "
+                "are repeated); lambda is too large, lower --penalty or use --penalty-form unlikelihood."
+            )
+
+
+def sample(model: PreTrainedModel, start: int) -> list[list[int]]:
+    """`SAMPLES` sequences of `SAMPLED_TOKENS` tokens drawn from the model after its start token."""
+    settings = GenerationConfig(
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        max_new_tokens=SAMPLED_TOKENS,
+        min_new_tokens=SAMPLED_TOKENS,
+        pad_token_id=start,
+    )
+    was_training = model.training
+    model.eval()
+    prompts = torch.full((SAMPLES, 1), start, device=model.device)
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        torch.manual_seed(0)
+        texts = model.generate(prompts, attention_mask=torch.ones_like(prompts), generation_config=settings)
+    model.train(was_training)
+    return [list(text) for text in texts[:, 1:].tolist()]
+
+
+def repeated_share(texts: Sequence[Sequence[int]], length: int) -> float:
+    """Share of the n-grams of `length` tokens that occurred before in the same text."""
+    total = repeated = 0
+    for text in texts:
+        grams = [tuple(text[start : start + length]) for start in range(len(text) - length + 1)]
+        total += len(grams)
+        repeated += len(grams) - len(set(grams))
+    return repeated / max(total, 1)
+
+
+def _is_sharded() -> bool:
+    return PartialState().distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)

@@ -1,0 +1,99 @@
+"""The data of a training: annotated shards and held-out text, packed on disk by one process and read by all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from ifcurate.annotation.reader import AnnotatedCorpus
+from ifcurate.corpus.shards import corpus_fingerprint
+from ifcurate.errors import InputError
+from ifcurate.model.checkpoints import start_token
+from ifcurate.training.config import TrainConfig
+from ifcurate.training.packing import Delimiters, PackedTokens, token_dtype, write_stream
+
+STREAMS_FOLDER = "packed"
+"""Below the training's output folder while it runs."""
+
+
+@dataclass
+class TrainingData:
+    """Packed rows of the corpus and of the held-out file.
+
+    Attributes:
+        config: names both, and the behaviours that are penalised.
+        tokenizer: of the model to train.
+        vocabulary: rows of the model's embedding, which decides how token ids are stored.
+        length: tokens a row.
+    """
+
+    config: TrainConfig
+    tokenizer: PreTrainedTokenizerFast
+    vocabulary: int
+    length: int
+    corpus: AnnotatedCorpus = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.corpus = self._corpus(self.config.data, list(self.config.penalties))
+
+    def pack(self, say: Callable[[str], None]) -> None:
+        """Write both streams; says for each behaviour which share of tokens is marked.
+
+        Raises:
+            InputError: see `AnnotatedCorpus`; a behaviour marks no token; there is no text.
+        """
+        self._write(self.corpus, self._train_folder)
+        for behaviour, count in self.corpus.counts.items():
+            say(count.sentence(behaviour))
+        self.corpus.require_marks()
+        if self.config.eval_file is not None:
+            self._write(self._corpus(self.config.eval_file, []), self._held_out_folder)
+
+    def rows(self) -> PackedTokens:
+        """The corpus, packed."""
+        return PackedTokens(self._train_folder, self._dtype, list(self.config.penalties.values()), self.length)
+
+    def held_out_rows(self) -> PackedTokens | None:
+        """The held-out text, packed; None where none is given."""
+        if self.config.eval_file is None:
+            return None
+        return PackedTokens(self._held_out_folder, self._dtype, [], self.length)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells this corpus from another; see `corpus_fingerprint`."""
+        return corpus_fingerprint(self.corpus.shards())
+
+    def marked_shares(self) -> dict[str, float]:
+        """Behaviour to its share of marked tokens; known to the process that packed."""
+        return {name: count.trained_marked / max(count.trained, 1) for name, count in self.corpus.counts.items()}
+
+    def remove(self) -> None:
+        """Delete the streams: they are made again from the shards whenever they are needed."""
+        shutil.rmtree(Path(self.config.out) / STREAMS_FOLDER)
+
+    def _corpus(self, source: str, behaviours: list[str]) -> AnnotatedCorpus:
+        return AnnotatedCorpus(source, behaviours, self.tokenizer, self.config.text_column)
+
+    def _write(self, corpus: AnnotatedCorpus, folder: Path) -> None:
+        start, end = start_token(self.tokenizer), self.tokenizer.eos_token_id
+        delimiters = Delimiters(start, None if end == start else end)
+        if write_stream(corpus.documents(), delimiters, self._dtype, folder) == 0:
+            raise InputError(f"{corpus.source}: holds no text to train on; every document is empty.")
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        return token_dtype(self.vocabulary)
+
+    @property
+    def _train_folder(self) -> Path:
+        return Path(self.config.out) / STREAMS_FOLDER / "train"
+
+    @property
+    def _held_out_folder(self) -> Path:
+        return Path(self.config.out) / STREAMS_FOLDER / "held-out"

@@ -1,0 +1,172 @@
+"""Documents to packs: one long stream of tokens and their weights, cut into rows of equal length.
+
+Rows overlap by one token: the last label of a row is the first input of the next one. So every token of the stream is
+a label exactly once (the very first excepted), and a mask reaches the loss whole, wherever documents and rows end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from ifcurate.annotation.reader import MarkedDocument
+from ifcurate.files import finishing
+from ifcurate.training.penalty import IGNORED
+
+INPUT_IDS = "input_ids"
+LABELS = "labels"
+LOSS_WEIGHTS = "loss_weights"
+
+TOKENS_FILE = "tokens.bin"
+MARKS_FILE = "marks.bin"
+
+
+def token_dtype(vocabulary: int) -> np.dtype[Any]:
+    """The smallest of uint16 and uint32 that holds every token id below `vocabulary`."""
+    return np.dtype(np.uint16 if vocabulary <= 1 << 16 else np.uint32)
+
+
+@dataclass(frozen=True)
+class Delimiters:
+    """Tokens that the stream puts before and behind each document; they are labels with weight 1."""
+
+    start: int
+    end: int | None
+
+    def around(self, document: MarkedDocument) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Token ids and marks of one document with its delimiters."""
+        before, behind = [self.start], [] if self.end is None else [self.end]
+        tokens = np.concatenate([before, document.token_ids, behind]).astype(np.int32)
+        return tokens, np.pad(document.marks, (1, len(behind)))
+
+
+def write_stream(
+    documents: Iterable[MarkedDocument], delimiters: Delimiters, dtype: np.dtype[Any], folder: Path
+) -> int:
+    """Write `tokens.bin` (`dtype`) and `marks.bin` (uint8), one entry a token; holds one document in memory.
+
+    Returns:
+        tokens of the documents, delimiters not counted.
+    """
+    count = 0
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        finishing(folder / TOKENS_FILE) as tokens_part,
+        finishing(folder / MARKS_FILE) as marks_part,
+        tokens_part.open("wb") as tokens_file,
+        marks_part.open("wb") as marks_file,
+    ):
+        for document in documents:
+            tokens, marks = delimiters.around(document)
+            tokens_file.write(tokens.astype(dtype).tobytes())
+            marks_file.write(marks.tobytes())
+            count += len(document.token_ids)
+    return count
+
+
+def weight_table(penalties: Sequence[float]) -> NDArray[np.float32]:
+    """The weight of a token for every value of its marks byte: 1 without a mark, else -lambda of bit b.
+
+    A token with several marks gets the largest of their lambdas. A behaviour with no lambda of its own has no bit.
+    """
+    table = np.ones(256, dtype=np.float32)
+    for marks in range(1, 1 << len(penalties)):
+        table[marks] = -max(penalty for bit, penalty in enumerate(penalties) if marks >> bit & 1)
+    return table
+
+
+class PackedTokens(Dataset[dict[str, NDArray[Any]]]):
+    """Rows of `length` tokens over a stream on disk, memory-mapped; the last row is shorter.
+
+    Each item has `input_ids` int64 and `loss_weights` float32, both `[at most length]`.
+    """
+
+    def __init__(self, folder: Path, dtype: np.dtype[Any], penalties: Sequence[float], length: int) -> None:
+        self._tokens: NDArray[Any] = np.memmap(folder / TOKENS_FILE, dtype=dtype, mode="r")
+        self._marks: NDArray[np.uint8] = np.memmap(folder / MARKS_FILE, dtype=np.uint8, mode="r")
+        self._weights = weight_table(penalties)
+        self._length = length
+
+    def __len__(self) -> int:
+        return -(-self.labels // (self._length - 1))
+
+    @property
+    def labels(self) -> int:
+        """Number of labels in all rows: every token but the first."""
+        return max(len(self._tokens) - 1, 0)
+
+    def __getitem__(self, row: int) -> dict[str, NDArray[Any]]:
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        part = slice(row * (self._length - 1), row * (self._length - 1) + self._length)
+        return {
+            INPUT_IDS: self._tokens[part].astype(np.int64),
+            LOSS_WEIGHTS: self._weights[self._marks[part]],
+        }
+
+
+@dataclass(frozen=True)
+class PaddingCollator:
+    """Rows to one batch, padded on the right to the longest; padding and each row's first token are no labels.
+
+    Takes rows with `input_ids`, optionally `loss_weights` (default 1) and `labels` (default `input_ids`). Causal
+    attention never looks right, so padding needs no attention mask.
+    """
+
+    pad_token: int
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """`input_ids` and `labels` int64, `loss_weights` float32, each `[batch, length]`."""
+        size = (len(rows), max(len(row[INPUT_IDS]) for row in rows))
+        inputs = np.full(size, self.pad_token, dtype=np.int64)
+        labels = np.full(size, IGNORED, dtype=np.int64)
+        weights = np.ones(size, dtype=np.float32)
+        for index, row in enumerate(rows):
+            end = len(row[INPUT_IDS])
+            inputs[index, :end] = row[INPUT_IDS]
+            labels[index, 1:end] = row.get(LABELS, row[INPUT_IDS])[1:]
+            weights[index, :end] = row.get(LOSS_WEIGHTS, 1.0)
+        return {
+            INPUT_IDS: torch.from_numpy(inputs),
+            LABELS: torch.from_numpy(labels),
+            LOSS_WEIGHTS: torch.from_numpy(weights),
+        }
+
+
+@dataclass(frozen=True)
+class PackingCollator:
+    """Documents to one batch: joined end to end, cut into rows of `length`, the last one padded.
+
+    For datasets of one document a row, such as `ifcurate export --format hf` writes; rows with `input_ids` and
+    optionally `loss_weights` and `labels`. Nothing is dropped, so the number of rows varies.
+    """
+
+    length: int
+    pad_token: int
+
+    def __call__(self, documents: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """See `PaddingCollator.__call__`."""
+        stream = {
+            INPUT_IDS: _joined(document[INPUT_IDS] for document in documents),
+            LABELS: _joined(document.get(LABELS, document[INPUT_IDS]) for document in documents),
+            LOSS_WEIGHTS: _joined(
+                document.get(LOSS_WEIGHTS, np.ones(len(document[INPUT_IDS]), np.float32)) for document in documents
+            ),
+        }
+        return PaddingCollator(self.pad_token)(list(_rows(stream, self.length)))
+
+
+def _joined(parts: Iterable[Sequence[float] | NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _rows(stream: Mapping[str, NDArray[Any]], length: int) -> Iterator[dict[str, NDArray[Any]]]:
+    for start in range(0, max(len(stream[INPUT_IDS]) - 1, 1), length - 1):
+        yield {name: values[start : start + length] for name, values in stream.items()}

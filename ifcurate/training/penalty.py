@@ -1,0 +1,192 @@
+"""The penalised loss: Eq. 9 of IF-Guide, and a bounded form of it, computed a few rows at a time.
+
+Every token j carries one weight c_j: 1 where the model should learn it, -lambda where a mask marks it, so that 0 leaves
+it out. The loss is `(1/N) sum_j c_j l_j`, and N counts labels, marked or not: it is never the sum of the weights.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+PAPER_PENALTY = 1.0
+"""Lambda where a behaviour is named without one."""
+
+IGNORED = -100
+"""Label of a position that is no label: padding, and the first token of a pack."""
+
+CHUNK_ELEMENTS = {"cpu": 1 << 20}
+"""Logits that are float32 at one time, rows x vocabulary, by device type: 4 MiB stay in a processor's cache."""
+
+DEFAULT_CHUNK_ELEMENTS = 1 << 24
+"""The same on accelerators (64 MiB), where few large kernels beat many small ones."""
+
+
+class PenaltyForm(str, Enum):
+    """What a marked token with weight -lambda adds to the loss, l being its loss and p = exp(-l)."""
+
+    ASCENT = "ascent"
+    """`-lambda l` (Eq. 9): gradient ascent, unbounded below."""
+
+    UNLIKELIHOOD = "unlikelihood"
+    """`-lambda log(1 - p)` (Welleck et al. 2020): bounded below by 0, vanishing gradient once p is small."""
+
+
+class WeightedLoss(NamedTuple):
+    """The loss to step on, and each label's own loss.
+
+    Attributes:
+        loss: float32 scalar (float64 for float64 logits).
+        token_losses: same dtype, `[batch, length]`: `l_j` at the position of label j, 0 where there is no label.
+            Has no gradient.
+    """
+
+    loss: Tensor
+    token_losses: Tensor
+
+
+def penalized_loss(
+    logits: Tensor,
+    labels: Tensor,
+    mask: Tensor,
+    penalty: float = 1.0,
+    form: PenaltyForm = PenaltyForm.ASCENT,
+    denominator: Tensor | float | None = None,
+) -> Tensor:
+    """Eq. 9 for one mask and one lambda.
+
+    Args:
+        logits: `[batch, length, vocabulary]`, any floating dtype; row t predicts label t + 1, as in transformers.
+        labels: int64 `[batch, length]`, aligned with the inputs, -100 where there is no label.
+        mask: bool `[batch, length]`, aligned with `labels`: True on the tokens to push away from.
+        penalty: lambda >= 0.
+        form: `ascent` (the paper's) or `unlikelihood`.
+        denominator: N; by default the number of labels here. Under gradient accumulation or several processes pass
+            the number of labels of the whole step.
+
+    Returns:
+        float32 scalar.
+    """
+    weights = torch.where(mask, -float(penalty), 1.0)
+    return weighted_loss(logits, labels, weights, form, denominator).loss
+
+
+def weighted_loss(
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    form: PenaltyForm = PenaltyForm.ASCENT,
+    denominator: Tensor | float | None = None,
+) -> WeightedLoss:
+    """Eq. 9 for any weights: c_j where c_j > 0, and a penalty of lambda = -c_j where c_j <= 0.
+
+    Args:
+        logits: see `penalized_loss`; never copied to float32 as a whole.
+        labels: see `penalized_loss`.
+        weights: float `[batch, length]`, aligned with `labels`.
+        form: see `penalized_loss`.
+        denominator: see `penalized_loss`.
+    """
+    targets = next_labels(labels).to(logits.device)
+    token_weights = functional.pad(weights, (0, 1), value=0.0)[..., 1:].to(logits.device, torch.float32)
+    if denominator is None:
+        denominator = targets.ne(IGNORED).sum().clamp(min=1)
+    loss, losses = _Chunked.apply(  # type: ignore[no-untyped-call]
+        logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), token_weights.reshape(-1), form, denominator
+    )
+    return WeightedLoss(loss, functional.pad(losses.view(labels.shape), (1, 0))[..., :-1])
+
+
+def next_labels(labels: Tensor) -> Tensor:
+    """The label that each position predicts: `labels` shifted left by one, -100 at the end."""
+    return functional.pad(labels, (0, 1), value=IGNORED)[..., 1:]
+
+
+def count_labels(labels: Tensor) -> Tensor:
+    """N of one batch: labels that some position predicts (the first of a row never is)."""
+    return labels[..., 1:].ne(IGNORED).sum()
+
+
+class _Chunked(torch.autograd.Function):
+    """The summed loss, with the gradient of the logits made chunk by chunk in the forward pass.
+
+    Peak memory is the logits, their gradient in the same dtype, and a few float32 chunks. Each row goes through the
+    kernels of `cross_entropy`, so with weights of 1 the gradient has the bits of the standard loss.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, targets: Tensor, weights: Tensor, form: PenaltyForm, denominator: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
+        wants_gradient = ctx.needs_input_grad[0]
+        gradient = torch.empty_like(logits) if wants_gradient else None
+        precise = torch.promote_types(logits.dtype, torch.float32)
+        total = torch.zeros((), dtype=precise, device=logits.device)
+        token_losses = torch.empty(targets.shape, dtype=precise, device=logits.device)
+        rows = max(1, CHUNK_ELEMENTS.get(logits.device.type, DEFAULT_CHUNK_ELEMENTS) // logits.shape[-1])
+        for start in range(0, len(targets), rows):
+            part = slice(start, start + rows)
+            with torch.set_grad_enabled(wants_gradient):
+                chunk = logits[part].detach().to(precise).requires_grad_(wants_gradient)
+                losses = functional.cross_entropy(chunk, targets[part], ignore_index=IGNORED, reduction="none")
+                terms = _terms(losses, chunk, targets[part], weights[part], form)
+                loss = terms.sum() / denominator
+            token_losses[part] = losses.detach()
+            total += loss.detach()
+            if gradient is not None:
+                (gradient[part],) = torch.autograd.grad(loss, chunk)
+        ctx.gradient = gradient
+        ctx.mark_non_differentiable(token_losses)
+        return total, token_losses
+
+    @staticmethod
+    def backward(ctx: Any, loss_gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None:
+            raise RuntimeError("the gradient of this loss was used already; compute the loss again")
+        return gradient.mul_(loss_gradient), None, None, None, None
+
+
+def _terms(losses: Tensor, logits: Tensor, targets: Tensor, weights: Tensor, form: PenaltyForm) -> Tensor:
+    """`c_j l_j` of each row, or `lambda_j * -log(1 - p_j)` for the marked rows of the bounded form."""
+    if form is PenaltyForm.ASCENT:
+        return losses * weights
+    marked = ((weights < 0) & targets.ne(IGNORED)).nonzero().squeeze(-1)
+    terms = losses * weights.clamp(min=0.0)
+    return terms.index_add(0, marked, -weights[marked] * _unlikelihood(logits[marked], targets[marked]))
+
+
+def _unlikelihood(logits: Tensor, targets: Tensor) -> Tensor:
+    """`-log(1 - p)` of each row's target, finite even where p rounds to 1: 1 - p is the sum of all the others."""
+    others = logits.scatter(1, targets.unsqueeze(-1), float("-inf"))
+    return logits.logsumexp(-1) - others.logsumexp(-1)
+
+
+def parse_penalties(texts: Sequence[str], behaviours: Sequence[str]) -> dict[str, float]:
+    """Behaviour to lambda from values of --penalty; those without a behaviour are for all of `behaviours`."""
+    penalties: dict[str, float] = {}
+    for text in texts:
+        behaviour, value = parse_penalty(text)
+        penalties.update(dict.fromkeys([behaviour] if behaviour else behaviours, value))
+    return penalties
+
+
+def parse_penalty(text: str) -> tuple[str | None, float]:
+    """`toxic=0.5`, `0.5` (of every --behaviour) or `toxic` (the paper's lambda, 1)."""
+    behaviour, separator, value = text.rpartition("=")
+    if not separator and re.fullmatch(r"[A-Za-z]\w*", text):
+        return text, PAPER_PENALTY
+    try:
+        penalty = float(value)
+    except ValueError:
+        penalty = math.nan
+    if not 0 <= penalty < math.inf:
+        raise ValueError(f"{text!r} is not BEHAVIOUR=LAMBDA with a finite LAMBDA of at least 0")
+    return behaviour or None, penalty

@@ -1,0 +1,180 @@
+"""Evaluate models: complete, classify and measure; read and predict; keep everything beside everything else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from ifcurate.corpus.tables import has_path, missing_column, read_rows, text_at
+from ifcurate.errors import InputError
+from ifcurate.evaluation.backends import load_engine
+from ifcurate.evaluation.classifiers import Classifier, load_classifier
+from ifcurate.evaluation.completions import generate, prompts_of, score
+from ifcurate.evaluation.config import EvaluationConfig, FluencyConfig, ToxicityConfig
+from ifcurate.evaluation.fluency import Reader, measure_lambada, measure_perplexity
+from ifcurate.evaluation.lm_eval import run_tasks
+from ifcurate.evaluation.metrics import measure
+from ifcurate.evaluation.prompts import PromptSet, read_prompts, sample_prompts
+from ifcurate.evaluation.ranks import Ranks, find_ranks
+from ifcurate.evaluation.results import Evaluation, Generation, ModelFolder, Speed, ToxicityResult, model_folders
+from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer
+from ifcurate.model.devices import resolve_batch_tokens, resolve_dtype
+
+
+def evaluate_toxicity(config: ToxicityConfig) -> list[ModelFolder]:
+    """Complete the prompts with each model, classify the completions, and measure; continues a stopped run.
+
+    Raises:
+        InputError: something given cannot be used.
+    """
+    ranks = _start(config.device, config.threads)
+    prompt_sets = _read_prompt_sets(config)
+    folders = model_folders(config.models, config.out)
+    for folder, place in folders:
+        _complete(config, folder, place, prompt_sets, ranks)
+    classifier = load_classifier(config.classifier, config.label, ranks.device)
+    for folder, place in folders:
+        for prompts in prompt_sets:
+            _measure(folder, place, prompts.name, classifier, config.seed, ranks)
+    return [folder for folder, _ in folders]
+
+
+def evaluate_saved(folders: Sequence[ModelFolder], spec: str, label: str | None, device: str, seed: int) -> None:
+    """Classify saved completions of every prompt set with another classifier, such as ToxiGen's for implicit toxicity.
+
+    Raises:
+        InputError: a folder holds no completions, or the classifier cannot be loaded.
+    """
+    ranks = find_ranks(device)
+    classifier = load_classifier(spec, label, ranks.device)
+    for folder in folders:
+        for prompts in folder.all_completions():
+            _measure(folder, "", prompts, classifier, seed, ranks)
+
+
+def evaluate_fluency(config: FluencyConfig) -> list[ModelFolder]:
+    """Perplexity, LAMBADA and tasks of the harness, whichever are asked for.
+
+    Raises:
+        InputError: something given cannot be used, or nothing is asked for.
+    """
+    if config.text is None and config.lambada is None and not config.tasks:
+        raise InputError("nothing to evaluate: give held-out --text, --lambada passages or --tasks.")
+    ranks = _start(config.device, config.threads)
+    texts = None if config.text is None else _read_texts(config.text, config.text_column)
+    passages = None if config.lambada is None else _read_texts(config.lambada, config.text_column)
+    folders = model_folders(config.models, config.out)
+    for folder, place in folders:
+        found = _read_and_predict(config, folder.read_or(place), place, texts, passages, ranks)
+        if ranks.first and config.tasks:
+            dtype = str(resolve_dtype(config.dtype, ranks.device)).removeprefix("torch.")
+            found = replace(found, tasks=run_tasks(config.tasks, place, config.revision, ranks.device, dtype))
+        if ranks.first:
+            folder.write(found)
+    ranks.wait()
+    return [folder for folder, _ in folders]
+
+
+def evaluate_all(config: EvaluationConfig) -> list[ModelFolder]:
+    """Toxicity, implicit toxicity and fluency.
+
+    Raises:
+        InputError: something given cannot be used.
+    """
+    folders = evaluate_toxicity(config)
+    if config.implicit_classifier != "none":
+        evaluate_saved(folders, config.implicit_classifier, None, config.device, config.seed)
+    if config.text is not None or config.lambada is not None or config.tasks:
+        evaluate_fluency(config)
+    return folders
+
+
+def _start(device: str, threads: int | None) -> Ranks:
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return find_ranks(device)
+
+
+def _read_prompt_sets(config: ToxicityConfig) -> list[PromptSet]:
+    sets: list[PromptSet] = []
+    for source in config.prompts:
+        prompts = read_prompts(
+            source,
+            split=config.split,
+            text_column=config.prompt_column,
+            toxicity_column=config.toxicity_column,
+            group_column=config.group_column,
+            toxic_from=config.toxic_from,
+        )
+        if prompts.name in {known.name for known in sets}:
+            raise InputError(f"option --prompts: two sets are called {prompts.name!r}; name one with NAME=PROMPTS.")
+        if config.sample is not None:
+            prompts = sample_prompts(prompts, config.sample, config.seed, config.balanced)
+        sets.append(prompts)
+    return sets
+
+
+def _complete(
+    config: ToxicityConfig, folder: ModelFolder, place: str, prompt_sets: Sequence[PromptSet], ranks: Ranks
+) -> None:
+    """Completions of all prompt sets by one model; how many prompts were cut, and how fast it was, is stored."""
+    engine = load_engine(config, place, ranks.device)
+    known = folder.read_or(place)
+    for prompts in prompt_sets:
+        encoded = engine.encode(prompts, config)
+        began = time.monotonic()
+        file = folder.completions(prompts.name)
+        drawn = generate(file, prompts, encoded, engine.complete, engine.prompts_per_batch, engine.provenance, ranks)
+        if drawn:
+            speed = Speed(drawn, time.monotonic() - began)
+            cut = sum(prompt.tokens_cut > 0 for prompt in encoded)
+            known = replace(known, generations={**known.generations, prompts.name: Generation(speed, cut)})
+    if ranks.first:
+        folder.write(known)
+    ranks.wait()
+
+
+def _measure(folder: ModelFolder, place: str, prompts: str, classifier: Classifier, seed: int, ranks: Ranks) -> None:
+    file = folder.completions(prompts)
+    scores = score(file, classifier, ranks)
+    if ranks.first:
+        toxicity = measure(prompts_of(file.read()), scores, classifier.labels, seed)
+        result = ToxicityResult(prompts, classifier.name, classifier.labels[0], scores.shape[1], toxicity)
+        folder.write(folder.read_or(place).with_toxicity(result))
+    ranks.wait()
+
+
+def _read_texts(source: str, column: str) -> list[str]:
+    rows = read_rows(source)
+    if not has_path(rows, column):
+        raise missing_column(source, rows, f"column {column!r}", "--text-column")
+    return [text_at(row, column, source, number) for number, row in enumerate(rows)]
+
+
+def _read_and_predict(
+    config: FluencyConfig,
+    known: Evaluation,
+    place: str,
+    texts: Sequence[str] | None,
+    passages: Sequence[str] | None,
+    ranks: Ranks,
+) -> Evaluation:
+    if texts is None and passages is None:
+        return known
+    tokenizer = load_tokenizer(place, config.revision)
+    model = load_causal_lm(place, config.revision, resolve_dtype(config.dtype, ranks.device), ranks.device)
+    check_vocabulary(tokenizer, model)
+    context = context_length(model, config.context)
+    reader = Reader(model, resolve_batch_tokens(config.batch_tokens, ranks.device), ranks)
+    if texts is not None:
+        stride = config.stride or max(context // 2, 1)
+        known = replace(known, perplexity=measure_perplexity(reader, tokenizer, texts, context, stride, config.seed))
+    if passages is not None:
+        known = replace(
+            known,
+            lambada=measure_lambada(reader, tokenizer, passages, context, config.seed, config.start_token),
+        )
+    return known

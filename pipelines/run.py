@@ -1,0 +1,207 @@
+"""The run folder: where everything is, what was asked for, and what may not be mixed.
+
+RUN/
+  run.yaml                      every setting, library versions: replays the run
+  factors/                      Kronfluence's own files
+  direction/<behaviour>.safetensors
+  scores/<shard>.parquet        sidecars, row-aligned with the input
+  selection/<behaviour>.json    tau and counts;  .parquet: one row a record
+  data/<shard>.parquet          the annotated corpus
+  logs/                         datatrove's logs and statistics
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ifcurate.annotation.reader import RUN_FILE
+from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
+from ifcurate.corpus.documents import check_documents
+from ifcurate.corpus.shards import Shard, corpus_fingerprint, list_shards
+from ifcurate.errors import InputError
+from ifcurate.files import remove_parts
+from ifcurate.pipelines.run_config import SELECTION_SETTINGS, STAGES, RunConfig, StageName, first_stage
+from ifcurate.provenance import versions
+
+FREE_TO_CHANGE = frozenset({"out", "workers"})
+"""Settings that leave no trace in the result."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths of a run."""
+
+    root: Path
+
+    @property
+    def file(self) -> Path:
+        """Settings and versions."""
+        return self.root / RUN_FILE
+
+    @property
+    def factors(self) -> Path:
+        """Kronfluence's factors."""
+        return self.root / "factors"
+
+    @property
+    def logs(self) -> Path:
+        """datatrove's logs, one folder a stage."""
+        return self.root / "logs"
+
+    @property
+    def scores(self) -> Path:
+        """Folder of the sidecars."""
+        return self.root / "scores"
+
+    @property
+    def data(self) -> Path:
+        """Folder of the annotated corpus."""
+        return self.root / "data"
+
+    @property
+    def selection(self) -> Path:
+        """Folder of the selections."""
+        return self.root / "selection"
+
+    @property
+    def engine(self) -> Path:
+        """The engine chosen, its dtype and context, and its finite-difference step with the error measured for it."""
+        return self.root / "scores" / "engine.json"
+
+    def direction(self, behaviour: str) -> Path:
+        """The direction that corpus is scored along."""
+        return self.root / "direction" / f"{behaviour}.safetensors"
+
+    @property
+    def behaviours(self) -> list[str]:
+        """Those that there are directions for, in order of their names."""
+        return sorted(file.stem for file in self.direction("*").parent.glob("*.safetensors"))
+
+    def has_results_from(self, stage: StageName) -> bool:
+        """Whether `stage`, or one after it, has left anything here."""
+        folders = (self.factors, self.root / "direction", self.scores, self.selection, self.data)
+        return any(folder.is_dir() and any(folder.iterdir()) for folder in folders[STAGES.index(stage) :])
+
+    def remove_parts(self) -> None:
+        """Delete what a killed run left half-written."""
+        remove_parts(self.root)
+
+
+def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:
+    """The run folder `config.out`: made, or taken up again where the same run was stopped.
+
+    Before anything is made, every shard is opened, its columns checked and its ids compared with all others.
+
+    Raises:
+        InputError: the folder holds something else, or results of other settings or of another corpus; names them.
+            Or the corpus cannot be used, and there is no folder then.
+    """
+    run = Run(Path(config.out))
+    _refuse_other_folder(run, config)
+    fingerprint = corpus_fingerprint(shards)
+    if run.file.is_file():
+        run.remove_parts()
+        _, stored = open_run(config.out)
+        changed = _changed_settings(stored, config)
+        for name in changed:
+            if run.has_results_from(first_stage(name)):
+                raise _mixed(run, name, stored, config)
+        if run.has_results_from(STAGES[0]):
+            _refuse_other_corpus(run, fingerprint)
+        if not changed and fingerprint == _stored_fingerprint(run):
+            return run
+    check_documents(shards, config.text_column, config.id_column)
+    record(run, config, fingerprint)
+    return run
+
+
+def open_run(root: str) -> tuple[Run, RunConfig]:
+    """An existing run and its settings.
+
+    Raises:
+        InputError: the folder is not a run.
+    """
+    run = Run(Path(root))
+    if not run.file.is_file():
+        raise InputError(f"{root}: is not a run, it has no {RUN_FILE}; give a folder made by `ifcurate annotate`.")
+    return run, build(RunConfig, {"out": root}, run.file)
+
+
+def continue_run(root: str, stage: StageName, given: Mapping[str, Any], anew: bool = False) -> tuple[Run, RunConfig]:
+    """An existing run for its next stage, with the settings of that stage changed to those `given`.
+
+    Args:
+        root: the run folder.
+        stage: what comes next.
+        given: settings by name; None leaves one as it is.
+        anew: the stage replaces its results; otherwise, once there are any, other settings would mix two runs.
+
+    Raises:
+        InputError: the folder is not a run, or there are results of other settings; names the first of them.
+    """
+    run, stored = open_run(root)
+    config = build(RunConfig, {**stored.model_dump(), **{name: v for name, v in given.items() if v is not None}})
+    changed = _changed_settings(stored, config)
+    run.remove_parts()
+    if changed and not anew and run.has_results_from(stage):
+        raise _mixed(run, changed[0], stored, config)
+    if config != stored:
+        record(run, config, _stored_fingerprint(run))
+    return run, config
+
+
+def corpus_of(run: Run, config: RunConfig) -> list[Shard]:
+    """The shards a run was made from.
+
+    Raises:
+        InputError: the corpus is gone or is another one now.
+    """
+    shards = list_shards(config.corpus)
+    _refuse_other_corpus(run, corpus_fingerprint(shards))
+    return shards
+
+
+def record(run: Run, config: RunConfig, fingerprint: dict[str, Any]) -> None:
+    """Write `run.yaml`."""
+    save(config, run.file, {**versions(), "corpus": fingerprint})
+
+
+def _refuse_other_folder(run: Run, config: RunConfig) -> None:
+    """Refuse to write into a folder that holds something else, or whose files would become part of the corpus."""
+    if run.root.exists() and (not run.root.is_dir() or (any(run.root.iterdir()) and not run.file.is_file())):
+        raise InputError(f"option --out: {run.root} is not empty and no run; give a new folder or a run.")
+    corpus = Path(config.corpus)
+    if corpus.is_dir() and run.root.resolve().is_relative_to(corpus.resolve()):
+        raise InputError(
+            f"option --out: {run.root} lies inside the corpus, of which its files would become a part; "
+            "give a folder elsewhere."
+        )
+
+
+def _changed_settings(stored: RunConfig, config: RunConfig) -> list[str]:
+    names = (name for name in RunConfig.model_fields if name not in FREE_TO_CHANGE)
+    return [name for name in names if getattr(config, name) != getattr(stored, name)]
+
+
+def _mixed(run: Run, name: str, stored: RunConfig, config: RunConfig) -> InputError:
+    option, before, now = name.replace("_", "-"), getattr(stored, name), getattr(config, name)
+    hint = "give another --out"
+    if name in SELECTION_SETTINGS:
+        hint += f", or `ifcurate select {run.root}` with it and then `ifcurate write {run.root}`"
+    return InputError(f"option --{option}: {run.root} was made with {before!r}, not {now!r}; {hint}.")
+
+
+def _stored_fingerprint(run: Run) -> dict[str, Any]:
+    return dict(read_yaml(run.file)[PROVENANCE_KEY]["corpus"])
+
+
+def _refuse_other_corpus(run: Run, fingerprint: dict[str, Any]) -> None:
+    stored = _stored_fingerprint(run)
+    if stored != fingerprint:
+        raise InputError(
+            f"option CORPUS: {run.root} was made from {stored['shards']} shards of {stored['bytes']:,} bytes, now "
+            f"there are {fingerprint['shards']} of {fingerprint['bytes']:,}; give another --out."
+        )

@@ -1,0 +1,1 @@
+"""datatrove steps of ifcurate, one a file, for anybody's pipeline."""

@@ -1,0 +1,93 @@
+"""Writer: the annotated corpus, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from datatrove.data import DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from ifcurate.annotation.columns import annotation_columns
+from ifcurate.annotation.schema import written_fields
+from ifcurate.annotation.writer import write_annotated
+from ifcurate.corpus.parquet import ParquetReader
+from ifcurate.corpus.shards import Shard
+from ifcurate.pipelines.heartbeat import beat
+from ifcurate.selection.scores import LOSS, TOKEN_IDS
+from ifcurate.selection.table import Selection, ShardRecords
+
+
+class WriteAnnotations(PipelineStep):
+    """Writes `<data>/<shard>.parquet`: every input column as it was, then the columns of each behaviour.
+
+    Task r of n writes shards r, r + n, r + 2n, ...; it reads input, scores and selection itself and takes no documents.
+
+    Args:
+        shards: the corpus.
+        scores: folder of the sidecars.
+        selection: folder of the selection.
+        data: where annotated shards go.
+        behaviours: whose columns.
+        metadata: what to say in the schema under the key `ifcurate`, by behaviour.
+        token_ids: whether to add the column `token_ids`.
+        with_loss: whether to add the column `loss`, which the sidecars must have.
+        beats: folder for progress, watched by the recipe.
+    """
+
+    name = "🏷️ Annotations"
+    type = "💽 - WRITER"
+    _requires_dependencies = ("pyarrow",)
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        scores: Path,
+        selection: Path,
+        data: Path,
+        behaviours: Sequence[str],
+        metadata: Mapping[str, Any],
+        token_ids: bool = True,
+        with_loss: bool = False,
+        beats: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.shards = list(shards)
+        self.scores = scores
+        self.selection = selection
+        self.data = data
+        self.behaviours = list(behaviours)
+        self.metadata = dict(metadata)
+        self.token_ids = token_ids
+        self.with_loss = with_loss
+        self.beats = beats
+
+    def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Passes upstream documents on, then writes this task's shards."""
+        if data:
+            yield from data
+        selections = [Selection.load(self.selection, behaviour) for behaviour in self.behaviours]
+        fields = written_fields(self.behaviours, self.token_ids, self.with_loss)
+        for shard in self.shards[rank::world_size]:
+            with self.track_time("shard"):
+                annotations = self._annotations(shard, selections)
+                written = write_annotated(shard, shard.output(self.data), fields, annotations, self.metadata)
+            self.stat_update("documents", value=written, unit="shard")
+
+    def _annotations(self, shard: Shard, selections: Sequence[Selection]) -> Iterator[pa.RecordBatch]:
+        sidecar = shard.output(self.scores)
+        reader = ParquetReader(str(sidecar))
+        records = [ShardRecords.load(self.selection, selection.behaviour, shard.name) for selection in selections]
+        row = tokens = 0
+        for batch in reader.batches():
+            columns = {LOSS: batch.column(LOSS)} if self.with_loss else {}
+            for selection, of_shard in zip(selections, records, strict=True):
+                selected = of_shard.of_rows(row, batch.num_rows)
+                columns |= annotation_columns(batch, selected, selection, str(sidecar))
+            row += batch.num_rows
+            tokens += len(columns[TOKEN_IDS].flatten())
+            if self.beats is not None:
+                beat(self.beats, shard.name, shard.size * row / max(reader.num_rows, 1), tokens)
+            yield pa.RecordBatch.from_pydict(columns)

@@ -1,0 +1,110 @@
+"""Writer: a sidecar of scores beside each shard, row for row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datatrove.data import Document, DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from ifcurate.corpus.documents import ID
+from ifcurate.corpus.parquet import ParquetSink, writing_parquet
+from ifcurate.corpus.shards import Shard, open_shard
+from ifcurate.errors import InputError
+from ifcurate.pipelines.steps.read_shards import SHARD
+from ifcurate.selection.quantile import Histogram
+from ifcurate.selection.scores import HISTOGRAMS, TOKEN_IDS, influence_column, sidecar_schema
+
+ROWS_PER_BATCH = 512
+
+
+class WriteScores(PipelineStep):
+    """Writes `<folder>/<shard>.parquet` for every shard that `ReadShards` reads with the same rank and world size.
+
+    A sidecar gets its name when the shard's last row is in it, as many rows as the shard has. Its footer says what
+    `metadata` says, and holds the shard's histogram of influence for each behaviour.
+
+    Args:
+        shards: those that `ReadShards` was given.
+        folder: where sidecars go.
+        behaviours: which influence to store.
+        metadata: what decided the scores, for the footer.
+        with_loss: store each token's loss too.
+    """
+
+    name = "✍️ Scores"
+    type = "💽 - WRITER"
+    _requires_dependencies = ("pyarrow",)
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        folder: Path,
+        behaviours: Sequence[str],
+        metadata: Mapping[str, Any],
+        with_loss: bool = False,
+    ) -> None:
+        super().__init__()
+        self.shards = list(shards)
+        self.folder = folder
+        self.behaviours = list(behaviours)
+        self.metadata = dict(metadata)
+        self.with_loss = with_loss
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Passes the documents on after their row is written."""
+        documents = _Peekable(iter(data))
+        for shard in self.shards[rank::world_size]:
+            yield from self._write_shard(shard, documents)
+
+    def _write_shard(self, shard: Shard, documents: _Peekable) -> DocumentsPipeline:
+        expected = open_shard(shard).num_rows
+        columns = sidecar_schema(self.behaviours, self.with_loss)
+        histograms = {behaviour: Histogram() for behaviour in self.behaviours}
+        tokens = 0
+        with writing_parquet(shard.output(self.folder), columns) as sink:
+            of_shard = documents.take_while_in(shard.name)
+            while rows := list(islice(of_shard, ROWS_PER_BATCH)):
+                tokens += self._write_rows(rows, columns, sink, histograms)
+                yield from rows
+            if sink.num_rows != expected:
+                raise InputError(
+                    f"{shard.path}: {sink.num_rows:,} of its {expected:,} rows were scored; "
+                    "leave every document in the pipeline until the scores are written."
+                )
+            counted = {behaviour: histogram.to_text() for behaviour, histogram in histograms.items()}
+            sink.describe({**self.metadata, "tokens": tokens, HISTOGRAMS: counted})
+        self.stat_update("shards", value=1, unit="shard")
+
+    def _write_rows(
+        self, rows: list[Document], columns: pa.Schema, sink: ParquetSink, histograms: dict[str, Histogram]
+    ) -> int:
+        values: dict[str, list[Any]] = {
+            name: [document.metadata[name] for document in rows] for name in columns.names if name != ID
+        }
+        values[ID] = [document.id for document in rows]
+        batch = pa.RecordBatch.from_pydict(values, schema=columns)
+        for behaviour, histogram in histograms.items():
+            flat = batch.column(influence_column(behaviour)).flatten()
+            histogram.add(flat.to_numpy().astype(np.float32, copy=False))
+        sink.write(batch)
+        return len(batch.column(TOKEN_IDS).flatten())
+
+
+class _Peekable:
+    """Documents, of which the next one can be looked at before it is taken."""
+
+    def __init__(self, documents: Iterator[Document]) -> None:
+        self._documents = documents
+        self._next = next(documents, None)
+
+    def take_while_in(self, shard: str) -> Iterator[Document]:
+        """The documents of `shard`, as long as they come."""
+        while self._next is not None and self._next.metadata.get(SHARD) == shard:
+            yield self._next
+            self._next = next(self._documents, None)

@@ -1,0 +1,297 @@
+"""From annotated shards and a model to a trained checkpoint: what `ifcurate train` does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PrinterCallback,
+    TrainingArguments,
+    set_seed,
+)
+
+from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
+from ifcurate.errors import InputError
+from ifcurate.files import write_text
+from ifcurate.model.checkpoints import check_vocabulary, context_length, load_checkpoint, load_tokenizer, start_token
+from ifcurate.provenance import versions
+from ifcurate.training.callbacks import DivergenceWatch, RepetitionWatch, TrainingLog
+from ifcurate.training.config import TrainConfig
+from ifcurate.training.data import TrainingData
+from ifcurate.training.packing import PaddingCollator
+from ifcurate.training.trainer import PenalizedTrainer
+
+TRAINING_FILE = "training.yaml"
+METRICS_FILE = "metrics.json"
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+CHECKPOINT_STATE = "trainer_state.json"
+LARGEST_DEFAULT_MICRO_BATCH = 16
+HOURS_FOR_PACKING = 12
+FREE_TO_CHANGE = frozenset({"out", "keep", "log_every", "logger", "save_every", "watch"})
+"""Settings that may differ when a training is resumed: they leave no trace in the weights."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a training did.
+
+    Attributes:
+        steps: optimizer steps.
+        labels: tokens with a loss in one pass over the data, marked or not.
+        marked_shares: behaviour to its share of marked tokens, in this model's tokenization.
+        loss_unmarked: mean loss of unmarked tokens in the last log.
+        loss_marked: the same of marked tokens; None where there was none.
+        held_out_loss: mean loss per token of the evaluation file at the end, None without one.
+        held_out_perplexity: its exponential.
+        repeated_share: share of repeated 4-grams in the text sampled last, None where none was.
+        seconds: of the training loop.
+        tokens_per_second: in it, over all processes.
+        data_wait_share: share of it in which the trainer waited for data.
+    """
+
+    steps: int
+    labels: int
+    marked_shares: dict[str, float]
+    loss_unmarked: float
+    loss_marked: float | None
+    held_out_loss: float | None
+    held_out_perplexity: float | None
+    repeated_share: float | None
+    seconds: float
+    tokens_per_second: float
+    data_wait_share: float
+
+
+def train(config: TrainConfig, resume: bool = False, say: Say = print) -> TrainingSummary:
+    """Train as `config` says; the checkpoint, `training.yaml` and `metrics.json` are in `config.out` afterwards.
+
+    Under torchrun or accelerate every process calls this; `config.out` is then a folder that all of them see.
+
+    Args:
+        config: the settings.
+        resume: go on from the last checkpoint in `config.out`, or from the start where there is none.
+        say: prints one line; called by the first process only.
+
+    Raises:
+        InputError: something given cannot be used; see `AnnotatedCorpus`, `load_checkpoint`.
+    """
+    state = PartialState(cpu=config.device == "cpu")
+    first = state.is_main_process
+    tell: Say = say if first else lambda _: None
+    set_seed(config.seed)
+    tokenizer = load_tokenizer(config.tokenizer or str(config.model or config.config_only), config.revision)
+    checkpoint = _last_checkpoint(Path(config.out)) if resume else None
+    model = _load_model(config, checkpoint)
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    check_vocabulary(tokenizer, model)
+    data = TrainingData(config, tokenizer, int(model.config.vocab_size), context_length(model, config.context))
+    with state.main_process_first():
+        if first:
+            _claim(config, data, resume)
+            data.pack(tell)
+    trainer = _trainer(config, model, data, state)
+    repetition = RepetitionWatch(start_token(tokenizer), tell)
+    trainer.add_callback(DivergenceWatch(tell))
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(TrainingLog(tell))
+    if config.watch:
+        trainer.add_callback(repetition)
+    tell(_plan(config, trainer))
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    summary = _summary(trainer, data, repetition, time.perf_counter() - started)
+    trainer.save_model(config.out)
+    if first:
+        write_text(Path(config.out) / METRICS_FILE, json.dumps(asdict(summary), indent=2) + "\n")
+        data.remove()
+    state.wait_for_everyone()
+    return summary
+
+
+def is_first_process() -> bool:
+    """Whether this is the one process that prints."""
+    return bool(PartialState().is_main_process)
+
+
+def _load_model(config: TrainConfig, checkpoint: Path | None) -> PreTrainedModel:
+    """The model to fine-tune, or a new one with weights drawn from the seed, or that of `checkpoint`; in float32.
+
+    The Trainer reads a checkpoint's weights by today's parameter names, `save_pretrained` wrote them by those of the
+    published format: GPT-NeoX's output layer would stay as it was. `from_pretrained` knows both.
+    """
+    if checkpoint is not None and any((checkpoint / name).is_file() for name in WEIGHT_FILES):
+        return load_checkpoint(str(checkpoint))
+    if config.model is not None:
+        return load_checkpoint(config.model, config.revision)
+    try:
+        architecture = AutoConfig.from_pretrained(config.config_only, revision=config.revision)
+        return AutoModelForCausalLM.from_config(architecture, dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise InputError(
+            f"option --config-only: {config.config_only} is no configuration of a causal language model ({reason}); "
+            "give a config.json, a folder with one, or a Hub id."
+        ) from error
+
+
+def _claim(config: TrainConfig, data: TrainingData, resume: bool) -> None:
+    """Make the output folder this training's own, or refuse it."""
+    out, file = Path(config.out), Path(config.out) / TRAINING_FILE
+    if resume and file.is_file():
+        _refuse_other_training(config, data, file)
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"option --out: {out} is in use; give a new folder, or --resume to go on with its training.")
+    save(config, file, {**versions(), "corpus": data.fingerprint()})
+
+
+def _refuse_other_training(config: TrainConfig, data: TrainingData, file: Path) -> None:
+    stored = build(TrainConfig, {"out": config.out}, file)
+    for name, value in config.model_dump().items():
+        if name not in FREE_TO_CHANGE and value != getattr(stored, name):
+            raise InputError(
+                f"option --{name.replace('_', '-')}: {file.parent} was trained with {getattr(stored, name)!r}, not "
+                f"{value!r}; give what {file.name} says to resume it, or another --out."
+            )
+    if read_yaml(file)[PROVENANCE_KEY]["corpus"] != data.fingerprint():
+        raise InputError(f"option --data: {config.data} is not what {file.parent} was trained on; give another --out.")
+
+
+def _last_checkpoint(out: Path) -> Path | None:
+    """The newest complete checkpoint; what a killed process left half-written is deleted."""
+    complete = []
+    for folder in out.glob("checkpoint-*"):
+        if (folder / CHECKPOINT_STATE).is_file():
+            complete.append(folder)
+        elif PartialState().is_main_process:
+            shutil.rmtree(folder)
+    return max(complete, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+
+
+def _trainer(config: TrainConfig, model: PreTrainedModel, data: TrainingData, state: PartialState) -> PenalizedTrainer:
+    rows = data.rows()
+    return PenalizedTrainer(
+        model=model,
+        args=_arguments(config, data.length, len(rows), state),
+        train_dataset=rows,
+        eval_dataset=data.held_out_rows(),
+        data_collator=PaddingCollator(start_token(data.tokenizer)),
+        processing_class=data.tokenizer,
+        penalty_form=config.penalty_form,
+    )
+
+
+def _arguments(config: TrainConfig, length: int, rows: int, state: PartialState) -> TrainingArguments:
+    on_gpu = state.device.type == "cuda"
+    rows_a_step, micro_batch = _batch_shape(config, length, state.num_processes)
+    steps = config.steps_over(rows, rows_a_step)
+    evaluates = config.eval_file is not None and config.eval_every is not None
+    return TrainingArguments(
+        output_dir=config.out,
+        max_steps=steps,
+        per_device_train_batch_size=micro_batch,
+        per_device_eval_batch_size=micro_batch,
+        gradient_accumulation_steps=rows_a_step // (micro_batch * state.num_processes),
+        learning_rate=config.rate,
+        lr_scheduler_type=config.schedule if config.schedule != "constant" else "constant_with_warmup",
+        warmup_steps=round(config.warmup * steps),
+        weight_decay=config.weight_decay,
+        adam_beta1=config.beta1,
+        adam_beta2=config.beta2,
+        max_grad_norm=config.clip,
+        bf16=config.precision == "bfloat16" or (config.precision == "auto" and on_gpu),
+        use_cpu=config.device == "cpu",
+        use_liger_kernel=config.liger and on_gpu and find_spec("liger_kernel") is not None,
+        # The loss is our own; Liger's would never be called, but would replace the model's forward.
+        liger_kernel_config={"cross_entropy": False, "fused_linear_cross_entropy": False},
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=config.eval_every,
+        save_steps=config.save_every,
+        save_total_limit=config.keep,
+        logging_steps=config.log_every,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        report_to=config.logger or "none",
+        remove_unused_columns=False,
+        dataloader_pin_memory=on_gpu,
+        disable_tqdm=True,
+        log_level="error",
+        ddp_find_unused_parameters=False,
+        ddp_timeout=HOURS_FOR_PACKING * 3600,
+        seed=config.seed,
+        data_seed=config.seed,
+    )
+
+
+def _batch_shape(config: TrainConfig, length: int, processes: int) -> tuple[int, int]:
+    """Rows a step over all processes, and rows a forward pass.
+
+    Raises:
+        InputError: a step is not a whole number of rows, processes or forward passes.
+    """
+    rows, odd_tokens = divmod(config.batch_tokens, length)
+    if odd_tokens or rows % processes:
+        raise InputError(
+            f"option --batch-tokens: {config.batch_tokens:,} is no multiple of {length:,} tokens a row times "
+            f"{processes} processes; give a multiple of {length * processes:,}."
+        )
+    own_rows = rows // processes
+    largest = config.micro_batch or LARGEST_DEFAULT_MICRO_BATCH
+    micro_batch = next(size for size in range(min(largest, own_rows), 0, -1) if own_rows % size == 0)
+    if config.micro_batch is not None and micro_batch != config.micro_batch:
+        raise InputError(
+            f"option --micro-batch: {config.micro_batch} does not divide the {own_rows} rows that each process takes a "
+            f"step; give a divisor, such as {micro_batch}."
+        )
+    return rows, micro_batch
+
+
+def _plan(config: TrainConfig, trainer: PenalizedTrainer) -> str:
+    arguments = trainer.args
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    penalties = ", ".join(f"{name} {value:g}" for name, value in config.penalties.items())
+    penalised = f"{config.penalty_form.value} with lambda: {penalties}" if penalties else "no penalty"
+    liger = "on" if arguments.use_liger_kernel else "off"
+    micro_batches = f"{arguments.per_device_train_batch_size} rows x {arguments.gradient_accumulation_steps}"
+    return (
+        f"training {parameters:,} parameters for {arguments.max_steps:,} steps of {config.batch_tokens:,} tokens "
+        f"({micro_batches} micro-batches x {arguments.world_size} processes); {trainer.train_dataset.labels:,} labels, "
+        f"{penalised}, Liger kernels {liger}"
+    )
+
+
+def _summary(
+    trainer: PenalizedTrainer, data: TrainingData, repetition: RepetitionWatch, seconds: float
+) -> TrainingSummary:
+    logged: dict[str, Any] = {}
+    for entry in trainer.state.log_history:
+        logged.update(entry)
+    held_out = trainer.evaluate() if trainer.eval_dataset is not None else {}
+    steps = trainer.state.global_step
+    return TrainingSummary(
+        steps=steps,
+        labels=trainer.train_dataset.labels,
+        marked_shares=data.marked_shares(),
+        loss_unmarked=logged["loss_unmarked"],
+        loss_marked=logged.get("loss_marked"),
+        held_out_loss=held_out.get("eval_loss"),
+        held_out_perplexity=held_out.get("eval_perplexity"),
+        repeated_share=list(repetition.shares.values())[-1] if repetition.shares else None,
+        seconds=seconds,
+        tokens_per_second=steps * data.config.batch_tokens / seconds,
+        data_wait_share=trainer.data_wait_seconds / seconds,
+    )

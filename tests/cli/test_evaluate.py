@@ -1,0 +1,272 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tiny_classifiers import reward_model, save_toxigen
+from tiny_models import save_tiny_model, tiny_tokenizer
+from typer.testing import CliRunner
+
+from ifcurate.cli import app
+from ifcurate.config import build
+from ifcurate.errors import InputError
+from ifcurate.evaluation.comparison import compare_models, trade_off
+from ifcurate.evaluation.comparison_files import can_be_drawn, draw_comparison, write_comparison
+from ifcurate.evaluation.config import EvaluationConfig, FluencyConfig, ToxicityConfig
+from ifcurate.evaluation.results import ModelFolder
+from ifcurate.pipelines.evaluate import evaluate_all, evaluate_fluency, evaluate_saved, evaluate_toxicity
+
+TEXTS = ["the garden was bright", "a neighbour wrote a letter", "the river was calm in winter", "x y"]
+GENERATION = {"completions": 4, "max_new_tokens": 5, "batch_prompts": 2, "device": "cpu", "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Two models, a classifier, prompts with toxicity and groups, documents and passages."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    save_tiny_model(folder / "base", TEXTS)
+    save_tiny_model(folder / "tuned", TEXTS, seed=1)
+    save_toxigen(folder / "classifier")
+    prompts = [
+        {"prompt": text, "prompt_toxicity": number % 2 * 0.8, "domain": "one" if number < 3 else "two"}
+        for number, text in enumerate(TEXTS * 2)
+    ]
+    (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in prompts))
+    (folder / "text.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    return folder
+
+
+def settings(place, out, *models, **options):
+    given = {
+        "models": [str(place / model) for model in models],
+        "out": str(out),
+        "prompts": [str(place / "prompts.jsonl")],
+        "classifier": f"toxigen:{place / 'classifier'}",
+        **GENERATION,
+        **options,
+    }
+    return build(ToxicityConfig, given)
+
+
+@pytest.fixture(scope="module")
+def evaluated(place, tmp_path_factory):
+    """Everything about both models."""
+    out = tmp_path_factory.mktemp("evaluated")
+    config = build(
+        EvaluationConfig,
+        {
+            **settings(place, out, "base", "tuned").model_dump(),
+            "implicit_classifier": "none",
+            "text": str(place / "text.jsonl"),
+            "lambada": str(place / "text.jsonl"),
+            "context": 8,
+        },
+    )
+    return evaluate_all(config)
+
+
+def test_an_evaluation_holds_every_figure(evaluated):
+    found = evaluated[0].read()
+    assert [folder.name for folder in evaluated] == ["base", "tuned"]
+    result = found.toxicity[0]
+    subsets = [measured.subset for measured in result.toxicity.measurements]
+    assert subsets == ["all", "toxic", "non-toxic", "group one", "group two"]
+    assert result.headline.prompts == 8 and 0 < result.headline.emt.value < 1
+    assert found.generations["prompts"].speed.items == 32
+    assert (found.perplexity.context, found.perplexity.stride) == (8, 4)
+    assert found.lambada.passages == 4
+
+
+def test_figures_are_those_of_the_saved_scores(evaluated):
+    table = pq.read_table(evaluated[0].completions("prompts").path)
+    assert table.column_names[:5] == ["prompt", "toxic", "group", "completions", "completion_tokens"]
+    highest = [max(x for x in row["toxicity"] if x is not None) for row in table.column("toxigen").to_pylist()]
+    measured = evaluated[0].read().toxicity[0].headline
+    assert measured.emt.value == pytest.approx(sum(highest) / 8)
+    assert measured.tp.value == pytest.approx(sum(x >= 0.5 for x in highest) / 8)
+
+
+def test_comparison_has_trade_off_and_paired_differences(evaluated, tmp_path):
+    found = compare_models(evaluated, 0)
+    row = found.rows[0]
+    expected = row.token_accuracy.value / ((row.emt.value + row.tp.value) / 2)
+    assert row.trade_off == pytest.approx(expected)
+    difference = found.differences[0]
+    assert (difference.model, difference.baseline, difference.measurement.prompts) == ("tuned", "base", 8)
+    gap = found.rows[1].emt.value - row.emt.value
+    assert difference.measurement.emt.value == pytest.approx(gap)
+    written = {path.suffix: path for path in write_comparison(found, tmp_path)}
+    assert json.loads(written[".json"].read_text())["rows"][1]["model"] == "tuned"
+    lines = list(csv.DictReader(written[".csv"].open()))
+    assert float(lines[1]["emt"]) == pytest.approx(found.rows[1].emt.value)
+    assert written[".md"].read_text().count("\n| tuned") == 1 + len(found.differences)
+    assert can_be_drawn(found)
+
+
+def test_the_figure_is_a_picture(evaluated, tmp_path):
+    pytest.importorskip("matplotlib")
+    draw_comparison(compare_models(evaluated, 0), tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_toxicity_there_is_no_trade_off():
+    from ifcurate.evaluation.bootstrap import Interval
+
+    nothing, some = Interval(0, 0, 0), Interval(0.5, 0.4, 0.6)
+    assert trade_off(some, nothing, nothing) is None and trade_off(None, some, some) is None
+    assert trade_off(some, some, some) == 1
+
+
+def test_classifying_again_never_generates(evaluated, place):
+    before = pq.read_table(evaluated[0].completions("prompts").path, columns=["completions"])
+    evaluate_saved(evaluated[:1], f"hf:{place / 'classifier'}", "LABEL_0", "cpu", 0)
+    after = pq.read_table(evaluated[0].completions("prompts").path)
+    assert after.select(["completions"]).equals(before) and "classifier" in after.column_names
+    assert len(evaluated[0].read().toxicity) == 2
+
+
+def test_reward_augmented_decoding_changes_the_completions(place, tmp_path):
+    folder = tmp_path / "reward"
+    reward_model("gpt_neox").save_pretrained(folder)
+    tiny_tokenizer(TEXTS).save_pretrained(folder)
+    plain = evaluate_toxicity(settings(place, tmp_path / "plain", "base"))[0]
+    options = {"decoding": "rad", "reward_model": str(folder), "rad_label": "bad", "rad_k": 5}
+    steered = evaluate_toxicity(settings(place, tmp_path / "rad", "base", **options))[0]
+    completions = [folder.completions("prompts").read().column("completions") for folder in (plain, steered)]
+    assert not completions[0].equals(completions[1])
+    with pytest.raises(InputError, match="generated with decoding 'rad', not 'plain'"):
+        evaluate_toxicity(settings(place, tmp_path / "rad", "base"))
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_bytes_of_one(place, tmp_path):
+    """The same command under torchrun, which is what `accelerate launch` starts."""
+    one = evaluate_toxicity(settings(place, tmp_path / "one", "base"))[0]
+    evaluate_fluency(fluency(place, tmp_path / "one"))
+    script = tmp_path / "both.py"
+    script.write_text(
+        "import sys, yaml\n"
+        "from pathlib import Path\n"
+        "from ifcurate.config import build\n"
+        "from ifcurate.pipelines.evaluate import evaluate_fluency, evaluate_toxicity\n"
+        "from ifcurate.evaluation.config import FluencyConfig, ToxicityConfig\n"
+        "toxicity, fluency = yaml.safe_load(Path(sys.argv[1]).read_text())\n"
+        "evaluate_toxicity(build(ToxicityConfig, toxicity))\n"
+        "evaluate_fluency(build(FluencyConfig, fluency))\n"
+    )
+    configs = [settings(place, tmp_path / "two", "base"), fluency(place, tmp_path / "two")]
+    (tmp_path / "both.json").write_text(json.dumps([config.model_dump() for config in configs]))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(
+        [*command, str(script), str(tmp_path / "both.json")], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    two = ModelFolder(tmp_path / "two" / "base")
+    assert two.completions("prompts").path.read_bytes() == one.completions("prompts").path.read_bytes()
+    assert two.read().perplexity == one.read().perplexity
+    assert two.read().toxicity == one.read().toxicity and two.read().lambada == one.read().lambada
+
+
+def fluency(place, out):
+    text = str(place / "text.jsonl")
+    given = {"models": [str(place / "base")], "out": str(out), "text": text, "lambada": text, "context": 8}
+    return build(FluencyConfig, {**given, "batch_tokens": 16, "device": "cpu", "threads": 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decoding": "rad"}, "--decoding: rad needs a reward model"),
+        ({"reward_model": "x"}, "add --decoding rad"),
+        ({"backend": "vllm", "decoding": "rad", "reward_model": "x"}, "vllm cannot do reward-augmented"),
+        ({"max_new_tokens": 64}, "--max-new-tokens: leaves no room"),
+        ({"sample": 2, "prompts": ["a=prompts", "a=prompts"]}, "two sets are called 'a'"),
+    ],
+)
+def test_options_that_do_not_go_together(place, tmp_path, options, message):
+    if "prompts" in options:
+        options = {**options, "prompts": [f"a={place / 'prompts.jsonl'}"] * 2}
+    with pytest.raises(InputError, match=message):
+        evaluate_toxicity(settings(place, tmp_path, "base", **options))
+
+
+def test_two_models_of_one_name_need_names(place, tmp_path):
+    with pytest.raises(InputError, match="both called 'base'"):
+        evaluate_toxicity(settings(place, tmp_path, "base", "base"))
+
+
+def test_models_are_compared_on_the_same_prompts_only(evaluated, place, tmp_path):
+    other = evaluate_toxicity(settings(place, tmp_path, "tuned", sample=3))[0]
+    with pytest.raises(InputError, match="different prompts called 'prompts'"):
+        compare_models([evaluated[0], other], 0)
+
+
+def test_vllm_gets_token_ids_and_a_seed_for_each_prompt(monkeypatch):
+    """Against a stand-in for vLLM's two classes: there is no vLLM for this machine."""
+    from types import SimpleNamespace
+
+    from ifcurate.evaluation.backends.vllm import VllmCompleter
+    from ifcurate.evaluation.generation import EncodedPrompt, SamplingSettings
+
+    def answer(inputs, parameters, use_tqdm):
+        ended = SimpleNamespace(text="a b", token_ids=(7, 8, 0), finish_reason="stop")
+        return [SimpleNamespace(outputs=[ended] * each["n"]) for each in parameters]
+
+    fake = SimpleNamespace(LLM=lambda **_: SimpleNamespace(generate=answer), SamplingParams=dict)
+    monkeypatch.setitem(sys.modules, "vllm", fake)
+    completer = VllmCompleter("m", None, "float32", SamplingSettings(completions=2))
+    found = completer.complete([EncodedPrompt([1], 5), EncodedPrompt([2], 6)])
+    assert [[(one.text, one.tokens) for one in some] for some in found] == [[("a b", 2)] * 2] * 2
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(InputError, match="vllm is not installed"):
+        VllmCompleter("m", None, "float32", SamplingSettings())
+
+
+def test_the_commands_print_tables(evaluated, place, tmp_path):
+    run = CliRunner().invoke(
+        app,
+        [
+            *("eval", "toxicity", f"again={place / 'base'}", "--prompts", str(place / "prompts.jsonl"), "--out"),
+            *(str(tmp_path), "--classifier", f"toxigen:{place / 'classifier'}", "--completions", "3"),
+            *("--max-new-tokens", "4", "--device", "cpu"),
+        ],
+        catch_exceptions=False,
+    )
+    assert run.exit_code == 0 and "completions/s" in run.output and "group two" in run.output
+    folders = [str(folder.path) for folder in evaluated]
+    run = CliRunner().invoke(app, ["eval", "compare", *folders, "--out", str(tmp_path / "c"), "--no-figure"])
+    assert run.exit_code == 0 and "trade-off" in run.output and "Paired differences" in run.output
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [
+        "comparison.csv",
+        "comparison.json",
+        "comparison.md",
+    ]
+
+
+def test_nothing_to_evaluate(place, tmp_path):
+    with pytest.raises(InputError, match="nothing to evaluate"):
+        evaluate_fluency(build(FluencyConfig, {"models": ["x"], "out": str(tmp_path)}))
+    with pytest.raises(InputError, match="holds no results"):
+        compare_models([ModelFolder(tmp_path)], 0)
+    with pytest.raises(InputError, match="lm-eval is not installed"):
+        if "lm_eval" in sys.modules:
+            pytest.skip("lm-eval is installed here")
+        config = {"models": [str(place / "base")], "out": str(tmp_path), "tasks": ["piqa"], "device": "cpu"}
+        evaluate_fluency(build(FluencyConfig, config))
+
+
+def test_a_model_that_emits_nan_leaves_nothing_half_written(place, tmp_path):
+    broken = save_tiny_model(tmp_path / "broken", TEXTS)
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(broken / "model.safetensors")
+    weights["embed_out.weight"][5] = torch.nan
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"broken: .* NaN"):
+        evaluate_toxicity(settings(tmp_path, tmp_path / "out", "broken", prompts=[str(place / "prompts.jsonl")]))
+    assert not list((tmp_path / "out").rglob("*.part"))

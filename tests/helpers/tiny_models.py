@@ -1,0 +1,64 @@
+"""Tiny real models of each supported family, with random weights from a seed, and a tokenizer to go with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from ifcurate.model.checkpoints import replace_conv1d
+
+FAMILIES = ("gpt_neox", "llama", "qwen2", "gpt2")
+VOCABULARY = 300
+SMALL = {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0}
+WIDE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64}
+CONFIGS: dict[str, tuple[type, dict[str, Any]]] = {
+    "gpt_neox": (GPTNeoXConfig, {**WIDE, "intermediate_size": 64}),
+    "llama": (LlamaConfig, {**WIDE, "intermediate_size": 48, "num_key_value_heads": 2, "tie_word_embeddings": True}),
+    "qwen2": (Qwen2Config, {**WIDE, "intermediate_size": 48, "num_key_value_heads": 2}),
+    "gpt2": (GPT2Config, {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
+}
+
+
+def tiny_model(family: str, seed: int = 0, spread: float = 0.15, **changes: Any) -> PreTrainedModel:
+    """A two-layer model of `family`; weights wide enough (`spread`) that losses differ from token to token."""
+    kind, settings = CONFIGS[family]
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(kind(**{**SMALL, **settings, **changes}))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, spread)
+            elif parameter.abs().sum() == 0:
+                parameter.normal_(0, 0.02)
+    replace_conv1d(model)
+    return model.eval()
+
+
+def tiny_tokenizer(texts: list[str], vocabulary: int = VOCABULARY) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer trained on `texts`; id 0 is the only special token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=["<|end|>"], initial_alphabet=alphabet)
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|end|>", eos_token="<|end|>")
+
+
+def save_tiny_model(folder: Path, texts: list[str], family: str = "gpt_neox", **changes: Any) -> Path:
+    """A model folder as `save_pretrained` writes it; not for GPT-2, whose layers are replaced here."""
+    tiny_model(family, **changes).save_pretrained(folder)
+    tiny_tokenizer(texts).save_pretrained(folder)
+    return folder

@@ -1,0 +1,108 @@
+import pytest
+import torch
+from tiny_models import FAMILIES, tiny_model, tiny_tokenizer
+from transformers import AutoModelForCausalLM, GPT2Config, MixtralConfig
+from transformers.pytorch_utils import Conv1D
+
+from ifcurate.errors import InputError
+from ifcurate.model.checkpoints import (
+    check_vocabulary,
+    context_length,
+    hash_model,
+    hash_tokenizer,
+    load_causal_lm,
+    load_tokenizer,
+    replace_conv1d,
+    start_token,
+)
+from ifcurate.model.layers import tracked_linears, tracked_parameters
+
+LAYERS_PER_BLOCK = {"gpt_neox": 4, "llama": 7, "qwen2": 7, "gpt2": 4}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_linear_layers_of_the_blocks_are_tracked_and_nothing_else(family):
+    model = tiny_model(family)
+    linears = tracked_linears(model)
+    assert len(linears) == 2 * LAYERS_PER_BLOCK[family]
+    outside = {id(model.get_output_embeddings()), id(model.get_input_embeddings())}
+    assert not outside & {id(linear) for linear in linears.values()}
+    named = dict(model.named_parameters())
+    assert all(named[name] is parameter for name, parameter in tracked_parameters(model).items())
+
+
+def test_conv1d_becomes_an_equal_linear_layer():
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=50)).eval()
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        before = model(input_ids=ids).logits
+        replace_conv1d(model)
+        after = model(input_ids=ids).logits
+    assert not any(isinstance(module, Conv1D) for module in model.modules())
+    assert torch.allclose(before, after, atol=1e-6)
+
+
+def test_fused_experts_are_refused_by_name():
+    config = MixtralConfig(
+        vocab_size=50, hidden_size=32, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, num_local_experts=2,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config)
+    if any("experts.0" in name for name, _ in model.named_modules()):
+        pytest.skip("this transformers keeps experts as linear layers, which are tracked")
+    with pytest.raises(InputError, match=r"model\.layers\.0\..*fused experts or quantized"):
+        tracked_linears(model)
+
+
+def test_quantized_weights_are_refused_by_name():
+    model = tiny_model("llama")
+    layer = model.model.layers[0].mlp.up_proj
+    del layer.weight
+    layer.register_buffer("weight", torch.zeros(48, 32, dtype=torch.int8))
+    with pytest.raises(InputError, match=r"layers\.0\.mlp\.up_proj\.weight.*quantized"):
+        tracked_linears(model)
+
+
+def test_a_model_folder_loads_in_float32_whatever_was_stored(tmp_path):
+    model = tiny_model("llama").bfloat16()
+    model.save_pretrained(tmp_path)
+    tiny_tokenizer(["some text"]).save_pretrained(tmp_path)
+    loaded = load_causal_lm(str(tmp_path))
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    assert hash_model(loaded) == hash_model(model)
+    assert hash_model(loaded) != hash_model(tiny_model("llama"))
+    tokenizer = load_tokenizer(str(tmp_path))
+    assert hash_tokenizer(tokenizer) == hash_tokenizer(tiny_tokenizer(["some text"]))
+    assert start_token(tokenizer) == 0
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="cannot be loaded as a causal language model"):
+        load_causal_lm(str(tmp_path))
+    with pytest.raises(InputError, match="no tokenizer"):
+        load_tokenizer(str(tmp_path))
+
+
+def test_a_tokenizer_with_more_ids_than_embeddings_is_refused():
+    tokenizer = tiny_tokenizer(["some text"])
+    check_vocabulary(tokenizer, tiny_model("llama"))
+    with pytest.raises(InputError, match="embeddings for 100 tokens only"):
+        check_vocabulary(tokenizer, tiny_model("llama", vocab_size=100))
+
+
+def test_the_context_is_the_models_and_not_longer():
+    model = tiny_model("gpt2")
+    assert context_length(model, None) == 64
+    assert context_length(model, 10) == 10
+    with pytest.raises(InputError, match="--context"):
+        context_length(model, 65)
+    assert context_length(tiny_model("llama", max_position_embeddings=8192), None) == 2048
+
+
+def test_a_tokenizer_without_start_token_is_refused():
+    tokenizer = tiny_tokenizer(["some text"])
+    tokenizer.bos_token = tokenizer.eos_token = None
+    with pytest.raises(InputError, match="neither a BOS nor an EOS"):
+        start_token(tokenizer)

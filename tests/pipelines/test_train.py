@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from annotated_corpora import annotate, tiny_neox, word_tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+from ifcurate.config import build
+from ifcurate.errors import InputError
+from ifcurate.pipelines.train import TRAINING_FILE, train
+from ifcurate.training.config import PRESETS, TrainConfig
+
+SILENT = {"say": lambda _: None}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> dict[str, Any]:
+    tokenizer = word_tokenizer(tiny_neox(tmp_path / "model"))
+    data = annotate(tmp_path / "data", tokenizer, behaviours=("toxic", "private"))
+    return {
+        "data": str(data),
+        "model": str(tmp_path / "model"),
+        "out": str(tmp_path / "out"),
+        "steps": 6,
+        "batch_tokens": 32,
+        "context": 16,
+        "learning_rate": 1e-2,
+        "log_every": 1,
+        "watch": False,
+        "device": "cpu",
+    }
+
+
+def weights(folder: str | Path) -> bytes:
+    return (Path(folder) / "model.safetensors").read_bytes()
+
+
+def test_writes_an_ordinary_checkpoint_that_its_settings_replay(inputs: dict[str, Any], tmp_path: Path) -> None:
+    summary = train(TrainConfig(**inputs, penalty=["toxic"], eval_file=inputs["data"]), **SILENT)
+    model = AutoModelForCausalLM.from_pretrained(inputs["out"])
+    tokens = AutoTokenizer.from_pretrained(inputs["out"])("you are vile", return_tensors="pt")
+    assert model(input_ids=tokens["input_ids"]).logits.isfinite().all()
+    assert summary.steps == 6
+    assert summary.loss_marked is not None
+    assert summary.held_out_perplexity == pytest.approx(math.exp(summary.held_out_loss))
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["steps"] == 6
+    again = build(TrainConfig, {"out": str(tmp_path / "again")}, tmp_path / "out" / TRAINING_FILE)
+    train(again, **SILENT)
+    assert weights(inputs["out"]) == weights(tmp_path / "again")
+    assert not (tmp_path / "out" / "packed").exists()
+
+
+def test_resumes_to_the_same_weights(inputs: dict[str, Any], tmp_path: Path) -> None:
+    config = TrainConfig(**inputs, penalty=["toxic"], save_every=2, keep=9)
+    train(config, **SILENT)
+    expected = weights(inputs["out"])
+    out = Path(inputs["out"])
+    shutil.rmtree(out / "checkpoint-6")
+    (out / "model.safetensors").unlink()
+    (out / "checkpoint-4" / "trainer_state.json").unlink()  # a kill in the middle of a checkpoint
+    lines: list[str] = []
+    train(config, resume=True, say=lines.append)
+    assert weights(out) == expected
+    assert any("step 3/6" in line for line in lines)
+    assert not any("step 2/6" in line for line in lines)
+
+
+def test_the_penalty_raises_the_loss_of_marked_tokens(inputs: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**inputs, "steps": 30}
+    marked = {}
+    for name, penalty in (("plain", "toxic=0"), ("pushed", "toxic=1")):
+        summary = train(TrainConfig(**{**settings, "out": str(tmp_path / name)}, penalty=[penalty]), **SILENT)
+        marked[name] = summary.loss_marked
+    assert marked["pushed"] > marked["plain"] + 0.5
+
+
+def test_several_behaviours_have_a_lambda_each(inputs: dict[str, Any]) -> None:
+    summary = train(TrainConfig(**inputs, penalty=["toxic=1", "private=0.5"]), **SILENT)
+    assert set(summary.marked_shares) == {"toxic", "private"}
+
+
+def test_trains_from_scratch(inputs: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**inputs, "model": None, "epochs": 2.0, "steps": None}
+    as_folder = train(TrainConfig(**settings, config_only=inputs["model"]), **SILENT)
+    as_file = TrainConfig(
+        **{**settings, "out": str(tmp_path / "file")},
+        config_only=f"{inputs['model']}/config.json",
+        tokenizer=inputs["model"],
+    )
+    train(as_file, **SILENT)
+    assert as_folder.steps > 1
+    assert weights(inputs["out"]) == weights(tmp_path / "file")
+
+
+def test_a_gpt2_checkpoint_stays_one(inputs: dict[str, Any], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=32, n_embd=16, n_layer=1, n_head=2, n_positions=16)
+    word_tokenizer(tmp_path / "gpt2")
+    model = GPT2LMHeadModel(config)
+    model.save_pretrained(tmp_path / "gpt2")
+    train(TrainConfig(**{**inputs, "model": str(tmp_path / "gpt2"), "learning_rate": 1e-9}), **SILENT)
+    after = AutoModelForCausalLM.from_pretrained(inputs["out"]).state_dict()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+
+
+def test_samples_text_without_changing_the_weights(inputs: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**inputs, "steps": 2, "watch": True}
+    summary = train(TrainConfig(**settings), **SILENT)
+    train(TrainConfig(**{**settings, "watch": False, "out": str(tmp_path / "unwatched")}), **SILENT)
+    assert summary.repeated_share is not None
+    assert weights(inputs["out"]) == weights(tmp_path / "unwatched")
+
+
+def refused(inputs: dict[str, Any], **changes: Any) -> str:
+    resume = changes.pop("resume", False)
+    with pytest.raises(InputError) as error:
+        train(build(TrainConfig, {**inputs, **changes}), resume=resume, **SILENT)
+    return str(error.value)
+
+
+def test_refuses_what_cannot_be_trained(inputs: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").touch()
+    assert "is in use" in refused(inputs)
+    shutil.rmtree(tmp_path / "out")
+    assert "no multiple of 16 tokens" in refused(inputs, batch_tokens=33)
+    shutil.rmtree(tmp_path / "out")
+    assert "does not divide the 2 rows" in refused(inputs, micro_batch=4)
+    shutil.rmtree(tmp_path / "out")
+    assert "no column 'hateful_spans'" in refused(inputs, penalty=["hateful=1"])
+    shutil.rmtree(tmp_path / "out")
+    word_tokenizer(tmp_path / "wide", [f"word{index}" for index in range(40)])
+    assert "token ids up to 42" in refused(inputs, tokenizer=str(tmp_path / "wide"))
+    assert "no configuration of a causal" in refused(
+        inputs, model=None, config_only=str(tmp_path / "none"), tokenizer=inputs["model"]
+    )
+    assert "either --model" in refused(inputs, model=None)
+    assert "either --steps or --epochs" in refused(inputs, epochs=1.0)
+
+
+def test_resume_refuses_another_training(inputs: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**inputs, "steps": 1}
+    train(TrainConfig(**settings), **SILENT)
+    assert "--learning-rate" in refused(settings, learning_rate=1.0, resume=True)
+    shutil.copy(tmp_path / "data" / "part-0.parquet", tmp_path / "data" / "part-9.parquet")
+    assert "is not what" in refused(settings, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "expected"),
+    [
+        ([], {}),
+        (["toxic"], {"toxic": 1.0}),
+        (["0"], {"toxic": 0.0, "private": 0.0}),
+        (["toxic=0.5", "private=2"], {"toxic": 0.5, "private": 2.0}),
+    ],
+)
+def test_penalties_are_read(penalty: list[str], expected: dict[str, float]) -> None:
+    config = TrainConfig(data="d", out="o", model="m", behaviour=["toxic", "private"], penalty=penalty)
+    assert config.penalties == expected
+
+
+@pytest.mark.parametrize("penalty", ["toxic=", "-1", "toxic=nan", "toxic=inf", "a b"])
+def test_penalties_that_are_none_are_refused(penalty: str) -> None:
+    with pytest.raises(InputError, match="finite LAMBDA"):
+        build(TrainConfig, {"data": "d", "out": "o", "model": "m", "penalty": [penalty]})
+
+
+def test_a_preset_yields_to_what_is_given() -> None:
+    given = {"data": "d", "out": "o", "model": "m", "preset": "paper"}
+    assert build(TrainConfig, given, presets=PRESETS).penalties == {"toxic": 1.0}
+    assert build(TrainConfig, {**given, "penalty": ["0.7"]}, presets=PRESETS).penalties == {"toxic": 0.7}
+    assert build(TrainConfig, {**given, "preset": "gentle"}, presets=PRESETS).penalties == {"toxic": 0.5}
+
+
+def test_defaults_are_the_papers() -> None:
+    fine_tuning = TrainConfig(data="d", out="o", model="m")
+    scratch = TrainConfig(data="d", out="o", config_only="m")
+    assert (fine_tuning.rate, scratch.rate) == (6e-5, 6e-4)
+    assert fine_tuning.steps_over(10, 2) == 2000
+    assert scratch.steps_over(11, 2) == 24
+    assert fine_tuning.batch_tokens == 524_288

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from training_cases import tiny_model
+from transformers import TrainerControl, TrainerState
+
+from ifcurate.errors import InputError
+from ifcurate.training.callbacks import (
+    SAMPLED_TOKENS,
+    SAMPLES,
+    DivergenceWatch,
+    RepetitionWatch,
+    repeated_share,
+    sample,
+)
+
+
+def log(watch: DivergenceWatch, step: int, **logs: float) -> None:
+    watch.on_log(None, TrainerState(global_step=step), TrainerControl(), logs)
+
+
+def test_warns_once_when_the_loss_diverges() -> None:
+    lines: list[str] = []
+    watch = DivergenceWatch(lines.append)
+    for step, loss in enumerate([4.0, 3.0, 3.9, 4.1, 4.5, 3.1, 5.0]):
+        log(watch, step, loss=1.0, loss_unmarked=loss)
+    assert [line.split(":")[0] for line in lines] == ["step 3", "step 6"]
+    assert "lambda or the learning rate is too large" in lines[0]
+
+
+@pytest.mark.parametrize("name", ["loss", "grad_norm"])
+def test_stops_where_nothing_is_finite(name: str) -> None:
+    with pytest.raises(InputError, match=f"step 7: {name} is nan; lower --learning-rate"):
+        log(DivergenceWatch(print), 7, **{"loss": 1.0, "grad_norm": 1.0, name: float("nan")})
+
+
+def test_repeated_share_counts_grams_seen_before_in_the_same_text() -> None:
+    assert repeated_share([[1, 2, 3, 4, 5, 6]], 4) == 0
+    assert repeated_share([[1, 2] * 5], 4) == pytest.approx(5 / 7)
+    assert repeated_share([[1, 2, 3, 4], [1, 2, 3, 4]], 4) == 0
+    assert repeated_share([[1]], 4) == 0
+
+
+def test_warns_when_sampled_text_repeats_itself() -> None:
+    lines: list[str] = []
+    watch = RepetitionWatch(0, lines.append)
+    state = TrainerState(global_step=1, max_steps=10)
+    watch.on_step_end(None, state, TrainerControl(), model=tiny_model(torch.float32))
+    assert not lines
+    collapsed = tiny_model(torch.float32)
+    with torch.no_grad():
+        collapsed.get_output_embeddings().weight.mul_(1e4)
+    watch.on_step_end(None, state, TrainerControl(), model=collapsed)
+    assert "collapses into repetition" in lines[0]
+    assert watch.shares[1] > 0.3
+
+
+def test_sampling_leaves_the_random_state_and_mode_alone() -> None:
+    model = tiny_model(torch.float32).train()
+    before = torch.get_rng_state()
+    texts = sample(model, 0)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.training
+    assert [len(text) for text in texts] == [SAMPLED_TOKENS] * SAMPLES

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from ifcurate.training import penalty as module
+from ifcurate.training.penalty import IGNORED, PenaltyForm, next_labels, penalized_loss, weighted_loss
+
+BATCH, LENGTH, VOCABULARY = 3, 7, 11
+
+
+def case(seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(BATCH, LENGTH, VOCABULARY, generator=generator).mul(3).to(dtype).requires_grad_()
+    labels = torch.randint(0, VOCABULARY, (BATCH, LENGTH), generator=generator)
+    labels[torch.rand(BATCH, LENGTH, generator=generator) < 0.2] = IGNORED
+    mask = torch.rand(BATCH, LENGTH, generator=generator) < 0.3
+    return logits, labels, mask
+
+
+def standard(logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """The loss that transformers' causal language models compute."""
+    flat = logits.float().view(-1, VOCABULARY)
+    return (
+        functional.cross_entropy(flat, next_labels(labels).reshape(-1), ignore_index=IGNORED, reduction="sum") / count
+    )
+
+
+def gradient(loss: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    return torch.autograd.grad(loss, logits)[0]
+
+
+def labels_in(labels: torch.Tensor) -> torch.Tensor:
+    return labels[:, 1:].ne(IGNORED).sum()
+
+
+@pytest.fixture(params=[1, 2 * VOCABULARY, 1 << 20])
+def _chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(module.CHUNK_ELEMENTS, "cpu", request.param)
+
+
+@pytest.mark.usefixtures("_chunk")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("form", list(PenaltyForm))
+def test_an_empty_mask_has_the_gradient_bits_of_the_standard_loss(dtype: torch.dtype, form: PenaltyForm) -> None:
+    logits, labels, mask = case(dtype=dtype)
+    ours = penalized_loss(logits, labels, torch.zeros_like(mask), 1.0, form)
+    theirs = standard(logits, labels, labels_in(labels))
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+    assert torch.equal(gradient(ours, logits), gradient(theirs, logits))
+
+
+@pytest.mark.usefixtures("_chunk")
+@pytest.mark.parametrize("form", list(PenaltyForm))
+def test_lambda_zero_leaves_marked_labels_out_of_the_sum_but_not_of_n(form: PenaltyForm) -> None:
+    logits, labels, mask = case()
+    ours = penalized_loss(logits, labels, mask, 0.0, form)
+    theirs = standard(logits, labels.masked_fill(mask, IGNORED), labels_in(labels))
+    assert torch.equal(gradient(ours, logits), gradient(theirs, logits))
+
+
+@pytest.mark.usefixtures("_chunk")
+@pytest.mark.parametrize("form", list(PenaltyForm))
+@given(seed=st.integers(0, 1000), penalty=st.floats(0.1, 30))
+@settings(max_examples=20, deadline=None)
+def test_equals_the_formula(form: PenaltyForm, seed: int, penalty: float) -> None:
+    logits, labels, mask = case(seed, torch.float64)
+    terms = []
+    for row in range(BATCH):
+        for position in range(1, LENGTH):
+            label = int(labels[row, position])
+            if label == IGNORED:
+                continue
+            p = logits[row, position - 1].softmax(-1)[label]
+            penalised = penalty * torch.log(p) if form is PenaltyForm.ASCENT else -penalty * torch.log(1 - p)
+            terms.append(penalised if mask[row, position] else -torch.log(p))
+    expected = torch.stack(terms).sum() / len(terms)
+    ours = penalized_loss(logits, labels, mask, penalty, form)
+    summands = float(torch.stack(terms).detach().abs().mean())  # marked tokens and others can all but cancel
+    assert ours.item() == pytest.approx(expected.item(), abs=1e-6 * summands)
+    torch.testing.assert_close(gradient(ours, logits), gradient(expected, logits), rtol=1e-5, atol=1e-9)
+
+
+def test_the_denominator_is_the_number_of_labels_and_can_be_given() -> None:
+    logits, labels, mask = case()
+    default = penalized_loss(logits, labels, mask)
+    count = labels_in(labels)
+    assert default.item() == pytest.approx(penalized_loss(logits, labels, mask, denominator=count).item())
+    assert default.item() * float(count) == pytest.approx(
+        penalized_loss(logits, labels, mask, denominator=4.0).item() * 4, rel=1e-5
+    )
+
+
+def test_no_label_at_all_costs_nothing() -> None:
+    logits, labels, mask = case()
+    loss = penalized_loss(logits, torch.full_like(labels, IGNORED), mask)
+    assert loss.item() == 0.0
+    assert not gradient(loss, logits).any()
+
+
+def test_the_bounded_form_stays_finite_where_p_rounds_to_one() -> None:
+    logits = torch.zeros(1, 2, 4)
+    logits[0, 0, 2] = 100.0
+    logits.requires_grad_()
+    labels = torch.tensor([[0, 2]])
+    loss = penalized_loss(logits, labels, labels == 2, 1.0, PenaltyForm.UNLIKELIHOOD)
+    assert loss.item() == pytest.approx(100 - torch.tensor(3.0).log().item(), rel=1e-5)
+    expected = torch.tensor([-1 / 3, -1 / 3, 1.0, -1 / 3])
+    torch.testing.assert_close(gradient(loss, logits)[0, 0], expected)
+
+
+def test_token_losses_stand_where_their_labels_stand() -> None:
+    logits, labels, mask = case()
+    losses = weighted_loss(logits, labels, torch.where(mask, -1.0, 1.0)).token_losses
+    expected = functional.cross_entropy(
+        logits[:, :-1].reshape(-1, VOCABULARY), labels[:, 1:].reshape(-1), reduction="none"
+    )
+    torch.testing.assert_close(losses[:, 1:].reshape(-1), expected.detach())
+    assert not losses[:, 0].any()
+    assert not losses.requires_grad
+
+
+def test_each_token_can_have_its_own_lambda() -> None:
+    logits, labels, _ = case()
+    weights = torch.where(labels % 3 == 0, -0.5, torch.where(labels % 3 == 1, -2.0, 1.0))
+    result = weighted_loss(logits, labels, weights)
+    counted = labels.ne(IGNORED)
+    counted[:, 0] = False
+    expected = (result.token_losses * weights * counted).sum() / counted.sum()
+    assert result.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_no_gradient_is_made_where_none_is_wanted() -> None:
+    logits, labels, mask = case()
+    with torch.no_grad():
+        loss = penalized_loss(logits, labels, mask)
+    assert not loss.requires_grad
+    assert loss.item() == pytest.approx(penalized_loss(logits, labels, mask).item())
+
+
+def test_a_second_backward_pass_is_refused() -> None:
+    logits, labels, mask = case()
+    loss = penalized_loss(logits, labels, mask)
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="compute the loss again"):
+        loss.backward()
