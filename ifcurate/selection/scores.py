@@ -150,7 +150,7 @@ class Sidecar:
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         self._require_file()
         reader = ParquetReader(str(self.path))
-        absent = [name for name in columns if name not in reader.names]
+        absent = [name for name in columns if name not in reader.schema.names]
         if absent:
             raise InputError(f"{self.path}: has no column {absent[0]!r}; {_REMEDY}.")
         return reader.batches(columns)
