@@ -9,8 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
+from full_disks import full_for_python, full_for_safetensors
 
 from ifcurate import files
 from ifcurate.errors import InputError, is_disk_full, sentence
@@ -61,14 +60,6 @@ def test_two_writers_of_one_name_do_not_mix(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def full_for_safetensors(path: Path) -> None:
-    save_file({"a": torch.zeros(100_000)}, path)
-
-
-def full_for_python(path: Path) -> None:
-    path.write_bytes(bytes(400_000))
-
-
 @pytest.mark.parametrize("write", [full_for_safetensors, full_for_python])
 def test_a_full_disk_is_one_sentence(write: Callable[[Path], None], tmp_path: Path) -> None:
     """In a child process, because a limit on the size of files stays."""
@@ -78,7 +69,7 @@ sys.path.insert(0, {str(Path(__file__).parent / "helpers")!r})
 from pathlib import Path
 from ifcurate.errors import InputError
 from ifcurate.files import finishing
-from tests.test_files import {write.__name__} as write
+from full_disks import {write.__name__} as write
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 path = Path({str(tmp_path)!r}) / "a"
 try:

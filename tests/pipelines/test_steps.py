@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import pickle
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from corpora import write_rows
-from datatrove.data import Document, DocumentsPipeline
+from datatrove.data import Document
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.filters import LambdaFilter
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import JsonlWriter
+from misbehaving import Misbehave
 from runs import Workshop, rows_of
 
 from ifcurate import ScoreSettings
@@ -162,27 +161,6 @@ def test_steps_are_named_and_travel(settings: ScoreSettings, workshop: Workshop,
         }
         assert step.type.split(" - ")[1] in {"READER", "SCORER", "SELECTOR", "WRITER"}
         assert repr(step).endswith(step.name)
-
-
-class Misbehave(PipelineStep):
-    """What can go wrong in a worker."""
-
-    name = "Misbehave"
-    type = "TEST"
-
-    def __init__(self, how: str) -> None:
-        super().__init__()
-        self.how = how
-
-    def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
-        if rank == 1 and self.how == "refuse":
-            raise InputError("file, row 1: is wrong; mend it.")
-        if rank == 1 and self.how == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.how != "count":
-            signal.pause()
-        self.stat_update("tasks", value=rank)
-        yield Document(text=str(os.getpid()), id=str(rank))
 
 
 @pytest.mark.parametrize(("how", "said"), [("refuse", "file, row 1: is wrong"), ("die", "a worker process was killed")])
