@@ -131,7 +131,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
                 done += tokens
                 tracker.update(done, done)
 
-            gradients.append(query_gradient(model, found.windows, start, batch_tokens, on_batch))
+            gradients.append(query_gradient(model, found.windows, start, batch_tokens, on_batch, config.query_mean))
         stage.add(tokens=total, queries=len(queries), shortened=found.shortened, halvings=gradients[-1].halvings)
         described[side] = {
             "queries": len(queries),
@@ -151,6 +151,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
         **hashes,
         "context": context,
         "queries": described,
+        "query_mean": config.query_mean,
         "factors_hash": hash_factors(run.factors),
         "damping": config.damping,
     }

@@ -18,18 +18,24 @@ PRESETS: dict[str, dict[str, Any]] = {
         "quantile": 0.99,
         "window": 1,
         "budget": "2%",
+        "query_mean": "query",
     }
 }
-"""Named settings; whatever is given explicitly overrides them. `paper`: IF-Guide as published."""
+PRESETS["paper-code"] = PRESETS["paper"] | {"alignment": "position", "budget_ends": "neighbourhood"}
+"""Named settings; whatever is given explicitly overrides them. `paper`: IF-Guide as written. `paper-code`: as its
+published code computes it, with the scores of positions: the mask of token t is the score of the position that reads
+t, whose own loss predicts t + 1."""
 
 StageName = Literal["fit", "direct", "score", "select", "write"]
 STAGES: tuple[StageName, ...] = ("fit", "direct", "score", "select", "write")
 
-SELECTION_SETTINGS = frozenset({"quantile", "window", "budget", "record", "length_exponent"})
+SELECTION_SETTINGS = frozenset({"quantile", "window", "budget", "budget_ends", "record", "length_exponent"})
 """Settings that a new selection may change without scoring again."""
 
 _FIRST_STAGE: dict[StageName, frozenset[str]] = {
-    "direct": frozenset({"behaviour", "toxic_queries", "safe_queries", "max_queries", "damping", "direction"}),
+    "direct": frozenset(
+        {"behaviour", "toxic_queries", "safe_queries", "max_queries", "query_mean", "damping", "direction"}
+    ),
     "score": frozenset({"engine", "alignment", "dtype", "threads", "with_loss"}),
     "select": SELECTION_SETTINGS,
     "write": frozenset({"token_ids"}),
@@ -54,6 +60,7 @@ class RunConfig(Config):
     toxic_queries: str | None = Field(None, description="queries that show the behaviour")
     safe_queries: str | None = Field(None, description="queries that show its contrast")
     max_queries: int = Field(10_000, ge=1, description="most queries a side, drawn with the seed")
+    query_mean: Literal["token", "query"] = Field("token", description="what a query set's loss is a mean over")
     direction: str | list[str] | None = Field(
         None, description="published directions, in place of queries and factors; several are scored along at once"
     )
@@ -63,6 +70,9 @@ class RunConfig(Config):
     quantile: float = Field(0.99, ge=0, le=1, description="tau is this quantile of all influence")
     window: int = Field(1, ge=0, description="neighbours selected on both sides of a token above tau")
     budget: str | int = Field("2%", description="tokens to select: a share such as 2%, or a count")
+    budget_ends: Literal["token", "neighbourhood"] = Field(
+        "token", description="with the very last token, or before the first neighbourhood that does not fit"
+    )
     record: Literal["document", "window"] = Field("document", description="what is ranked")
     length_exponent: float = Field(1, description="power of its length that divides a record's score")
     preset: str | None = Field(None, description="named settings: paper")

@@ -52,6 +52,7 @@ def selection_settings(run: Run, config: RunConfig) -> SelectionSettings:
         quantile=config.quantile,
         window=config.window,
         budget=config.budget,
+        budget_ends=config.budget_ends,
         record=config.record,
         context=scored["context"],
         length_exponent=config.length_exponent,

@@ -80,7 +80,7 @@ def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequenc
     of_scores = {name: value for name, value in scored.items() if name not in (HISTOGRAMS, DIRECTIONS, "tokens")}
     of_selection = {
         name: getattr(selection, name)
-        for name in ("tau", "quantile", "window", "budget", "budget_tokens", "record", "length_exponent")
+        for name in ("tau", "quantile", "window", "budget", "budget_tokens", "budget_ends", "record", "length_exponent")
     }
     of_direction = scored[DIRECTIONS][selection.behaviour]
     return {

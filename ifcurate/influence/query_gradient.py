@@ -1,7 +1,7 @@
-"""The gradient of a query set's loss: what the behaviour pulls on (DESIGN of IF-Guide, Eq. 6).
+"""The gradient of a query set's loss: what the behaviour pulls on (IF-Guide, Eq. 6).
 
-g = gradient of the summed loss of all completion tokens / number of completion tokens. Prompts and padding carry
-no loss, and neither batch size nor order matters.
+g = gradient of the summed loss of all completion tokens / number of completion tokens, or, as Eq. 6 has it, / number of
+queries, where long completions weigh more. Prompts and padding carry no loss, and neither batch size nor order matters.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from ifcurate.model.layers import tracked_parameters
 from ifcurate.model.token_loss import Body, Head, split, token_losses
 from ifcurate.model.windows import PADDING_LABEL, Window, WindowBatch, bucket_by_length, collate, encode_documents
 
+QueryMean = Literal["token", "query"]
+"""What a query set's loss is a mean over."""
+
 
 @dataclass(frozen=True)
 class QueryWindow:
@@ -32,8 +36,8 @@ class QueryWindow:
 
 @dataclass(frozen=True)
 class QueryGradient:
-    """A gradient by parameter name (float32), the number of completion tokens it averages over, and how often a batch
-    was halved because memory ran out."""
+    """A gradient by parameter name (float32), the completion tokens it is made of, and how often a batch was halved
+    because memory ran out."""
 
     tensors: dict[str, torch.Tensor]
     tokens: int
@@ -83,11 +87,13 @@ def query_gradient(
     start: int,
     batch_tokens: int,
     on_batch: Callable[[int], None] = lambda tokens: None,
+    mean: QueryMean = "token",
 ) -> QueryGradient:
-    """Mean gradient over all completion tokens, with respect to the tracked weights and biases.
+    """Mean gradient of the completions' loss, with respect to the tracked weights and biases.
 
-    Batches are summed in float64, so that their number and order leave no trace beyond rounding in a batch. One that
-    does not fit into memory is halved.
+    `mean="token"` divides the summed gradient by the number of completion tokens, `mean="query"` by that of queries
+    (Eq. 6: the mean over queries of each one's summed loss). Batches are summed in float64, so that their number and
+    order leave no trace beyond rounding in a batch. One that does not fit into memory is halved.
 
     Raises:
         InputError: a window alone does not fit into memory.
@@ -119,7 +125,8 @@ def query_gradient(
         tokens += found
         on_batch(found)
     model.requires_grad_(False)
-    return QueryGradient({name: (total / tokens).float() for name, total in sums.items()}, tokens, halvings)
+    count = tokens if mean == "token" else len({query.window.document for query in windows})
+    return QueryGradient({name: (total / count).float() for name, total in sums.items()}, tokens, halvings)
 
 
 def _summed_gradient(

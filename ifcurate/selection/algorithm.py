@@ -24,7 +24,7 @@ from ifcurate.files import PART_SUFFIX, write_text
 from ifcurate.progress import Tracker, track
 from ifcurate.selection.quantile import Histogram, corpus_quantile
 from ifcurate.selection.ranking import RANKED, Cut, Ranking, find_cut
-from ifcurate.selection.records import cut_records, mask_records, measure_records
+from ifcurate.selection.records import cut_records, mask_records, measure_records, whole_neighbourhoods
 from ifcurate.selection.scores import ScoredTokens, Sidecar
 from ifcurate.selection.settings import Budget, SelectionSettings
 from ifcurate.selection.table import SELECTED, Selection, Tally, records_path, summary_path
@@ -72,11 +72,12 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
         window=settings.window,
         budget=settings.budget,
         budget_tokens=budget,
+        budget_ends=settings.budget_ends,
         record=settings.record,
         record_length=settings.record_length,
         length_exponent=settings.length_exponent,
         shortfall=shortfall,
-        shortfall_reason=_reason(shortfall, cut),
+        shortfall_reason=_reason(shortfall, cut, settings),
         **tally.counts(),
     )
     write_text(summary, json.dumps(dataclasses.asdict(selection), indent=2) + "\n")
@@ -150,15 +151,18 @@ def _selected(
         if cut.room and first <= cut.position < first + batch.num_rows:
             name, row, window = (batch[column][cut.position - first].as_py() for column in ("shard", "row", "window"))
             document = by_name[name].document(row)
-            selected[cut.position - first] = _whole_groups(document, window, cut.room, settings, tau)
+            selected[cut.position - first] = _fitting(document, window, cut.room, settings, tau)
         yield _batch([*batch.columns[:6], rank, selected], SELECTED)
         first += batch.num_rows
 
 
-def _whole_groups(document: ScoredTokens, window: int, room: int, settings: SelectionSettings, tau: np.float32) -> int:
-    """How many of `room` tokens a record fills without splitting a group of tokens that share a character."""
+def _fitting(document: ScoredTokens, window: int, room: int, settings: SelectionSettings, tau: np.float32) -> int:
+    """How many of `room` tokens a record fills without splitting what the settings keep together: tokens that share a
+    character, and where the budget ends with a neighbourhood, a token and its neighbours."""
     records = cut_records(document.tokens, settings.record_length)
     take = np.where(records.window == window, room, 0)
+    if settings.budget_ends == "neighbourhood":
+        take = whole_neighbourhoods(document, records, tau, settings.window, take)
     return int(mask_records(document, records, tau, settings.window, take).sum())
 
 
@@ -173,11 +177,13 @@ def _batch(columns: Sequence[pa.Array | NDArray[np.generic]], schema: pa.Schema)
     )
 
 
-def _reason(shortfall: int, cut: Cut) -> str | None:
+def _reason(shortfall: int, cut: Cut, settings: SelectionSettings) -> str | None:
     if shortfall == 0:
         return None
     if cut.position < 0:
         return "the tokens above tau and their neighbours are fewer than the budget"
+    if settings.budget_ends == "neighbourhood":
+        return "the next token and its neighbours were more than was left of the budget"
     return "the next character is spelled by more tokens than were left of the budget"
 
 

@@ -98,6 +98,34 @@ def measure_records(scored: ScoredTokens, records: Records, tau: np.float32, win
     return Measures(records.count(above), score, records.count(reachable(scored, records, tau, window)))
 
 
+def whole_neighbourhoods(scored: ScoredTokens, records: Records, tau: np.float32, window: int, room: Ints) -> Ints:
+    """The most tokens, at most `room`, that every record gives up without taking a part of a neighbourhood.
+
+    IF-Guide's published code selects a token above tau together with all of its neighbours, and stops at the first one
+    whose neighbourhood does not fit; Algorithm 1 as printed goes on to the very last token of the budget.
+
+    Args:
+        scored: see `mask_records`.
+        records: see `mask_records`.
+        tau: see `mask_records`.
+        window: see `mask_records`.
+        room: int64 [records].
+
+    Returns:
+        int64 [records].
+    """
+    reach = reachable(scored, records, tau, window)
+    record = records.record_of
+    so_far = np.cumsum(reach) - np.append(0, np.cumsum(reach))[records.rows[:-1]][record]
+    above = np.flatnonzero(scored.influence > tau)
+    last = np.minimum(above + window, records.rows[record[above] + 1] - 1)
+    spent = so_far[_last_of_group(records)[last]]
+    fits = spent <= room[record[above]]
+    taken = np.zeros(len(records.document), dtype=np.int64)
+    np.maximum.at(taken, record[above][fits], spent[fits])
+    return taken
+
+
 def mask_records(scored: ScoredTokens, records: Records, tau: np.float32, window: int, take: Ints) -> Mask:
     """The tokens that each record gives up.
 
@@ -115,6 +143,10 @@ def mask_records(scored: ScoredTokens, records: Records, tau: np.float32, window
     before_record = np.append(0, np.cumsum(reach))[records.rows[:-1]]
     record = records.record_of
     taken_so_far = np.cumsum(reach) - before_record[record]
-    last_of_group = np.flatnonzero(np.diff(records.groups, append=records.groups[-1:] + 1))[records.groups]
-    taken: Mask = reach & (taken_so_far[last_of_group] <= take[record])
+    taken: Mask = reach & (taken_so_far[_last_of_group(records)] <= take[record])
     return taken
+
+
+def _last_of_group(records: Records) -> Ints:
+    """int64 [tokens]: the last token of the group that each token is in."""
+    return np.flatnonzero(np.diff(records.groups, append=records.groups[-1:] + 1))[records.groups]

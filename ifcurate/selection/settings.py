@@ -49,6 +49,9 @@ class SelectionSettings(Config):
     quantile: float = Field(0.99, ge=0, le=1, description="tau is this quantile of all influence")
     window: int = Field(1, ge=0, description="neighbours selected on both sides of a token above tau")
     budget: str | int = Field("2%", description="tokens to select: a share such as 2%, or a count")
+    budget_ends: Literal["token", "neighbourhood"] = Field(
+        "token", description="with the very last token, or before the first neighbourhood that does not fit"
+    )
     record: Literal["document", "window"] = Field("document", description="what is ranked")
     context: int | None = Field(None, ge=1, description="tokens of a window, where windows are ranked")
     length_exponent: float = Field(1, description="power of its length that divides a record's sparsity and score")

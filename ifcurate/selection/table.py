@@ -40,6 +40,7 @@ class Selection:
     window: int
     budget: str | int
     budget_tokens: int
+    budget_ends: str
     record: str
     record_length: int | None
     length_exponent: float

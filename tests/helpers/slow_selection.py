@@ -57,12 +57,18 @@ def algorithm_1(corpus: Corpus, settings: SelectionSettings, budget: int) -> tup
         for token in tokens:
             if not np.float32(corpus.influence[number][token]) > tau:
                 continue
+            wanted: list[list[int]] = []
             for neighbour in range(token - settings.window, token + settings.window + 1):
                 if neighbour not in tokens or mask[number][neighbour]:
                     continue
                 group = [other for other in tokens if groups[number][other] == groups[number][neighbour]]
                 if not any(corpus.offsets[number][other][1] > corpus.offsets[number][other][0] for other in group):
                     continue
+                if group not in wanted:
+                    wanted.append(group)
+            if settings.budget_ends == "neighbourhood" and sum(map(len, wanted)) > budget:
+                return mask, ranks
+            for group in wanted:
                 if len(group) > budget:
                     return mask, ranks
                 budget -= len(group)

@@ -20,24 +20,42 @@ def windows_of(tokenizer, queries=QUERIES, context=64):
     return query_windows(queries, tokenizer, context, "q.jsonl").windows
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_it_is_the_gradient_of_the_mean_loss_of_completion_tokens(family, tokenizer):
-    model = tiny_model(family)
-    found = query_gradient(model, windows_of(tokenizer), 0, batch_tokens=1000)
-    parameters = tracked_parameters(model)
-    for parameter in parameters.values():
-        parameter.requires_grad_(True)
+def losses_by_hand(model, tokenizer):
+    """The losses of each query's completion tokens, one tensor a query, with their graph."""
     losses = []
     for query in QUERIES:
         prompt = tokenizer(query.prompt, add_special_tokens=False).input_ids
         ids = [0, *tokenizer(query.prompt + query.completion, add_special_tokens=False).input_ids]
         logits = model(input_ids=torch.tensor([ids])).logits[0, len(prompt) : -1]
         losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(ids[len(prompt) + 1 :]), reduction="none"))
-    loss = torch.cat(losses)
-    assert found.tokens == len(loss)
-    expected = torch.autograd.grad(loss.mean(), list(parameters.values()))
+    return losses
+
+
+@pytest.mark.parametrize("mean", ["token", "query"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_is_the_gradient_of_the_mean_loss(family, mean, tokenizer):
+    """Of all completion tokens, or of each query's summed loss, as Eq. 6 is written."""
+    model = tiny_model(family)
+    found = query_gradient(model, windows_of(tokenizer), 0, batch_tokens=1000, mean=mean)
+    parameters = tracked_parameters(model)
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    losses = losses_by_hand(model, tokenizer)
+    assert found.tokens == sum(map(len, losses))
+    loss = torch.cat(losses).mean() if mean == "token" else torch.stack([loss.sum() for loss in losses]).mean()
+    expected = torch.autograd.grad(loss, list(parameters.values()))
     for gradient, wanted in zip(found.tensors.values(), expected, strict=True):
         assert torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_split_completion_is_one_query(tokenizer):
+    model = tiny_model("llama")
+    whole, split = (query_gradient(model, windows_of(tokenizer, context=c), 0, 1000, mean="query") for c in (64, 2))
+    assert len(windows_of(tokenizer, context=2)) > len(windows_of(tokenizer))
+    per_token = query_gradient(model, windows_of(tokenizer, context=2), 0, 1000)
+    name = next(iter(split.tensors))
+    assert whole.tokens == split.tokens == per_token.tokens
+    assert torch.allclose(split.tensors[name] * len(QUERIES), per_token.tensors[name] * per_token.tokens, rtol=1e-5)
 
 
 def test_batch_size_and_order_leave_no_trace(tokenizer):

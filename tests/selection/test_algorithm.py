@@ -89,6 +89,7 @@ def any_settings(draw: st.DrawFn) -> SelectionSettings:
         quantile=draw(st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0])),
         window=draw(st.sampled_from([0, 1, 2, 50])),
         budget=draw(st.one_of(st.integers(0, 15), st.sampled_from(["0%", "35%", 10**12]))),
+        budget_ends=draw(st.sampled_from(["token", "neighbourhood"])),
         record=draw(st.sampled_from(["document", "window"])),
         context=draw(st.integers(1, 5)),
         length_exponent=draw(st.sampled_from([0, 0.5, 1])),
@@ -156,6 +157,32 @@ def test_reference_case(shared: Path, case: str) -> None:
     assert np.argsort(-np.array(ranks), kind="stable").tolist() == stored["order"].tolist()
     as_windows = chosen.model_copy(update={"record": "window", "context": stored["scores"].shape[1]})
     assert run(Corpus(influence, one_character_each(influence)), as_windows)[1:] == (mask, ranks)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_published_code_stops_before_a_neighbourhood_that_does_not_fit(shared: Path, case: str) -> None:
+    stored = np.load(shared / "reference" / "selection" / f"{case}.npz")
+    influence = stored["scores"].tolist()
+    chosen = SelectionSettings(
+        quantile=float(stored["quantile"]),
+        window=int(stored["window"]),
+        budget=int(stored["budget"]),
+        budget_ends="neighbourhood",
+        length_exponent=0,
+    )
+    _, mask, _ = run(Corpus(influence, one_character_each(influence)), chosen)
+    assert np.array_equal(mask, stored["mask_reference"])
+
+
+def test_a_neighbourhood_that_does_not_fit_ends_the_selection() -> None:
+    influence = [[0, 0, 5, 0, 6, 0], [0, 0, 0, 4, 0, 0]]
+    chosen = SelectionSettings(quantile=0.7, window=1, length_exponent=0, budget_ends="neighbourhood")
+    for budget, selected in [(2, 0), (3, 3), (4, 3), (5, 5), (7, 5), (8, 8), (9, 8)]:
+        settings = chosen.model_copy(update={"budget": budget})
+        selection, mask, _ = run(Corpus(influence, one_character_each(influence)), settings)
+        assert sum(map(sum, mask)) == selection.tokens_selected == selected
+        assert selection.shortfall == budget - selected
+    assert selection.shortfall_reason == "the tokens above tau and their neighbours are fewer than the budget"
 
 
 def test_by_hand() -> None:
