@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ifcurate.annotation.schema import written_fields
 from ifcurate.annotation.writer import check_new_columns
-from ifcurate.corpus.shards import Shard, list_shards
+from ifcurate.corpus.shards import Shard, list_corpus
 from ifcurate.influence.engines import choose_dtype, choose_engine
 from ifcurate.influence.queries import read_queries
 from ifcurate.model.devices import resolve_device
@@ -20,6 +20,7 @@ from ifcurate.pipelines.score import score
 from ifcurate.pipelines.select import select
 from ifcurate.pipelines.stage_times import Stage, read_stages
 from ifcurate.pipelines.write import write
+from ifcurate.progress import announce
 from ifcurate.selection.table import Selection
 
 
@@ -38,7 +39,9 @@ def annotate(config: RunConfig) -> Summary:
     Raises:
         InputError: something given cannot be used; nothing half-written is left.
     """
-    shards = list_shards(config.corpus)
+    listing = list_corpus(config.corpus)
+    announce(listing.sentence())
+    shards = listing.shards
     _refuse_early(config, shards)
     run = create_run(config, shards)
     if not config.directions:

@@ -43,7 +43,7 @@ def write_annotated(
         schema = schema.append(field)
     compared = [field.name for field in fields if field not in added]
     incoming = _Rows(annotations, pa.schema(fields))
-    with writing_parquet(path, schema) as sink:
+    with writing_parquet(path, schema, reader.times_in_utc) as sink:
         for batch in reader.batches():
             ours = incoming.take(batch.num_rows)
             if ours.num_rows < batch.num_rows:

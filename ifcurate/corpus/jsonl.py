@@ -40,6 +40,7 @@ class JsonlReader:
         self._path = path
         self._compression = compression
         self.num_rows = 0
+        self.times_in_utc = False
         seen = JsonType()
         for number, line in self._lines():
             try:

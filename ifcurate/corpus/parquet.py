@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ifcurate.corpus.sources import BATCH_BYTES, BATCH_ROWS, open_bytes, reading
+from ifcurate.errors import InputError
 from ifcurate.files import finishing
 
 METADATA_KEY = b"ifcurate"
@@ -30,8 +31,11 @@ class ParquetReader:
     Args:
         path: local path or fsspec URL.
 
+    Attributes:
+        times_in_utc: whether its times of day are stored as adjusted to UTC, which Arrow's types cannot say.
+
     Raises:
-        InputError: the footer is missing, truncated or corrupt.
+        InputError: the footer is missing, truncated or corrupt, or a column holds what Arrow would change.
     """
 
     def __init__(self, path: str) -> None:
@@ -40,6 +44,8 @@ class ParquetReader:
             self.schema: pa.Schema = file.schema_arrow
             self.num_rows: int = file.metadata.num_rows
             self._row_bytes = _largest_row_bytes(file.metadata)
+            columns = [file.metadata.schema.column(index) for index in range(file.metadata.num_columns)]
+        self.times_in_utc = _are_times_in_utc(path, columns)
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The rows in order, at most `rows` a batch and about `BATCH_BYTES`; `columns` picks top-level columns.
@@ -61,7 +67,12 @@ class ParquetReader:
         # pre_buffer, pyarrow's default, keeps every byte read until the file is closed.
         with reading(self._path, "Parquet"), open_bytes(self._path) as stream:
             yield pq.ParquetFile(
-                stream, buffer_size=READ_AHEAD_BYTES, pre_buffer=False, page_checksum_verification=True
+                stream,
+                buffer_size=READ_AHEAD_BYTES,
+                pre_buffer=False,
+                page_checksum_verification=True,
+                # Spark's timestamps span all years; as nanoseconds, pyarrow's default, those beyond 2262 wrap around.
+                coerce_int96_timestamp_unit="us",
             )
 
 
@@ -94,21 +105,44 @@ class ParquetSink:
 
 
 @contextmanager
-def writing_parquet(path: Path, schema: pa.Schema) -> Iterator[ParquetSink]:
+def writing_parquet(path: Path, schema: pa.Schema, times_in_utc: bool = False) -> Iterator[ParquetSink]:
     """A sink that becomes the finished file `path` when the block ends well, and leaves nothing when it does not.
 
-    The bytes depend on the schema and the batches alone. Pages carry checksums.
+    The bytes depend on the arguments and the batches alone. Pages carry checksums.
 
     Raises:
         InputError: the disk is full.
     """
     with (
         finishing(path) as part,
-        pq.ParquetWriter(part, schema, compression="zstd", write_page_checksum=True) as writer,
+        pq.ParquetWriter(
+            part, schema, compression="zstd", write_page_checksum=True, write_time_adjusted_to_utc=times_in_utc
+        ) as writer,
     ):
         sink = ParquetSink(writer)
         yield sink
         sink.flush()
+
+
+def _are_times_in_utc(path: str, columns: Sequence[pq.ColumnSchema]) -> bool:
+    """Whether the times of day in `columns` are adjusted to UTC.
+
+    Raises:
+        InputError: some are and some are not, or a column holds intervals, of which Arrow keeps the bytes only.
+    """
+    intervals = [column.path for column in columns if column.converted_type == "INTERVAL"]
+    if intervals:
+        raise InputError(
+            f"{path}: column {intervals[0]!r} holds intervals, which would come out as bytes; cast it or leave it out."
+        )
+    types = [json.loads(column.logical_type.to_json()) for column in columns]
+    adjusted = {kind["isAdjustedToUTC"] for kind in types if kind["Type"] == "Time"}
+    if len(adjusted) == 2:
+        raise InputError(
+            f"{path}: has times of day with a time zone beside others without, which would come out alike; "
+            "cast them to one type."
+        )
+    return adjusted == {True}
 
 
 def _largest_row_bytes(metadata: pq.FileMetaData) -> float:

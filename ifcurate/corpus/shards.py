@@ -45,11 +45,28 @@ class Shard:
         return folder / f"{self.name}.parquet"
 
 
+@dataclass
+class Listing:
+    """What a corpus holds: its shards, and how many files beside them are none."""
+
+    shards: list[Shard]
+    hidden: int = 0
+    other_formats: int = 0
+
+    def sentence(self) -> str:
+        """Shards, bytes and what was left out, in one line."""
+        size = sum(shard.size for shard in self.shards)
+        reasons = {"hidden or begin with _": self.hidden, "of other formats": self.other_formats}
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
+        return f"corpus: {len(self.shards):,} shards, {size:,} bytes; files left out: {left_out or 'none'}"
+
+
 class ShardReader(Protocol):
     """What `open_shard` returns; opening it again for every iteration, it can be read many times."""
 
     schema: pa.Schema
     num_rows: int
+    times_in_utc: bool
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The rows in order, in batches of at most `rows` rows and bounded size; `columns` picks some."""
@@ -69,18 +86,40 @@ def open_shard(shard: Shard) -> ShardReader:
 def list_shards(source: str) -> list[Shard]:
     """The shards at `source`, sorted by name.
 
-    `source` is a file, a folder (searched recursively) or a glob, on disk or as an fsspec URL. Files of other formats
-    and hidden ones (a file or folder whose name starts with a dot, as in `.cache/`) are no shards.
+    `source` is a file, a folder (searched recursively, through links too) or a glob, on disk or as an fsspec URL.
 
     Raises:
         InputError: the location cannot be read, holds no shard, or holds two of the same name.
+    """
+    return list_corpus(source).shards
+
+
+def list_corpus(source: str) -> Listing:
+    """The shards at `source` as `list_shards` gives them, and how many files there are none.
+
+    Those are files of other formats, and those that are no data by the habit of Hadoop, Spark and Delta: they or a
+    folder above them have a name that begins with a dot or an underscore, as `.cache/`, `_temporary/`, `_SUCCESS`. A
+    partition such as `_year=2024/` is data.
+
+    Raises:
+        InputError: see `list_shards`.
     """
     try:
         filesystem, path = url_to_fs(source)
         root, found = _find(filesystem, path)
     except Exception as error:  # every fsspec backend raises its own kinds
         raise InputError(f"{source}: cannot be listed ({first_line(error)}); {_ADVICE}.") from error
-    shards = [shard for info in found if (shard := _shard(filesystem, root, info)) is not None]
+    listing = Listing([])
+    named = [info["name"] for info in found] == [path]
+    for info in found:
+        relative = str(info["name"]).removeprefix(root.rstrip("/")).lstrip("/")
+        if _is_hidden(relative) and not named:
+            listing.hidden += 1
+        elif (shard := _shard(filesystem, relative, info)) is None:
+            listing.other_formats += 1
+        else:
+            listing.shards.append(shard)
+    shards = listing.shards
     if not shards:
         what = "holds no file of a supported format" if found else "there is no such file or folder, or it is empty"
         raise InputError(f"{source}: {what}; {_ADVICE}.")
@@ -91,36 +130,61 @@ def list_shards(source: str) -> list[Shard]:
                 f"{one.path} and {other.path} have the same name but for the format and would write the same output; "
                 "rename or remove one."
             )
-    return shards
+    return listing
 
 
 def _find(filesystem: AbstractFileSystem, path: str) -> tuple[str, list[dict[str, Any]]]:
     """The folder that names are relative to, and every file at `path` as fsspec's info."""
-    # fsspec's walk leaves out folders that it may not read; on local disks it can be told not to.
-    strict = {"on_error": "raise"} if isinstance(filesystem, LocalFileSystem) else {}
     if filesystem.exists(path):
         info = filesystem.info(path)
         if info["type"] != "directory":
             return filesystem._parent(path), [info]
-        return path, list(filesystem.find(path, detail=True, **strict).values())
+        return path, _files_below(filesystem, path)
     if not has_magic(path):
         return path, []
-    matches = filesystem.glob(path, detail=True)
     files: dict[str, dict[str, Any]] = {}
-    for match, info in matches.items():
-        inside = filesystem.find(match, detail=True, **strict) if info["type"] == "directory" else {match: info}
-        files.update(inside)
+    for match in filesystem.glob(path):
+        inside = _files_below(filesystem, match) if filesystem.isdir(match) else [filesystem.info(match)]
+        files.update({str(info["name"]): info for info in inside})
     fixed = path
     while has_magic(fixed):
         fixed = filesystem._parent(fixed)
     return fixed, list(files.values())
 
 
-def _shard(filesystem: AbstractFileSystem, root: str, info: dict[str, Any]) -> Shard | None:
+def _files_below(filesystem: AbstractFileSystem, folder: str) -> list[dict[str, Any]]:
+    """Every file below `folder` as fsspec's info, sorted by path."""
+    if not isinstance(filesystem, LocalFileSystem):
+        return list(filesystem.find(folder, detail=True).values())
+    # fsspec's walk leaves out linked folders, and those that it may not read.
+    return [filesystem.info(str(path)) for path in sorted(_walk(Path(folder), frozenset()))]
+
+
+def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    """The files below a local folder, through links.
+
+    Raises:
+        OSError: a folder cannot be read, or a link leads back to a folder above it.
+    """
+    real = folder.resolve()
+    if real in above:
+        raise OSError(f"{folder} links to a folder that it lies in")
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, above | {real})
+        else:
+            yield entry
+
+
+def _is_hidden(relative: str) -> bool:
+    parts = PurePosixPath(relative).parts
+    return any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in parts)
+
+
+def _shard(filesystem: AbstractFileSystem, relative: str, info: dict[str, Any]) -> Shard | None:
     path = str(info["name"])
-    relative = path.removeprefix(root.rstrip("/")).lstrip("/")
     suffix = next((suffix for suffix in FORMATS if relative.endswith(suffix)), None)
-    if suffix is None or any(part.startswith(".") for part in PurePosixPath(relative).parts):
+    if suffix is None:
         return None
     local = isinstance(filesystem, LocalFileSystem)
     address = path if local else filesystem.unstrip_protocol(path)

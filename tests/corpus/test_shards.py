@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from corpora import FORMATS, ROWS, typed_table, write_rows, write_shard
 
-from ifcurate.corpus.shards import Shard, list_shards, open_shard
+from ifcurate.corpus.shards import Shard, list_corpus, list_shards, open_shard
 from ifcurate.errors import InputError
 
 
@@ -40,6 +40,39 @@ def test_a_folder_is_searched_for_every_format_and_sorted_by_name(tmp_path: Path
     assert all(shard.size == Path(shard.path).stat().st_size for shard in shards)
     assert shards[0].output(Path("out")) == Path("out/sub/6.x.parquet")
     assert pickle.loads(pickle.dumps(shards)) == shards
+
+
+def test_a_linked_folder_is_part_of_the_corpus(tmp_path: Path) -> None:
+    write_rows(tmp_path / "elsewhere/deep/b.parquet", ROWS)
+    write_rows(tmp_path / "corpus/a.parquet", ROWS)
+    (tmp_path / "corpus/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "corpus/c.parquet").symlink_to(tmp_path / "elsewhere/deep/b.parquet")
+    assert names(tmp_path / "corpus") == ["a", "c", "linked/deep/b"]
+    assert names(tmp_path / "corpus/*") == ["a", "c", "linked/deep/b"]
+    assert all(shard.size > 100 for shard in list_shards(str(tmp_path / "corpus")))
+
+
+def test_a_link_to_a_folder_above_is_refused(tmp_path: Path) -> None:
+    write_rows(tmp_path / "corpus/a.parquet", ROWS)
+    (tmp_path / "corpus/sub").mkdir()
+    (tmp_path / "corpus/sub/again").symlink_to(tmp_path / "corpus")
+    with pytest.raises(InputError, match=r"cannot be listed \(.*sub/again links to a folder that it lies in\)"):
+        list_shards(str(tmp_path / "corpus"))
+
+
+def test_what_engines_leave_beside_the_data_is_no_data_and_is_counted(tmp_path: Path) -> None:
+    for name in ("_temporary/0/a", "_delta_log/00.checkpoint", "_x=1/a", "year=2024/_b", "b", ".crc/b"):
+        write_rows(tmp_path / f"{name}.parquet", ROWS)
+    for name in ("_SUCCESS", "README.md", "b.csv"):
+        (tmp_path / name).write_text("")
+    listing = list_corpus(str(tmp_path))
+    assert [shard.name for shard in listing.shards] == ["_x=1/a", "b"]
+    assert (listing.hidden, listing.other_formats) == (5, 2)
+    size = sum(shard.size for shard in listing.shards)
+    assert listing.sentence() == (
+        f"corpus: 2 shards, {size:,} bytes; files left out: 5 hidden or begin with _, 2 of other formats"
+    )
+    assert names(tmp_path / "year=2024/_b.parquet") == ["_b"]  # named, so meant
 
 
 def test_a_file_is_named_by_its_stem(tmp_path: Path) -> None:
