@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from ifcurate.annotation.batches import AnnotatedBatch
 from ifcurate.annotation.schema import mask_column, spans_column
 from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.shards import Shard, list_shards, open_shard
@@ -36,7 +36,6 @@ MOST_BEHAVIOURS = 8
 
 BATCH_ROWS = 256
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_REMEDY = "write the shard again with `ifcurate write`"
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ class AnnotatedCorpus:
             read, columns = self._projected, [self.text_column, *spans, *(name for name in masks if name in names)]
         row = 0
         for batch in reader.batches(columns, BATCH_ROWS):
-            yield from read(_Batch(shard, row, batch))
+            yield from read(AnnotatedBatch(shard, row, batch))
             row += batch.num_rows
 
     def _made_with_own_tokenizer(self, schema: pa.Schema) -> bool:
@@ -122,18 +121,15 @@ class AnnotatedCorpus:
         made = [entry.get("tokenizer_hash") for entry in annotations]
         return bool(made) and all(tokenizer == self._tokenizer_hash for tokenizer in made)
 
-    def _as_annotated(self, batch: _Batch) -> Iterator[MarkedDocument]:
-        rows, token_ids = batch.lists(TOKEN_IDS)
-        masks = []
-        for behaviour in self.behaviours:
-            mask_rows, mask = batch.lists(mask_column(behaviour))
-            batch.require_equal_lengths(TOKEN_IDS, rows, mask_column(behaviour), mask_rows)
+    def _as_annotated(self, batch: AnnotatedBatch) -> Iterator[MarkedDocument]:
+        rows, token_ids = batch.token_ids(TOKEN_IDS)
+        masks = [batch.mask(mask_column(behaviour), rows) for behaviour in self.behaviours]
+        for behaviour, mask in zip(self.behaviours, masks, strict=True):
             self.counts[behaviour].annotated += len(mask)
             self.counts[behaviour].annotated_marked += int(mask.sum())
-            masks.append(mask.astype(bool))
-        return self._cut(rows, token_ids.astype(np.int32), masks)
+        return self._cut(rows, token_ids, masks)
 
-    def _projected(self, batch: _Batch) -> Iterator[MarkedDocument]:
+    def _projected(self, batch: AnnotatedBatch) -> Iterator[MarkedDocument]:
         encodings = encode_documents(self.tokenizer, batch.texts(self.text_column))
         rows = np.cumsum([0, *(len(encoding) for encoding in encodings)])
         tokens = Ranges(
@@ -145,7 +141,7 @@ class AnnotatedCorpus:
         for behaviour in self.behaviours:
             masks.append(spans_to_mask(batch.spans(spans_column(behaviour)), tokens))
             if mask_column(behaviour) in batch.arrow.schema.names:
-                _, annotated = batch.lists(mask_column(behaviour))
+                annotated = batch.mask(mask_column(behaviour))
                 self.counts[behaviour].annotated += len(annotated)
                 self.counts[behaviour].annotated_marked += int(annotated.sum())
         token_ids = np.concatenate([np.zeros(0, np.int32), *(encoding.token_ids for encoding in encodings)])
@@ -184,67 +180,6 @@ def annotated_folder(source: str) -> str:
     if not path.exists() and HUB_ID.fullmatch(source):
         return f"hf://datasets/{source}"
     return source
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """A record batch that knows where it is from, for messages."""
-
-    shard: Shard
-    first_row: int
-    arrow: pa.RecordBatch
-
-    def lists(self, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """A list column as row offsets (int64 [rows + 1], from 0) and values."""
-        column, values = self._flattened(name)
-        kind = pa.types.is_boolean if name.endswith("_mask") else pa.types.is_integer
-        if not kind(values.type):
-            raise InputError(f"{self.shard.path}: column {name!r} is {column.type}; {_REMEDY}.")
-        return _offsets(column), values.to_numpy(zero_copy_only=False)
-
-    def spans(self, name: str) -> Ranges:
-        """A list column of `start`, `end` structs."""
-        column, values = self._flattened(name)
-        if not (pa.types.is_struct(values.type) and {"start", "end"} <= {field.name for field in values.type}):
-            raise InputError(f"{self.shard.path}: column {name!r} is {column.type}, not start and end; {_REMEDY}.")
-        starts, ends = (values.field(part).to_numpy().astype(np.int64) for part in ("start", "end"))
-        return Ranges(starts, ends, _offsets(column))
-
-    def texts(self, name: str) -> list[str]:
-        """A text column, without nulls."""
-        column = self.arrow.column(name)
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            raise InputError(f"{self.shard.path}: column {name!r} is {column.type}, not text; give --text-column.")
-        if column.null_count:
-            row = self.first_row + column.to_pylist().index(None)
-            raise InputError(f"{self.shard.path}: row {row}: {name!r} is null; give it a text or remove the row.")
-        return list(column.to_pylist())
-
-    def require_equal_lengths(
-        self, name: str, rows: NDArray[np.int64], other_name: str, other_rows: NDArray[np.int64]
-    ) -> None:
-        """Refuse two list columns that disagree in a row."""
-        differing = np.flatnonzero(np.diff(rows) != np.diff(other_rows))
-        if len(differing):
-            row = int(differing[0])
-            raise InputError(
-                f"{self.shard.path}: row {self.first_row + row}: {name!r} has {rows[row + 1] - rows[row]} entries but "
-                f"{other_name!r} has {other_rows[row + 1] - other_rows[row]}; {_REMEDY}."
-            )
-
-    def _flattened(self, name: str) -> tuple[pa.Array, pa.Array]:
-        column = self.arrow.column(name)
-        if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-            raise InputError(f"{self.shard.path}: column {name!r} is {column.type}, no list; {_REMEDY}.")
-        values = column.flatten()
-        if column.null_count or values.null_count:
-            raise InputError(f"{self.shard.path}: column {name!r} has nulls; {_REMEDY}.")
-        return column, values
-
-
-def _offsets(column: pa.Array) -> NDArray[np.int64]:
-    offsets = column.offsets.to_numpy()
-    return np.subtract(offsets, offsets[0], dtype=np.int64)
 
 
 def _require(shard: Shard, names: Sequence[str], wanted: Sequence[str]) -> None:

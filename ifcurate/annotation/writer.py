@@ -6,12 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from ifcurate.corpus.parquet import METADATA_KEY, attach, metadata_of, writing_parquet
 from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.errors import InputError
-from ifcurate.selection.scores import TOKEN_IDS
+from ifcurate.selection.scores import LOSS, TOKEN_IDS
+
+SHARED = (TOKEN_IDS, LOSS)
+"""Columns that all behaviours of a shard have in common."""
+LOSS_ROUNDING = 1e-3
+"""Nats by which engines and batch shapes may differ in a token's loss; other models differ by far more."""
 
 
 def write_annotated(
@@ -24,7 +30,8 @@ def write_annotated(
     """Write the rows of `shard` with the columns `fields` appended to the Parquet file `path`, and count them.
 
     Several behaviours live side by side: a shard annotated before keeps its columns, and its metadata under the key
-    `ifcurate` is kept beside the new one. Its `token_ids` stay when they equal the new ones, and are refused otherwise.
+    `ifcurate` is kept beside the new one. Its `token_ids` stay when they equal the new ones, and its `loss` when it is
+    the same model's but for rounding; others are refused.
 
     Args:
         shard: the input.
@@ -49,7 +56,7 @@ def write_annotated(
             if ours.num_rows < batch.num_rows:
                 raise _misfit(shard, f"has more rows than the {sink.num_rows + ours.num_rows:,} scored")
             for name in compared:
-                _check_equal(shard, name, batch, ours, sink.num_rows)
+                _check_shared(shard, name, batch, ours, sink.num_rows)
             columns = [*batch.columns, *(ours.column(field.name) for field in added)]
             sink.write(pa.RecordBatch.from_arrays(columns, schema=schema))
         if incoming.take(1).num_rows:
@@ -60,7 +67,7 @@ def write_annotated(
 
 
 def new_columns(shard: Shard, schema: pa.Schema, fields: Sequence[pa.Field]) -> list[pa.Field]:
-    """Those of `fields` that `schema` does not have yet; only `token_ids`, which behaviours share, may be there.
+    """Those of `fields` that `schema` does not have yet; only what behaviours share may be there: `token_ids`, `loss`.
 
     Raises:
         InputError: another one is there already.
@@ -69,7 +76,7 @@ def new_columns(shard: Shard, schema: pa.Schema, fields: Sequence[pa.Field]) -> 
     for field in fields:
         if field.name not in schema.names:
             added.append(field)
-        elif field.name != TOKEN_IDS:
+        elif field.name not in SHARED:
             raise InputError(
                 f"{shard.path}: has a column {field.name!r} already; "
                 "give another --behaviour, or rename or drop the column."
@@ -117,6 +124,29 @@ def _merged_metadata(shard: Shard, schema: pa.Schema, metadata: Mapping[str, Any
             f"{shard.path}: has schema metadata under {METADATA_KEY.decode()!r} that is not ours; remove that key."
         ) from error
     return attach(schema, {**stored, **metadata})
+
+
+def _check_shared(shard: Shard, name: str, batch: pa.RecordBatch, ours: pa.RecordBatch, first_row: int) -> None:
+    if name == LOSS:
+        _check_close(shard, batch, ours, first_row)
+    else:
+        _check_equal(shard, name, batch, ours, first_row)
+
+
+def _check_close(shard: Shard, batch: pa.RecordBatch, ours: pa.RecordBatch, first_row: int) -> None:
+    """Refuse losses of another model; engines differ in the rounding of theirs."""
+    for row, (theirs, new) in enumerate(
+        zip(batch.column(LOSS).to_pylist(), ours.column(LOSS).to_pylist(), strict=True)
+    ):
+        if (
+            theirs is None
+            or len(theirs) != len(new)
+            or not np.allclose(theirs, new, rtol=LOSS_ROUNDING, atol=LOSS_ROUNDING)
+        ):
+            raise InputError(
+                f"{shard.path}, row {first_row + row} (counted from 0): column {LOSS!r} holds other losses than this "
+                "run's model has; rename or drop it, or leave out --with-loss."
+            )
 
 
 def _check_equal(shard: Shard, name: str, batch: pa.RecordBatch, ours: pa.RecordBatch, first_row: int) -> None:

@@ -87,6 +87,8 @@ class ParquetSink:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append `batch`, whose schema is that of the file."""
+        if batch.num_rows == 0:
+            return  # no row group of an empty shard
         self._pending.append(batch)
         self._size += batch.nbytes
         self.num_rows += batch.num_rows

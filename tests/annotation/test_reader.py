@@ -96,7 +96,7 @@ def test_refuses_lengths_that_disagree(tmp_path: Path) -> None:
 
     rewrite(data / "part-1.parquet", shorten)
     corpus = AnnotatedCorpus(str(data), ["toxic"], tokenizer)
-    with pytest.raises(InputError, match=r"part-1.parquet: row 2: 'token_ids' has 6 entries but 'toxic_mask' has 5"):
+    with pytest.raises(InputError, match=r"part-1.parquet: row 2: column 'toxic_mask' has 5 entries for 6 tokens"):
         list(corpus.documents())
 
 

@@ -19,7 +19,7 @@ from ifcurate.corpus import parquet
 from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.shards import Shard, list_shards
 from ifcurate.errors import InputError
-from ifcurate.selection.scores import INT_LIST, TOKEN_IDS
+from ifcurate.selection.scores import FLOAT_LIST, INT_LIST, LOSS, TOKEN_IDS
 
 TOKENS = pa.field(TOKEN_IDS, INT_LIST)
 
@@ -109,6 +109,28 @@ def test_a_second_behaviour_goes_beside_the_first(tmp_path: Path) -> None:
     assert twice.column_names == [*once.column_names, *(field.name for field in annotation_fields("bias"))]
     assert twice.select(once.column_names).equals(once)
     assert metadata_of(twice.schema) == {"toxic": {"tau": 1.5}, "bias": {"tau": 1.5}}
+
+
+def with_loss(path: Path, losses: list[list[float]]) -> Path:
+    rows = [{"text": "t", LOSS: loss} for loss in losses]
+    pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema([("text", pa.string()), (LOSS, FLOAT_LIST)])), path)
+    return path
+
+
+@pytest.mark.parametrize(("stored", "fits"), [(2.0, True), (2.0005, True), (2.1, False)])
+def test_a_second_behaviour_shares_the_loss_of_the_same_model(stored: float, fits: bool, tmp_path: Path) -> None:
+    (shard,) = list_shards(str(with_loss(tmp_path / "a.parquet", [[], [stored]])))
+    fields = [pa.field(LOSS, FLOAT_LIST), *annotation_fields("bias")]
+    rows = [{LOSS: loss, **annotation("bias", row)} for row, loss in enumerate([[], [2.0]])]
+    ours = [pa.RecordBatch.from_pylist(rows, schema=pa.schema(fields))]
+    if not fits:
+        with pytest.raises(InputError, match=r"a.parquet, row 1 .*'loss' holds other losses than this run's model has"):
+            write_annotated(shard, tmp_path / "out.parquet", fields, ours, {"bias": {}})
+        return
+    write_annotated(shard, tmp_path / "out.parquet", fields, ours, {"bias": {}})
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written[LOSS].equals(pq.read_table(tmp_path / "a.parquet")[LOSS])
+    assert written["bias_influence"].to_pylist() == [[], [0.5]]
 
 
 def test_token_ids_of_another_tokenizer_are_refused_with_their_row(tmp_path: Path) -> None:

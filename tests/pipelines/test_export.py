@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from annotated_corpora import TEXTS, annotate, word_tokenizer
 
@@ -219,6 +220,14 @@ def test_every_format_says_what_it_carries(source: dict[str, Any], kind: str) ->
     assert summary.weight_sum == sum(weight for _, weight in expected(source, 1.0))
     with pytest.raises(InputError, match="is in use"):
         export(ExportConfig(**source, format=kind), say=lines.append)
+
+
+@pytest.mark.parametrize("kind", list(EXPORTERS))
+def test_an_empty_shard_is_part_of_every_format(source: dict[str, Any], kind: str) -> None:
+    table = pq.read_table(Path(source["data"]) / "part-0.parquet")
+    pq.write_table(table.slice(0, 0), Path(source["data"]) / "part-empty.parquet")
+    assert export(ExportConfig(**source, format=kind), say=lambda _: None).documents == len(TEXTS)
+    assert len(list(Path(source["out"]).rglob("part-empty*"))) >= (kind != "mds")  # which cuts shards of its own
 
 
 def test_a_failed_export_leaves_nothing(source: dict[str, Any], tmp_path: Path) -> None:
