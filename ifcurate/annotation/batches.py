@@ -105,11 +105,11 @@ class AnnotatedBatch:
         """
         column = self.arrow.column(name)
         if pa.types.is_struct(column.type):
-            starts, ends = (self._part_of_lists(name, column, part) for part in _SPAN)
-            offsets = starts[0]
-            if not np.array_equal(offsets, ends[0]):
+            start_rows, starts = self._part_of_lists(name, column, "start")
+            end_rows, ends = self._part_of_lists(name, column, "end")
+            if not np.array_equal(start_rows, end_rows):
                 raise self._misfit(name, None, "has as many starts as ends in some rows only")
-            return self._ranges(name, offsets, starts[1], ends[1])
+            return self._ranges(name, start_rows, starts, ends)
         column = self._lists(name)
         offsets, values = _flat(column)
         if pa.types.is_null(values.type):
