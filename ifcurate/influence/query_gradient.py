@@ -67,7 +67,7 @@ def query_windows(
     windows: list[QueryWindow] = []
     shortened = 0
     for row, (query, encoding) in enumerate(zip(queries, encodings, strict=True)):
-        completion = int(np.searchsorted(encoding.ends, len(query.prompt), side="right"))
+        completion = int(np.searchsorted(np.maximum.accumulate(encoding.ends), len(query.prompt), side="right"))
         count = len(encoding) - completion
         if count == 0:
             raise InputError(f"{source}, query {row + 1}: no completion token; give every query a completion.")

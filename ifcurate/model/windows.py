@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from ifcurate.model.offsets import without_holes
+
 PADDING_LABEL = -100
 """Label of positions that carry no loss (torch's own `ignore_index`)."""
 MOST_PADDING = 0.04
@@ -84,15 +86,15 @@ class WindowBatch:
 
 
 def encode_documents(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[Encoding]:
-    """Tokenize without special tokens and without any truncation."""
+    """Tokenize without special tokens and without any truncation; ranges leave no character out but white space."""
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
     encodings = []
-    for encoded in backend.encode_batch(list(texts), add_special_tokens=False):
+    for text, encoded in zip(texts, backend.encode_batch(list(texts), add_special_tokens=False), strict=True):
         offsets = np.array(encoded.offsets, dtype=np.int32).reshape(-1, 2)
-        ids = np.array(encoded.ids, dtype=np.int32)
-        encodings.append(Encoding(ids, np.ascontiguousarray(offsets[:, 0]), np.ascontiguousarray(offsets[:, 1])))
+        starts, ends = without_holes(text, np.ascontiguousarray(offsets[:, 0]), np.ascontiguousarray(offsets[:, 1]))
+        encodings.append(Encoding(np.array(encoded.ids, dtype=np.int32), starts, ends))
     return encodings
 
 
