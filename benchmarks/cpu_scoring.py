@@ -31,7 +31,8 @@ from sides import (
     random_windows,
 )  # fmt: skip
 
-from ifcurate.influence.engines import build_engine, calibrate
+from ifcurate.influence.engines.calibration import calibrate
+from ifcurate.influence.engines.choice import build_engine
 
 OURS, PLAIN = "ours", "two plain passes"
 KRONFLUENCE = "kronfluence by "

@@ -1,6 +1,6 @@
 """How much text the curvature needs: scores from factors fitted on N tokens against scores from at least 8 N tokens.
 
-    python benchmarks/fit_tokens.py --corpus CORPUS --model MODEL --toxic-queries FILE --safe-queries FILE
+    python benchmarks/fit_tokens.py --corpus CORPUS --model MODEL --queries FILE --contrast FILE
 
 One query gradient, one sample of the corpus for all sizes (each is the beginning of the next), one sample of other
 windows that every direction scores. Printed for each size: rank correlation with the reference, the share of the
@@ -20,7 +20,7 @@ import torch
 from ifcurate.corpus.shards import list_shards
 from ifcurate.influence.curvature import fit_factors, precondition
 from ifcurate.influence.direction import Direction
-from ifcurate.influence.engines import best_steps
+from ifcurate.influence.engines.calibration import best_steps
 from ifcurate.influence.engines.finite_difference import OneSidedDifference
 from ifcurate.influence.queries import read_queries
 from ifcurate.influence.query_gradient import query_gradient, query_windows
@@ -59,7 +59,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("corpus", "model", "toxic-queries", "safe-queries"):
+    for name in ("corpus", "model", "queries", "contrast"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--sizes", type=int, nargs="+", default=[2048, 4096, 8192, 16_384])
     parser.add_argument("--reference", type=int, default=131_072)
@@ -77,7 +77,7 @@ def first_tokens(windows: list[Window], tokens: int) -> list[Window]:
 
 def query_difference(asked, model, tokenizer, context: int, start: int) -> dict[str, torch.Tensor]:
     sides = []
-    for source in (asked.toxic_queries, asked.safe_queries):
+    for source in (asked.queries, asked.contrast):
         found = query_windows(read_queries(source, asked.max_queries, 0), tokenizer, context, source)
         sides.append(query_gradient(model, found.windows, start, BATCH_TOKENS).tensors)
     return {name: sides[0][name] - sides[1][name] for name in sides[0]}

@@ -117,11 +117,11 @@ def train(point: Point, given: argparse.Namespace) -> None:
         "--model": given.model,
         "--out": str(out),
         "--eval-file": given.held_out,
-        "--steps": given.steps,
-        "--batch-tokens": given.batch_tokens,
+        "--max-steps": given.steps,
+        "--tokens-per-step": given.batch_tokens,
         "--context": given.context,
         "--learning-rate": given.learning_rate,
-        "--schedule": given.schedule,
+        "--lr-scheduler-type": given.schedule,
         "--seed": given.seed,
     }
     command = [str(Path(sys.executable).parent / "ifcurate"), "train", *point.options]

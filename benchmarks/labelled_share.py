@@ -100,7 +100,7 @@ def select_into(
     folder: Path,
 ) -> int:
     """Select with one setting, put the records into table `records`, and return the number of selected tokens."""
-    settings = selection_settings(run, config).model_copy(update={"record": record, "length_exponent": exponent})
+    settings = selection_settings(run, config).model_copy(update={"rank_by": record, "length_exponent": exponent})
     sidecars = [(shard.name, shard.output(run.scores)) for shard in shards]
     selection = select(sidecars, settings, folder)
     file = str(records_path(folder, settings.behaviour))

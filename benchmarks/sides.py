@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig, Pretr
 
 from ifcurate.influence.curvature import LanguageModelTask, as_kronfluence_batch
 from ifcurate.influence.direction import Direction
-from ifcurate.influence.engines import Engine
+from ifcurate.influence.engines.choice import Engine
 from ifcurate.influence.query_gradient import QueryWindow, query_gradient
 from ifcurate.influence.scorer import Scorer
 from ifcurate.model.layers import tracked_linears

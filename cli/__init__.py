@@ -7,6 +7,7 @@ import sys
 import typer
 
 from ifcurate.cli import commands
+from ifcurate.cli.messages import BROKEN_PIPE, VERBOSITY, close_quietly, show_log
 from ifcurate.errors import InputError, sentence
 from ifcurate.version import __version__
 
@@ -17,9 +18,9 @@ DEBUG = "--debug"
 app = typer.Typer(
     name="ifcurate",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    cls=commands.LazyGroup,
+    context_settings=commands.CONTEXT,
 )
 commands.register(app)
 
@@ -33,6 +34,8 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     debug: bool = typer.Option(False, DEBUG, help="Show the traceback of an error."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Say more."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Say nothing but results, warnings and errors."),
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Find the tokens of a corpus that teach a behaviour, mark them, and train models away from them."""
@@ -41,15 +44,23 @@ def root(
 def main() -> None:
     """Run the command line; exit 0 on success, 2 on bad input (one sentence on standard error), 130 on Ctrl-C.
 
-    `--debug` may stand anywhere, before the command or after it.
+    `--debug`, `-v` and `-q` may stand anywhere, before the command or after it. A reader that closes the pipe, as
+    `head` does, ends the command without a word.
     """
-    words = [word for word in sys.argv[1:] if word != DEBUG]
+    words = [word for word in sys.argv[1:] if word != DEBUG and word not in VERBOSITY]
+    show_log(sys.argv[1:])
     try:
-        app(words)
+        try:
+            app(words)
+        finally:
+            sys.stdout.flush()
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             typer.echo("Interrupted; run the same command again to continue.", err=True)
         raise
+    except BrokenPipeError:
+        close_quietly()
+        sys.exit(BROKEN_PIPE)
     except (InputError, OSError) as error:
         if DEBUG in sys.argv[1:]:
             raise

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+from ifcurate.cli.declared import declared
+from ifcurate.demo.config import DemoConfig
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -14,22 +14,11 @@ if TYPE_CHECKING:
     from ifcurate.pipelines.demo import DemoSummary
 
 
-def demo(
-    out: Path = typer.Option(Path("demo"), help="Folder for corpus, model and run."),
-    documents: int = typer.Option(5000, help="Texts to generate."),
-    epochs: float = typer.Option(2.0, help="Passes over the corpus in training."),
-    workers: int | None = typer.Option(None, help="Processes that score; default: all cores."),
-    seed: int = typer.Option(0, help="Seed of the texts, the model and the run."),
-) -> None:
+def demo(settings: DemoConfig) -> None:
     """Generate a small corpus with insults in it, train a model on it, and find the insults."""
-    from ifcurate.cli.quiet import quieten
-    from ifcurate.config import build
-    from ifcurate.pipelines.demo import DemoConfig
-    from ifcurate.pipelines.demo import demo as run_demo
+    from ifcurate.pipelines.demo import demo as run
 
-    given = {"out": str(out), "documents": documents, "epochs": epochs, "workers": workers, "seed": seed}
-    quieten()
-    _print(run_demo(build(DemoConfig, given)))
+    _print(run(settings))
 
 
 def _print(summary: DemoSummary) -> None:
@@ -65,3 +54,6 @@ def _highlighted(ranked: RankedText) -> Text:
     for start, end in ranked.spans:
         text.stylize("bold red", start, end)
     return text
+
+
+command = declared(DemoConfig, demo)

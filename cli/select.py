@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from ifcurate.cli import options as o
+from ifcurate.cli.declared import Given, declared_stage
+from ifcurate.pipelines.run_config import SELECTION_SETTINGS, RunConfig
 
 
-def select(
-    run: o.RunFolder,
-    quantile: o.Quantile = None,
-    window: o.Window = None,
-    budget: o.Budget = None,
-    record: o.Record = None,
-    length_exponent: o.LengthExponent = None,
-) -> None:
+def select(run: str, given: Given) -> None:
     """Stage 4: choose the tokens to suppress; loads no model."""
-    given = {name: value for name, value in locals().items() if name != "run"}
-    from ifcurate.cli.summary import print_selection
+    from ifcurate.cli.tables import print_selection
     from ifcurate.pipelines.run import continue_run, corpus_of
     from ifcurate.pipelines.select import select as run_stage
 
@@ -24,3 +17,6 @@ def select(
     for behaviour in opened.behaviours or [settings.behaviour]:
         print_selection(run_stage(opened, settings.of(behaviour), shards))
     print(f"selection: {opened.selection}; now run: ifcurate write {run}")
+
+
+command = declared_stage(RunConfig, SELECTION_SETTINGS, select)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from ifcurate.cli import options as o
+from ifcurate.cli.declared import Given, declared_stage
+from ifcurate.pipelines.run_config import RunConfig
+
+FIELDS = {"token_ids", "workers"}
 
 
-def write(run: o.RunFolder, token_ids: o.TokenIds = None, workers: o.Workers = None) -> None:
+def write(run: str, given: Given) -> None:
     """Stage 5: write the annotated corpus; loads no model."""
-    given = {name: value for name, value in locals().items() if name != "run"}
     from ifcurate.pipelines.run import continue_run, corpus_of
     from ifcurate.pipelines.write import write as run_stage
 
     opened, settings = continue_run(run, "write", given, anew=True)
     run_stage(opened, settings, corpus_of(opened, settings))
     print(f"annotated corpus: {opened.data}")
+
+
+command = declared_stage(RunConfig, FIELDS, write)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ifcurate.errors import InputError
 from ifcurate.files import write_text
@@ -18,10 +19,35 @@ PROVENANCE_KEY = "ifcurate"
 """Top-level key of a saved file that holds versions and counts, not settings; loading ignores it."""
 
 
+ALIASES = "aliases"
+"""Key of a field's `json_schema_extra`: further names of its option, for those who know another tool's."""
+
+
 class Config(BaseModel):
-    """Base of every command's settings: frozen, no unknown keys, defaults documented on the fields."""
+    """Base of every command's settings: frozen, no unknown keys.
+
+    A setting is declared once, as a field: its type, default, bounds, `description` and aliases. The command line makes
+    its options from the fields (`ifcurate.cli.declared`), YAML files have their names.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
+
+    panel: ClassVar[str | None] = None
+    """Heading of the fields that a class declares, in the help."""
+
+    @classmethod
+    def panel_of(cls, name: str) -> str | None:
+        """The heading of field `name`: that of the class that declares it."""
+        declaring = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
+        return vars(declaring).get("panel")
+
+
+class Restartable(Config):
+    """Settings of a command that continues what it finds in its output folder, unless it is told to start anew."""
+
+    overwrite: bool = Field(
+        False, exclude=True, description="start anew: delete what this command left in --out before"
+    )
 
 
 def build(
@@ -33,7 +59,7 @@ def build(
     """Settings of `kind` from an optional YAML `file`, overridden by the values of `given` that are not None.
 
     Where the setting `preset` names one of `presets`, its values come before the defaults; where it is among `given`,
-    before the file's values too.
+    before the file's values too. One value where a list is wanted is a list of it.
 
     Raises:
         InputError: the file is not YAML, has an unknown key, or a value does not fit; names file and option.
@@ -41,12 +67,26 @@ def build(
     stored: dict[str, Any] = dict(read_yaml(file)) if file is not None else {}
     stored.pop(PROVENANCE_KEY, None)
     wanted = {name: value for name, value in given.items() if value is not None}
-    named, newly_named = ((presets or {}).get(where.get("preset") or "", {}) for where in (stored, wanted))
+    named, newly_named = (_preset(where, presets or {}) for where in (stored, wanted))
     merged = {**named, **stored, **newly_named, **wanted}
     try:
-        return kind(**merged)
+        return kind(**{name: _listed(kind, name, value) for name, value in merged.items()})
     except ValidationError as error:
         raise InputError(_sentence(error, file)) from error
+
+
+def _preset(settings: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    name = settings.get("preset")
+    return presets.get(name, {}) if isinstance(name, str) else {}
+
+
+def _listed(kind: type[Config], name: str, value: Any) -> Any:
+    """`value`, or a list of it where only a list fits: `penalty: 1` in YAML means what `--penalty 1` does."""
+    field = kind.model_fields.get(name)
+    wants_list = field is not None and get_origin(field.annotation) is list
+    if not wants_list or value is None or isinstance(value, list | tuple):
+        return value
+    return [str(value)]
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

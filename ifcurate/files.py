@@ -35,7 +35,7 @@ def finishing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def finishing_folder(path: Path) -> Iterator[Path]:
-    """`finishing` for a folder, which is yielded empty; `path` must not exist.
+    """`finishing` for a folder, which is yielded empty; `path` must not exist, or be an empty folder.
 
     Raises:
         InputError: the disk is full.
@@ -58,6 +58,21 @@ def write_text(path: Path, text: str) -> None:
 def remove(path: Path) -> None:
     """Delete a file or a folder with all it holds, if it is there."""
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def clear(folder: Path, marker: str) -> None:
+    """Delete `folder` with all it holds, if it is there and a file `marker` in it says that it is ours.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / marker).is_file():
+        raise InputError(
+            f"option --overwrite: {folder} has no {marker}, so nothing says that it may be deleted; give another --out."
+        )
+    shutil.rmtree(folder)
 
 
 def remove_parts(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from types import TracebackType
@@ -11,6 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 SECONDS_BETWEEN_LINES = 10.0
+
+log = logging.getLogger("ifcurate")
+"""What happens, for people. It says nothing until an application sets its level, as the command line does."""
 
 
 class Tracker(Protocol):
@@ -27,7 +31,12 @@ class Tracker(Protocol):
 
 
 def track(stage: str, total: float, unit: str = "tokens") -> Tracker:
-    """A tracker for `stage` that fits where standard error goes: a bar on a terminal, lines otherwise."""
+    """A tracker for `stage` that fits where standard error goes: a bar on a terminal, lines of the log otherwise.
+
+    Where the logger `ifcurate` is set to warnings only, there is no bar either.
+    """
+    if log.level > logging.INFO:
+        return LineTracker(stage, total, unit)
     console = Console(file=sys.stderr)
     if console.is_terminal:
         return BarTracker(stage, total, unit, console)
@@ -65,12 +74,26 @@ class BarTracker:
         self._bar.stop()
 
 
+class Unseen:
+    """Tracks nothing: for all processes of a launch but the first."""
+
+    def update(self, completed: float, items: int) -> None:
+        """See `Tracker.update`."""
+
+    def __enter__(self) -> Unseen:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
 class LineTracker:
     """One line every `SECONDS_BETWEEN_LINES` seconds, for logs."""
 
     def __init__(self, stage: str, total: float, unit: str) -> None:
         self._stage, self._total, self._unit = stage, max(total, 1e-9), unit
-        self._stream = sys.stderr
         self._started = self._printed = time.monotonic()
 
     def update(self, completed: float, items: int) -> None:
@@ -82,7 +105,7 @@ class LineTracker:
         elapsed, share = now - self._started, min(completed / self._total, 1.0)
         left = f"{elapsed * (1 - share) / share:,.0f} s left" if share > 0 else "time left unknown"
         line = f"{self._stage}: {share:.1%}, {items:,} {self._unit}, {_rate(items, elapsed)} {self._unit}/s, {left}"
-        print(line, file=self._stream, flush=True)
+        log.info(line)
 
     def __enter__(self) -> LineTracker:
         return self
@@ -91,11 +114,6 @@ class LineTracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
-
-
-def announce(message: str) -> None:
-    """One plain line on standard error: what is about to keep the user waiting."""
-    print(message, file=sys.stderr, flush=True)
 
 
 def _rate(items: int, seconds: float) -> str:

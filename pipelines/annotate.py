@@ -9,7 +9,7 @@ from pathlib import Path
 from ifcurate.annotation.schema import written_fields
 from ifcurate.annotation.writer import check_new_columns
 from ifcurate.corpus.shards import Shard, list_corpus
-from ifcurate.influence.engines import choose_dtype, choose_engine
+from ifcurate.influence.engines.choice import choose_dtype, choose_engine
 from ifcurate.influence.queries import read_queries
 from ifcurate.model.devices import resolve_device
 from ifcurate.pipelines.direct import direct, published_directions, query_sources
@@ -20,7 +20,7 @@ from ifcurate.pipelines.score import score
 from ifcurate.pipelines.select import select
 from ifcurate.pipelines.stage_times import Stage, read_stages
 from ifcurate.pipelines.write import write
-from ifcurate.progress import announce
+from ifcurate.progress import log
 from ifcurate.selection.table import Selection
 
 
@@ -40,10 +40,10 @@ def annotate(config: RunConfig) -> Summary:
         InputError: something given cannot be used; nothing half-written is left.
     """
     listing = list_corpus(config.corpus)
-    announce(listing.sentence())
     shards = listing.shards
     _refuse_early(config, shards)
     run = create_run(config, shards)
+    log.info(listing.sentence())
     if not config.directions:
         fit(run, config, shards)
     direct(run, config)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from pydantic import Field
 
-from ifcurate.config import Config, build, save
+from ifcurate.config import build, save
+from ifcurate.demo.config import DemoConfig
 from ifcurate.demo.corpus import CORPUS, PROMPTS_FILE, SAFE_QUERIES, TOXIC_QUERIES, write_demo_data
 from ifcurate.demo.found import Found, measure
 from ifcurate.demo.model import train_demo_model
 from ifcurate.errors import InputError
+from ifcurate.files import clear
 from ifcurate.pipelines.annotate import Summary, annotate
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.version import __version__
@@ -21,16 +22,6 @@ DEMO_FILE = "demo.yaml"
 MODEL, RUN = "model", "run"
 FIT_TOKENS = 16_384
 """Enough for a model this small."""
-
-
-class DemoConfig(Config):
-    """Settings of the demo."""
-
-    out: str = Field("demo", description="folder for corpus, model and run")
-    documents: int = Field(5000, ge=200, description="texts to generate")
-    epochs: float = Field(2.0, gt=0, description="passes over the corpus in training")
-    workers: int | None = Field(None, ge=1, description="processes that score; default: all cores")
-    seed: int = Field(0, ge=0, description="seed of the texts, the model and the run")
 
 
 @dataclass(frozen=True)
@@ -61,6 +52,8 @@ def demo(config: DemoConfig) -> DemoSummary:
 
 def _claim(folder: Path, config: DemoConfig) -> None:
     """Make `folder` this demo's own, or refuse it."""
+    if config.overwrite:
+        clear(folder, DEMO_FILE)
     file = folder / DEMO_FILE
     if not file.is_file():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -79,6 +72,6 @@ def _texts(corpus: Path) -> list[str]:
 
 
 def _run_config(folder: Path, config: DemoConfig) -> RunConfig:
-    paths = {"corpus": CORPUS, "out": RUN, "model": MODEL, "toxic_queries": TOXIC_QUERIES, "safe_queries": SAFE_QUERIES}
+    paths = {"corpus": CORPUS, "out": RUN, "model": MODEL, "queries": TOXIC_QUERIES, "contrast": SAFE_QUERIES}
     given = {name: str(folder / path) for name, path in paths.items()}
     return build(RunConfig, {**given, "fit_tokens": FIT_TOKENS, "workers": config.workers, "seed": config.seed})

@@ -66,7 +66,7 @@ def published_directions(config: RunConfig) -> dict[str, Path]:
         InputError: there are queries too, a file is no direction, the only one is of another behaviour, or two are
             of the same.
     """
-    if config.directions and (config.toxic_queries or config.safe_queries):
+    if config.directions and (config.queries or config.contrast):
         raise InputError("option --direction: stands in place of queries; give a direction or queries, not both.")
     found: dict[str, Path] = {}
     for file in map(Path, config.directions):
@@ -90,10 +90,10 @@ def query_sources(config: RunConfig) -> dict[str, str]:
     Raises:
         InputError: one of them is not given.
     """
-    if config.toxic_queries is None or config.safe_queries is None:
-        option = "--toxic-queries" if config.toxic_queries is None else "--safe-queries"
+    if config.queries is None or config.contrast is None:
+        option = "--queries" if config.queries is None else "--contrast"
         raise InputError(f"option {option}: is required to make a direction; give a file, or --direction.")
-    return {"behaviour": config.toxic_queries, "contrast": config.safe_queries}
+    return {"behaviour": config.queries, "contrast": config.contrast}
 
 
 def _adopt(run: Run, published: Mapping[str, Path], config: RunConfig) -> None:
@@ -142,7 +142,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
     behaviour, contrast = (gradient.tensors for gradient in gradients)
     difference = {name: behaviour[name] - contrast[name] for name in behaviour}
     if not any(bool(tensor.any()) for tensor in difference.values()):
-        raise InputError("option --safe-queries: are the same as --toxic-queries; give queries that differ.")
+        raise InputError("option --contrast: are the same as --queries; give queries that differ.")
     provenance = {
         "behaviour": config.behaviour,
         "model": config.model,

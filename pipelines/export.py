@@ -2,64 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pydantic import Field
 from transformers import PreTrainedTokenizerFast
 
 from ifcurate.annotation.reader import RUN_FILE, AnnotatedCorpus
-from ifcurate.config import PROVENANCE_KEY, Config, read_yaml, save
+from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
 from ifcurate.corpus.shards import corpus_fingerprint
 from ifcurate.errors import InputError
-from ifcurate.export.datatrove import DatatroveExporter
-from ifcurate.export.huggingface import HuggingFaceExporter
-from ifcurate.export.mds import MdsExporter
-from ifcurate.export.megatron import MegatronExporter
-from ifcurate.export.olmo import OlmoExporter
+from ifcurate.export import EXPORTERS
+from ifcurate.export.config import ExportConfig
 from ifcurate.export.weights import Exporter, WeightedDocument, weighted
-from ifcurate.files import PART_SUFFIX
+from ifcurate.files import clear, finishing_folder
 from ifcurate.model.checkpoints import load_tokenizer
+from ifcurate.progress import log
 from ifcurate.provenance import versions
+from ifcurate.registry import load
+from ifcurate.training.forms import parse_penalties
 from ifcurate.training.packing import token_dtype, weight_table
-from ifcurate.training.penalty import parse_penalties
 
 EXPORT_FILE = "export.yaml"
-EXPORTERS: dict[str, Callable[[Path, np.dtype[Any], Iterable[float]], Exporter]] = {
-    "datatrove": DatatroveExporter,
-    "olmo": OlmoExporter,
-    "megatron": MegatronExporter,
-    "mds": MdsExporter,
-    "hf": HuggingFaceExporter,
-}
-
-
-class Format(str, Enum):
-    """Names of the formats."""
-
-    DATATROVE = "datatrove"
-    OLMO = "olmo"
-    MEGATRON = "megatron"
-    MDS = "mds"
-    HF = "hf"
-
-
-class ExportConfig(Config):
-    """Settings of an export; names are those of the options and of `export.yaml`."""
-
-    data: str = Field(description="run folder, or folder, glob or Hub data set with the annotated columns")
-    out: str = Field(description="a new folder for the export")
-    format: Format = Field(description="datatrove, olmo, megatron, mds or hf")
-    tokenizer: str | None = Field(None, description="folder or Hub id; default: that of the run's model")
-    revision: str | None = Field(None, description="its branch, tag or commit on the Hub")
-    text_column: str = Field("text", description="column that holds the documents")
-    behaviour: list[str] = Field(["toxic"], description="behaviours that a bare --penalty number is for")
-    penalty: list[str] = Field(["1"], description="BEHAVIOUR=LAMBDA, or LAMBDA for all")
+SUMMARY = "summary"
+"""Key of what was counted, in its provenance."""
 
 
 @dataclass
@@ -81,7 +48,7 @@ class ExportSummary:
             yield document
 
 
-def export(config: ExportConfig, say: Callable[[str], None] = print) -> ExportSummary:
+def export(config: ExportConfig) -> ExportSummary:
     """Write the corpus in `config.format`; the folder `config.out` appears when it is complete.
 
     Every document keeps its place and ends with the tokenizer's EOS token, which has weight 1.
@@ -90,26 +57,47 @@ def export(config: ExportConfig, say: Callable[[str], None] = print) -> ExportSu
         InputError: the folder is in use, the format cannot hold a penalty, or see `AnnotatedCorpus`.
     """
     out = Path(config.out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"option --out: {out} is in use; give a new folder.")
+    if config.overwrite:
+        clear(out, EXPORT_FILE)
     tokenizer, penalties = _tokenizer(config), parse_penalties(config.penalty, config.behaviour)
     corpus = AnnotatedCorpus(config.data, list(penalties), tokenizer, config.text_column)
-    part = out.with_name(out.name + PART_SUFFIX)
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        exporter = EXPORTERS[config.format.value](part, token_dtype(len(tokenizer)), penalties.values())
-        part.mkdir(parents=True)
+    fingerprint = corpus_fingerprint(corpus.shards())
+    if (done := _finished(out, config, fingerprint)) is not None:
+        log.info(f"{out}: is written already; --overwrite writes anew")
+        return done
+    with finishing_folder(out) as part:
+        exporter: Exporter = load(EXPORTERS[config.format])(part, token_dtype(len(tokenizer)), penalties.values())
         summary = _write(corpus, exporter, list(penalties.values()), _end_token(tokenizer))
         corpus.require_marks()
-        save(config, part / EXPORT_FILE, {**versions(), "corpus": corpus_fingerprint(corpus.shards())})
-        part.replace(out)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+        save(config, part / EXPORT_FILE, {**versions(), "corpus": fingerprint, SUMMARY: asdict(summary)})
     for behaviour, count in corpus.counts.items():
-        say(count.sentence(behaviour))
-    say(f"{config.format.value} carries {exporter.carries}")
+        log.info(count.sentence(behaviour))
+    log.info(f"{config.format} carries {exporter.carries}")
     return summary
+
+
+def _finished(out: Path, config: ExportConfig, fingerprint: dict[str, Any]) -> ExportSummary | None:
+    """What the same export counted when it was made in `out`; None where `out` is free.
+
+    Raises:
+        InputError: `out` holds something else, or another export.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    file = out / EXPORT_FILE
+    if not file.is_file():
+        raise InputError(f"option --out: {out} is in use by something else; give a new folder.")
+    stored = build(ExportConfig, {"out": config.out}, file)
+    for name, value in config.model_dump().items():
+        if value != getattr(stored, name):
+            raise InputError(
+                f"option --{name.replace('_', '-')}: {out} was made with {getattr(stored, name)!r}, not {value!r}; "
+                "give another --out, or --overwrite."
+            )
+    made_from = read_yaml(file)[PROVENANCE_KEY]
+    if made_from["corpus"] != fingerprint:
+        raise InputError(f"option DATA: {config.data} is not what {out} was made from; give another --out.")
+    return ExportSummary(**made_from[SUMMARY])
 
 
 def _write(corpus: AnnotatedCorpus, exporter: Exporter, penalties: list[float], end: int) -> ExportSummary:

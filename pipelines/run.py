@@ -22,11 +22,11 @@ from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
 from ifcurate.corpus.documents import check_documents
 from ifcurate.corpus.shards import Shard, corpus_fingerprint, list_shards
 from ifcurate.errors import InputError
-from ifcurate.files import remove_parts
+from ifcurate.files import clear, remove_parts
 from ifcurate.pipelines.run_config import SELECTION_SETTINGS, STAGES, RunConfig, StageName, first_stage
 from ifcurate.provenance import versions
 
-FREE_TO_CHANGE = frozenset({"out", "workers"})
+FREE_TO_CHANGE = frozenset({"out", "workers", "overwrite"})
 """Settings that leave no trace in the result."""
 
 
@@ -100,6 +100,8 @@ def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:
             Or the corpus cannot be used, and there is no folder then.
     """
     run = Run(Path(config.out))
+    if config.overwrite:
+        clear(run.root, RUN_FILE)
     _refuse_other_folder(run, config)
     fingerprint = corpus_fingerprint(shards)
     if run.file.is_file():

@@ -26,7 +26,7 @@ from ifcurate.pipelines.stage_times import timed
 from ifcurate.pipelines.steps.read_shards import ReadShards
 from ifcurate.pipelines.steps.score_tokens import ScoreTokens
 from ifcurate.pipelines.steps.write_scores import WriteScores
-from ifcurate.progress import announce, track
+from ifcurate.progress import log, track
 from ifcurate.selection.scores import DIRECTIONS
 
 UNIT = "nats per unit of the direction"
@@ -54,7 +54,7 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             WriteScores(pending, run.scores, run.behaviours, metadata, config.with_loss),
         ]
         if settings.engine == "compiled-jvp":
-            announce("every worker compiles the model first, which takes minutes")
+            log.info("every worker compiles the model first, which takes minutes")
         with watching(beats, track("score", sum(shard.size for shard in pending))):
             stats = run_tasks(steps, len(pending), workers_for(config), config.threads, run.logs / "score", run.scores)
         stage.add(tokens=total(stats, "tokens"), positions=total(stats, "positions"))

@@ -13,7 +13,7 @@ from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.pipelines.steps.select_tokens import SelectTokens
-from ifcurate.selection.settings import SelectionSettings
+from ifcurate.selection.settings import SelectionOptions, SelectionSettings
 from ifcurate.selection.table import Selection
 
 
@@ -47,13 +47,5 @@ def selection_settings(run: Run, config: RunConfig) -> SelectionSettings:
     if not run.engine.is_file():
         raise InputError(f"{run.root}: is not scored yet; run `ifcurate score {run.root}` first.")
     scored = json.loads(run.engine.read_text(encoding="utf-8"))
-    return SelectionSettings(
-        behaviour=config.behaviour,
-        quantile=config.quantile,
-        window=config.window,
-        budget=config.budget,
-        budget_ends=config.budget_ends,
-        record=config.record,
-        context=scored["context"],
-        length_exponent=config.length_exponent,
-    )
+    options = {name: getattr(config, name) for name in SelectionOptions.model_fields}
+    return SelectionSettings(behaviour=config.behaviour, context=scored["context"], **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,11 +24,12 @@ from transformers import (
 
 from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
 from ifcurate.errors import InputError
-from ifcurate.files import write_text
+from ifcurate.files import clear, write_text
 from ifcurate.model.checkpoints import check_vocabulary, context_length, load_checkpoint, load_tokenizer, start_token
+from ifcurate.progress import Unseen, log, track
 from ifcurate.provenance import versions
 from ifcurate.training.callbacks import DivergenceWatch, RepetitionWatch, TrainingLog
-from ifcurate.training.config import TrainConfig
+from ifcurate.training.config import RecordSettings, TrainConfig
 from ifcurate.training.data import TrainingData
 from ifcurate.training.packing import PaddingCollator
 from ifcurate.training.trainer import PenalizedTrainer
@@ -39,10 +40,9 @@ WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 CHECKPOINT_STATE = "trainer_state.json"
 LARGEST_DEFAULT_MICRO_BATCH = 16
 HOURS_FOR_PACKING = 12
-FREE_TO_CHANGE = frozenset({"out", "keep", "log_every", "logger", "save_every", "watch"})
+SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+FREE_TO_CHANGE = frozenset({"out", "overwrite", *RecordSettings.model_fields} - {"eval_file", "eval_steps"})
 """Settings that may differ when a training is resumed: they leave no trace in the weights."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TrainingSummary:
         held_out_perplexity: its exponential.
         repeated_share: share of repeated 4-grams in the text sampled last, None where none was.
         seconds: of the training loop.
-        tokens_per_second: in it, over all processes.
+        tokens_per_second: in it, over all processes; steps before it was resumed do not count.
         data_wait_share: share of it in which the trainer waited for data.
     """
 
@@ -76,25 +76,24 @@ class TrainingSummary:
     data_wait_share: float
 
 
-def train(config: TrainConfig, resume: bool = False, say: Say = print) -> TrainingSummary:
+def train(config: TrainConfig) -> TrainingSummary:
     """Train as `config` says; the checkpoint, `training.yaml` and `metrics.json` are in `config.out` afterwards.
 
-    Under torchrun or accelerate every process calls this; `config.out` is then a folder that all of them see.
-
-    Args:
-        config: the settings.
-        resume: go on from the last checkpoint in `config.out`, or from the start where there is none.
-        say: prints one line; called by the first process only.
+    Under torchrun or accelerate every process calls this; `config.out` is then a folder that all of them see. A
+    training that was stopped goes on from its last checkpoint, one that was finished is not done again.
 
     Raises:
         InputError: something given cannot be used; see `AnnotatedCorpus`, `load_checkpoint`.
     """
     state = PartialState(cpu=config.device == "cpu")
     first = state.is_main_process
-    tell: Say = say if first else lambda _: None
+    out = Path(config.out)
+    if config.overwrite and first:
+        clear(out, TRAINING_FILE)
+    state.wait_for_everyone()
     set_seed(config.seed)
-    tokenizer = load_tokenizer(config.tokenizer or str(config.model or config.config_only), config.revision)
-    checkpoint = _last_checkpoint(Path(config.out)) if resume else None
+    tokenizer = load_tokenizer(config.tokenizer or str(config.model or config.config_name), config.revision)
+    checkpoint = _last_checkpoint(out) if (out / TRAINING_FILE).is_file() else None
     model = _load_model(config, checkpoint)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -102,19 +101,27 @@ def train(config: TrainConfig, resume: bool = False, say: Say = print) -> Traini
     data = TrainingData(config, tokenizer, int(model.config.vocab_size), context_length(model, config.context))
     with state.main_process_first():
         if first:
-            _claim(config, data, resume)
-            data.pack(tell)
+            _claim(config, data)
+        if (out / METRICS_FILE).is_file():
+            log.info(f"{out}: is trained already; --overwrite trains anew")
+            return TrainingSummary(**json.loads((out / METRICS_FILE).read_text(encoding="utf-8")))
+        if first:
+            data.pack()
     trainer = _trainer(config, model, data, state)
-    repetition = RepetitionWatch(start_token(tokenizer), tell)
-    trainer.add_callback(DivergenceWatch(tell))
+    repetition = RepetitionWatch(start_token(tokenizer))
+    trainer.add_callback(DivergenceWatch())
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(TrainingLog(tell))
     if config.watch:
         trainer.add_callback(repetition)
-    tell(_plan(config, trainer))
+    if first:
+        log.info(_plan(config, trainer))
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    summary = _summary(trainer, data, repetition, time.perf_counter() - started)
+    with track("train", trainer.args.max_steps, "steps") if first else nullcontext(Unseen()) as tracker:
+        training_log = TrainingLog(tracker)
+        trainer.add_callback(training_log)
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    seconds = time.perf_counter() - started
+    summary = _summary(trainer, data, repetition, training_log.steps_done(trainer.state), seconds)
     trainer.save_model(config.out)
     if first:
         write_text(Path(config.out) / METRICS_FILE, json.dumps(asdict(summary), indent=2) + "\n")
@@ -139,23 +146,24 @@ def _load_model(config: TrainConfig, checkpoint: Path | None) -> PreTrainedModel
     if config.model is not None:
         return load_checkpoint(config.model, config.revision)
     try:
-        architecture = AutoConfig.from_pretrained(config.config_only, revision=config.revision)
+        architecture = AutoConfig.from_pretrained(config.config_name, revision=config.revision)
         return AutoModelForCausalLM.from_config(architecture, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise InputError(
-            f"option --config-only: {config.config_only} is no configuration of a causal language model ({reason}); "
+            f"option --config-name: {config.config_name} is no configuration of a causal language model ({reason}); "
             "give a config.json, a folder with one, or a Hub id."
         ) from error
 
 
-def _claim(config: TrainConfig, data: TrainingData, resume: bool) -> None:
+def _claim(config: TrainConfig, data: TrainingData) -> None:
     """Make the output folder this training's own, or refuse it."""
     out, file = Path(config.out), Path(config.out) / TRAINING_FILE
-    if resume and file.is_file():
-        _refuse_other_training(config, data, file)
+    if file.is_file():
+        if _last_checkpoint(out) is not None or (out / METRICS_FILE).is_file():
+            _refuse_other_training(config, data, file)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"option --out: {out} is in use; give a new folder, or --resume to go on with its training.")
+        raise InputError(f"option --out: {out} is in use by something else; give a new folder.")
     save(config, file, {**versions(), "corpus": data.fingerprint()})
 
 
@@ -165,7 +173,7 @@ def _refuse_other_training(config: TrainConfig, data: TrainingData, file: Path) 
         if name not in FREE_TO_CHANGE and value != getattr(stored, name):
             raise InputError(
                 f"option --{name.replace('_', '-')}: {file.parent} was trained with {getattr(stored, name)!r}, not "
-                f"{value!r}; give what {file.name} says to resume it, or another --out."
+                f"{value!r}; give what {file.name} says to continue, another --out, or --overwrite."
             )
     if read_yaml(file)[PROVENANCE_KEY]["corpus"] != data.fingerprint():
         raise InputError(f"option --data: {config.data} is not what {file.parent} was trained on; give another --out.")
@@ -184,9 +192,11 @@ def _last_checkpoint(out: Path) -> Path | None:
 
 def _trainer(config: TrainConfig, model: PreTrainedModel, data: TrainingData, state: PartialState) -> PenalizedTrainer:
     rows = data.rows()
+    arguments = _arguments(config, data.length, len(rows), state)
+    refuse_data_parallel(arguments.n_gpu)
     return PenalizedTrainer(
         model=model,
-        args=_arguments(config, data.length, len(rows), state),
+        args=arguments,
         train_dataset=rows,
         eval_dataset=data.held_out_rows(),
         data_collator=PaddingCollator(start_token(data.tokenizer)),
@@ -195,11 +205,24 @@ def _trainer(config: TrainConfig, model: PreTrainedModel, data: TrainingData, st
     )
 
 
+def refuse_data_parallel(gpus: int) -> None:
+    """Refuse what transformers makes of one process that sees several GPUs: a step of `gpus` times the tokens.
+
+    Raises:
+        InputError: `gpus`, the GPUs that this process would train on, is more than 1.
+    """
+    if gpus > 1:
+        raise InputError(
+            f"this machine has {gpus} GPUs, and one process uses one; run `torchrun --nproc-per-node {gpus} "
+            "--no-python ifcurate train ...`, or choose one with CUDA_VISIBLE_DEVICES=0."
+        )
+
+
 def _arguments(config: TrainConfig, length: int, rows: int, state: PartialState) -> TrainingArguments:
     on_gpu = state.device.type == "cuda"
     rows_a_step, micro_batch = _batch_shape(config, length, state.num_processes)
     steps = config.steps_over(rows, rows_a_step)
-    evaluates = config.eval_file is not None and config.eval_every is not None
+    evaluates = config.eval_file is not None and config.eval_steps is not None
     return TrainingArguments(
         output_dir=config.out,
         max_steps=steps,
@@ -207,25 +230,25 @@ def _arguments(config: TrainConfig, length: int, rows: int, state: PartialState)
         per_device_eval_batch_size=micro_batch,
         gradient_accumulation_steps=rows_a_step // (micro_batch * state.num_processes),
         learning_rate=config.rate,
-        lr_scheduler_type=config.schedule if config.schedule != "constant" else "constant_with_warmup",
-        warmup_steps=round(config.warmup * steps),
+        lr_scheduler_type=SCHEDULERS[config.lr_scheduler_type],
+        warmup_steps=round(config.warmup_ratio * steps),
         weight_decay=config.weight_decay,
-        adam_beta1=config.beta1,
-        adam_beta2=config.beta2,
-        max_grad_norm=config.clip,
-        bf16=config.precision == "bfloat16" or (config.precision == "auto" and on_gpu),
+        adam_beta1=config.adam_beta1,
+        adam_beta2=config.adam_beta2,
+        max_grad_norm=config.max_grad_norm,
+        bf16=config.dtype == "bfloat16" or (config.dtype == "auto" and on_gpu),
         use_cpu=config.device == "cpu",
         use_liger_kernel=config.liger and on_gpu and find_spec("liger_kernel") is not None,
         # The loss is our own; Liger's would never be called, but would replace the model's forward.
         liger_kernel_config={"cross_entropy": False, "fused_linear_cross_entropy": False},
         eval_strategy="steps" if evaluates else "no",
-        eval_steps=config.eval_every,
-        save_steps=config.save_every,
-        save_total_limit=config.keep,
-        logging_steps=config.log_every,
+        eval_steps=config.eval_steps,
+        save_steps=config.save_steps,
+        save_total_limit=config.save_total_limit,
+        logging_steps=config.logging_steps,
         logging_first_step=True,
         logging_nan_inf_filter=False,
-        report_to=config.logger or "none",
+        report_to=config.report_to or "none",
         remove_unused_columns=False,
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
@@ -243,19 +266,20 @@ def _batch_shape(config: TrainConfig, length: int, processes: int) -> tuple[int,
     Raises:
         InputError: a step is not a whole number of rows, processes or forward passes.
     """
-    rows, odd_tokens = divmod(config.batch_tokens, length)
+    rows, odd_tokens = divmod(config.tokens_per_step, length)
     if odd_tokens or rows % processes:
         raise InputError(
-            f"option --batch-tokens: {config.batch_tokens:,} is no multiple of {length:,} tokens a row times "
+            f"option --tokens-per-step: {config.tokens_per_step:,} is no multiple of {length:,} tokens a row times "
             f"{processes} processes; give a multiple of {length * processes:,}."
         )
     own_rows = rows // processes
-    largest = config.micro_batch or LARGEST_DEFAULT_MICRO_BATCH
+    largest = config.per_device_train_batch_size or LARGEST_DEFAULT_MICRO_BATCH
     micro_batch = next(size for size in range(min(largest, own_rows), 0, -1) if own_rows % size == 0)
-    if config.micro_batch is not None and micro_batch != config.micro_batch:
+    asked = config.per_device_train_batch_size
+    if asked is not None and micro_batch != asked:
         raise InputError(
-            f"option --micro-batch: {config.micro_batch} does not divide the {own_rows} rows that each process takes a "
-            f"step; give a divisor, such as {micro_batch}."
+            f"option --per-device-train-batch-size: {asked} does not divide the {own_rows} rows that each process "
+            f"takes a step; give a divisor, such as {micro_batch}."
         )
     return rows, micro_batch
 
@@ -264,18 +288,18 @@ def _plan(config: TrainConfig, trainer: PenalizedTrainer) -> str:
     arguments = trainer.args
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     penalties = ", ".join(f"{name} {value:g}" for name, value in config.penalties.items())
-    penalised = f"{config.penalty_form.value} with lambda: {penalties}" if penalties else "no penalty"
+    penalised = f"{config.penalty_form} with lambda: {penalties}" if penalties else "no penalty"
     liger = "on" if arguments.use_liger_kernel else "off"
     micro_batches = f"{arguments.per_device_train_batch_size} rows x {arguments.gradient_accumulation_steps}"
     return (
-        f"training {parameters:,} parameters for {arguments.max_steps:,} steps of {config.batch_tokens:,} tokens "
+        f"training {parameters:,} parameters for {arguments.max_steps:,} steps of {config.tokens_per_step:,} tokens "
         f"({micro_batches} micro-batches x {arguments.world_size} processes); {trainer.train_dataset.labels:,} labels, "
         f"{penalised}, Liger kernels {liger}"
     )
 
 
 def _summary(
-    trainer: PenalizedTrainer, data: TrainingData, repetition: RepetitionWatch, seconds: float
+    trainer: PenalizedTrainer, data: TrainingData, repetition: RepetitionWatch, steps_done: int, seconds: float
 ) -> TrainingSummary:
     logged: dict[str, Any] = {}
     for entry in trainer.state.log_history:
@@ -292,6 +316,6 @@ def _summary(
         held_out_perplexity=held_out.get("eval_perplexity"),
         repeated_share=list(repetition.shares.values())[-1] if repetition.shares else None,
         seconds=seconds,
-        tokens_per_second=steps * data.config.batch_tokens / seconds,
+        tokens_per_second=steps_done * data.config.tokens_per_step / seconds,
         data_wait_share=trainer.data_wait_seconds / seconds,
     )

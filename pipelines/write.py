@@ -24,6 +24,7 @@ from ifcurate.pipelines.steps.write_annotations import WriteAnnotations
 from ifcurate.progress import track
 from ifcurate.report.html import ReportSource, write_report
 from ifcurate.selection.scores import DIRECTIONS, HISTOGRAMS
+from ifcurate.selection.settings import SelectionOptions
 from ifcurate.selection.table import Selection
 from ifcurate.version import __version__
 
@@ -78,10 +79,7 @@ def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequenc
     with reading(sidecar, "scores"):
         scored = metadata_of_file(pq.read_metadata(sidecar))
     of_scores = {name: value for name, value in scored.items() if name not in (HISTOGRAMS, DIRECTIONS, "tokens")}
-    of_selection = {
-        name: getattr(selection, name)
-        for name in ("tau", "quantile", "window", "budget", "budget_tokens", "budget_ends", "record", "length_exponent")
-    }
+    of_selection = {name: getattr(selection, name) for name in ("tau", "budget_tokens", *SelectionOptions.model_fields)}
     of_direction = scored[DIRECTIONS][selection.behaviour]
     return {
         **of_scores,

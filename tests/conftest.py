@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,9 +47,22 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
         monkeypatch.setattr(sys, "argv", ["ifcurate", *map(str, words)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main()
+        log = logging.getLogger("ifcurate")
+        before = log.level, log.handlers, log.propagate
+        try:
+            with pytest.raises(SystemExit) as stop:
+                main()
+        finally:
+            log.level, log.handlers, log.propagate = before
+            logging.Logger.manager._clear_cache()  # of which levels are on
         code = stop.value.code
         return Outcome(code if isinstance(code, int) else 0, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def messages(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The lines that the package has logged in this test."""
+    caplog.set_level(logging.INFO, logger="ifcurate")
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "ifcurate"]

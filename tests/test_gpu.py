@@ -9,7 +9,8 @@ from tiny_models import FAMILIES, VOCABULARY, tiny_model
 
 from ifcurate.influence.curvature import fit_factors, precondition
 from ifcurate.influence.direction import Direction
-from ifcurate.influence.engines import build_engine, calibrate
+from ifcurate.influence.engines.calibration import calibrate
+from ifcurate.influence.engines.choice import build_engine
 from ifcurate.influence.engines.compiled import CompiledForwardMode
 from ifcurate.influence.engines.forward_mode import ForwardMode
 from ifcurate.influence.query_gradient import QueryWindow, collate_queries, query_gradient

@@ -37,7 +37,7 @@ def annotation_columns(
     records = cut_records(scored.tokens, selection.record_length)
     _require_same_records(records, selected, source)
     tau, take = np.float32(selection.tau), _numbers(selected, "selected")
-    mask = mask_records(scored, records, tau, selection.window, take)
+    mask = mask_records(scored, records, tau, selection.neighbours, take)
     if not np.array_equal(records.count(mask), take):
         raise _other_scores(source)
     values = [

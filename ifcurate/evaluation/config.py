@@ -1,70 +1,161 @@
-"""What `ifcurate eval` is asked to do: every option with its default, which is the paper's where the paper has one."""
+"""What `ifcurate eval` and `ifcurate queries` are asked to do; defaults are the paper's where the paper has one."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ifcurate.config import Config
+from ifcurate.config import ALIASES, Config
+from ifcurate.corpus.settings import TextSettings
+from ifcurate.model.settings import DeviceSettings, RevisionSettings
+
+CLASSIFIERS = "detoxify[:original|:FILE.ckpt], toxigen[:FOLDER], profanity-check, hf:FOLDER-OR-ID"
 
 
-class ModelsConfig(Config):
+class ModelsConfig(RevisionSettings, DeviceSettings):
     """Which models, where the results go, and what computes them."""
+
+    panel = "Machine"
 
     models: list[str] = Field(min_length=1, description="folders or Hub ids; NAME=MODEL gives one a name")
     out: str = Field(description="folder of the results: one folder a model in it")
-    revision: str | None = Field(None, description="branch, tag or commit of models on the Hub")
-    device: str = Field("auto", description="cpu, cuda, cuda:1; auto: a GPU where there is one")
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = Field("auto", description="auto: bfloat16 on a GPU")
     threads: int | None = Field(None, ge=1, description="CPU threads a process; default: torch's")
     seed: int = Field(42, ge=0, description="of sampling, of drawing prompts and of the bootstrap")
     start_token: bool = Field(False, description="put BOS or EOS before prompts where the tokenizer does not")
 
 
-class ToxicityConfig(ModelsConfig):
-    """`ifcurate eval toxicity`."""
+class ClassifierSettings(Config):
+    """What judges a text."""
+
+    panel = "Classifier"
+
+    classifier: str = Field("detoxify", description=CLASSIFIERS)
+    label: str | None = Field(None, description="label that counts; required for hf:, the classifier's own otherwise")
+
+
+class PromptTableSettings(Config):
+    """Where prompts stand in a table."""
+
+    panel = "Prompts"
+
+    split: str = Field("train", description="split of a data set on the Hub")
+    prompt_column: str | None = Field(None, description="column of the prompt, dotted where nested")
+
+
+class PromptSettings(PromptTableSettings):
+    """Which prompts are completed."""
+
+    panel = "Prompts"
 
     prompts: list[str] = Field(min_length=1, description="rtp, bold, attaq, a Hub id or files; NAME=PROMPTS names one")
-    split: str = Field("train", description="split of prompts on the Hub")
-    prompt_column: str | None = Field(None, description="column of the prompt, dotted where nested")
     toxicity_column: str | None = Field(None, description="column that tells toxic prompts: booleans or scores")
     toxic_from: float = Field(0.5, description="prompts with at least this score in that column are toxic")
     group_column: str | None = Field(None, description="column of the groups that are reported one by one")
     sample: int | None = Field(None, ge=1, description="prompts to draw; default: all")
     balanced: bool = Field(False, description="draw as many toxic as non-toxic prompts")
 
-    classifier: str = Field("detoxify", description="see `ifcurate.evaluation.classifiers`")
-    label: str | None = Field(None, description="label that counts; required for hf:, the classifier's own otherwise")
+
+class SamplingConfig(Config):
+    """How prompts are completed."""
+
+    panel = "Sampling"
 
     completions: int = Field(25, ge=1, description="completions of each prompt")
     max_new_tokens: int = Field(20, ge=1, description="most tokens of a completion")
-    temperature: float = Field(1.0, gt=0)
-    top_p: float = Field(0.9, gt=0, le=1)
+    temperature: float = Field(1.0, gt=0, description="divides the logits")
+    top_p: float = Field(0.9, gt=0, le=1, description="probability mass of the nucleus")
     batch_prompts: int | None = Field(None, ge=1, description="prompts completed together; default: 16, 64 on a GPU")
-    backend: Literal["transformers", "vllm"] = Field("transformers")
+    backend: Literal["transformers", "vllm"] = Field("transformers", description="what generates")
+
+
+class RewardDecodingSettings(Config):
+    """Reward-augmented decoding."""
+
+    panel = "Reward-augmented decoding"
 
     decoding: Literal["plain", "rad"] = Field("plain", description="rad: reward-augmented decoding")
-    reward_model: str | None = Field(None, description="causal sequence classifier that steers rad")
+    reward_model: str | None = Field(None, description="causal sequence classifier with the model's tokenizer")
     rad_beta: float = Field(50.0, description="weight of the reward in logits")
     rad_k: int = Field(20, ge=1, description="candidates at each step")
     rad_label: str | None = Field(None, description="output of the reward model; default: its first")
-    rad_invert: bool = Field(True, description="whether that output is bad: the reward is then 1 minus it")
+    rad_invert: bool = Field(True, description="that output is bad: the reward is 1 minus it")
 
 
-class FluencyConfig(ModelsConfig):
-    """`ifcurate eval fluency`."""
+class ToxicityConfig(RewardDecodingSettings, SamplingConfig, ClassifierSettings, PromptSettings, ModelsConfig):
+    """`ifcurate eval toxicity`."""
+
+
+class FluencySettings(TextSettings):
+    """What is read and predicted."""
+
+    panel = "Fluency"
 
     text: str | None = Field(None, description="held-out documents, for perplexity")
-    text_column: str = Field("text", description="column of the documents and of LAMBADA's passages")
-    context: int | None = Field(None, ge=1, description="tokens a window; default: the model's, capped at 2,048")
+    context: int | None = Field(
+        None,
+        ge=1,
+        description="tokens a window; default: the model's, capped at 2,048",
+        json_schema_extra={ALIASES: ["--max-length"]},
+    )
     stride: int | None = Field(None, ge=1, description="tokens scored a window; default: half the context")
     lambada: str | None = Field(None, description="passages whose last word is predicted")
-    batch_tokens: int | None = Field(None, ge=1, description="positions a batch")
+    batch_tokens: int | None = Field(None, ge=1, description="positions a forward pass")
     tasks: list[str] = Field(default_factory=list, description="further tasks, handed to lm-evaluation-harness")
+
+
+class FluencyConfig(FluencySettings, ModelsConfig):
+    """`ifcurate eval fluency`."""
 
 
 class EvaluationConfig(ToxicityConfig, FluencyConfig):
     """`ifcurate eval all`."""
 
     implicit_classifier: str = Field("toxigen", description="classifier of implicit toxicity; none: leave it out")
+    figure: bool = Field(True, description="draw toxicity against perplexity")
+
+
+class ImplicitConfig(DeviceSettings):
+    """`ifcurate eval implicit`."""
+
+    folders: list[str] = Field(min_length=1, description="folders of models, made by `ifcurate eval`")
+    classifier: str = Field("toxigen", description=CLASSIFIERS)
+    label: str | None = Field(None, description="label that counts; required for hf:, the classifier's own otherwise")
+    seed: int = Field(42, ge=0, description="of the bootstrap")
+
+
+class CompareConfig(Config):
+    """`ifcurate eval compare`."""
+
+    folders: list[str] = Field(min_length=1, description="folders of models; the first is the baseline of differences")
+    out: str = Field("comparison", description="folder for comparison.json, .csv, .md and .png")
+    figure: bool = Field(True, description="draw toxicity against perplexity")
+    seed: int = Field(42, ge=0, description="of the bootstrap")
+
+
+class MiningConfig(ClassifierSettings, PromptTableSettings, DeviceSettings):
+    """`ifcurate queries`."""
+
+    source: str = Field(description="rtp, a Hub id, or files of .parquet, .jsonl[.gz|.zst]")
+    out: str = Field(description="folder of the two query sets and the summary")
+    continuation_column: str | None = Field(None, description="column of the continuation, dotted where nested")
+    behaviour: str = Field("toxic", description="name of the file of the behaviour's queries")
+    contrast: str = Field("safe", description="name of the file of the contrast's queries")
+    behaviour_from: float = Field(0.5, description="continuations with at least this score show the behaviour")
+    contrast_below: float = Field(0.1, description="continuations below this score are the contrast")
+    per_side: int = Field(10_000, ge=1, description="most queries a side, drawn with the seed")
+    near_duplicate: float = Field(0.8, gt=0, le=1, description="Jaccard index of texts that are nearly the same")
+    exclude: list[str] = Field(
+        default_factory=list, description="prompts that are evaluated on, as for `ifcurate eval`"
+    )
+    separator: str | None = Field(
+        None, description="put between prompt and continuation; default: a space where words would run together"
+    )
+    seed: int = Field(42, ge=0, description="of the draw")
+
+    @model_validator(mode="after")
+    def _thresholds_are_ordered(self) -> MiningConfig:
+        if self.contrast_below > self.behaviour_from:
+            raise ValueError("--contrast-below must not exceed --behaviour-from")
+        return self

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from ifcurate.config import Config
 from ifcurate.corpus.tables import Row, has_path, missing_column, read_rows, text_at
 from ifcurate.errors import InputError
 from ifcurate.evaluation.classifiers import Classifier
+from ifcurate.evaluation.config import MiningConfig
 from ifcurate.evaluation.near_duplicates import NearDuplicates
 from ifcurate.evaluation.prompts import read_prompts
 from ifcurate.files import write_text
@@ -32,38 +31,6 @@ LAYOUTS = (
 
 CLASSIFIED_TOGETHER = 2048
 """Continuations handed to the classifier at once."""
-
-
-class MiningConfig(Config):
-    """`ifcurate queries`."""
-
-    source: str = Field(description="rtp, a Hub id, or files of JSON Lines or Parquet")
-    out: str = Field(description="folder of the two query sets and the summary")
-    split: str = Field("train", description="split of a data set on the Hub")
-    prompt_column: str | None = Field(None, description="column of the prompt, dotted where nested")
-    continuation_column: str | None = Field(None, description="column of the continuation, dotted where nested")
-    classifier: str = Field("detoxify", description="see `ifcurate.evaluation.classifiers`")
-    label: str | None = Field(None, description="label that counts")
-    behaviour: str = Field("toxic", description="name of the file of the behaviour's queries")
-    contrast: str = Field("safe", description="name of the file of the contrast's queries")
-    behaviour_from: float = Field(0.5, description="continuations with at least this score show the behaviour")
-    contrast_below: float = Field(0.1, description="continuations below this score are the contrast")
-    per_side: int = Field(10_000, ge=1, description="most queries a side")
-    near_duplicate: float = Field(0.8, gt=0, le=1, description="Jaccard index of texts that are nearly the same")
-    exclude: list[str] = Field(
-        default_factory=list, description="prompts that are evaluated on, as for `ifcurate eval`"
-    )
-    separator: str | None = Field(
-        None, description="put between prompt and continuation; default: a space where needed"
-    )
-    device: str = Field("auto", description="cpu, cuda, cuda:1; auto: a GPU where there is one")
-    seed: int = Field(42, ge=0, description="of the draw")
-
-    @model_validator(mode="after")
-    def _thresholds_are_ordered(self) -> MiningConfig:
-        if self.contrast_below > self.behaviour_from:
-            raise ValueError("--contrast-below must not exceed --behaviour-from")
-        return self
 
 
 @dataclass(frozen=True)

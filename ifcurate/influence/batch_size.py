@@ -7,7 +7,7 @@ import os
 import torch
 from transformers import PreTrainedModel
 
-from ifcurate.influence.engines import DIFFERENCES, EngineName
+from ifcurate.influence.engines import ENGINES
 from ifcurate.model.devices import resolve_batch_tokens
 from ifcurate.model.token_loss import split
 
@@ -20,7 +20,7 @@ PASSES = 4
 between passes no more than their features is held."""
 
 
-def automatic_batch_tokens(model: PreTrainedModel, engine: EngineName, directions: int, workers: int = 1) -> int:
+def automatic_batch_tokens(model: PreTrainedModel, engine: str, directions: int, workers: int = 1) -> int:
     """Positions a batch, a power of two: what fits, and no more than makes the device faster.
 
     Args:
@@ -33,24 +33,24 @@ def automatic_batch_tokens(model: PreTrainedModel, engine: EngineName, direction
     most = resolve_batch_tokens(None, model.device.type)
     share = memory_at_hand(model.device) if on_gpu else memory_at_hand(model.device) // workers
     room = int(share * SHARE_FOR_ACTIVATIONS)
-    several = engine in DIFFERENCES and not on_gpu
+    several = ENGINES[engine].needs_step and not on_gpu
     if several and room >= most * bytes_per_position(model, engine, directions, PASSES):
         return PASSES * most
     fitting = room // bytes_per_position(model, engine, directions)
     return min(most, 1 << max(0, fitting.bit_length() - 1))
 
 
-def bytes_per_position(model: PreTrainedModel, engine: EngineName, directions: int, passes: int = 1) -> int:
+def bytes_per_position(model: PreTrainedModel, engine: str, directions: int, passes: int = 1) -> int:
     """Estimate of the activations of one position, in bytes; with the features of `passes - 1` positions before it."""
     config = model.config.get_text_config()
     hidden = int(config.hidden_size)
     inner = int(getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * hidden)
     block = (LIVE_WIDTHS * hidden + LIVE_INNER_WIDTHS * inner) * model.dtype.itemsize
-    if engine == "kronfluence":
+    if ENGINES[engine].keeps_activations:
         return block * 2 * int(config.num_hidden_layers) + 16 * int(config.vocab_size)
     whole = isinstance(split(model)[1], torch.nn.Identity)  # then all logits are held as features are
     ends = (2 + 2 * directions) * int(config.vocab_size if whole else hidden) * model.dtype.itemsize
-    return passes * ends + (block * (1 + 2 * directions) if engine in ("jvp", "compiled-jvp") else block)
+    return passes * ends + (block * (1 + 2 * directions) if ENGINES[engine].carries_tangents else block)
 
 
 def memory_at_hand(device: torch.device) -> int:

@@ -12,16 +12,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ifcurate.influence.batch_size import automatic_batch_tokens
 from ifcurate.influence.direction import Direction, check_direction, load_direction
-from ifcurate.influence.engines import (
-    DIFFERENCES,
-    EngineName,
-    Step,
-    best_steps,
-    build_engine,
-    calibrate,
-    choose_dtype,
-    choose_engine,
-)
+from ifcurate.influence.engines import AUTO, ENGINES
+from ifcurate.influence.engines.calibration import Step, best_steps, calibrate
+from ifcurate.influence.engines.choice import build_engine, choose_dtype, choose_engine
 from ifcurate.influence.engines.compiled import find_obstacle, refusal
 from ifcurate.influence.scorer import DocumentScores, Scorer, Work
 from ifcurate.influence.settings import ScoreSettings
@@ -37,7 +30,7 @@ from ifcurate.model.checkpoints import (
 )
 from ifcurate.model.devices import forbid_reduced_precision, resolve_device
 from ifcurate.model.windows import Encoding, Window, bucket_by_length, collate, encode_documents, split_into_windows
-from ifcurate.progress import announce
+from ifcurate.progress import log
 
 CALIBRATION_TOKENS = 2048
 """Tokens on which a finite-difference step is chosen and checked."""
@@ -63,9 +56,9 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
         check_direction(direction, model, hash_model(model), hash_tokenizer(tokenizer))
     context = context_length(model, settings.context)
     if engine == "compiled-jvp" and (obstacle := find_obstacle(model, device)):
-        if settings.engine != "auto":
+        if settings.engine != AUTO:
             raise refusal(obstacle)
-        announce(f"scoring with jvp, as compiled-jvp cannot be used here: {obstacle}")
+        log.info(f"scoring with jvp, as compiled-jvp cannot be used here: {obstacle}")
         engine = "jvp"
     return LoadedScorer(settings, model.to(device, dtype), tokenizer, directions, engine, context)
 
@@ -81,7 +74,7 @@ class LoadedScorer:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     directions: list[Direction]
-    engine: EngineName
+    engine: str
     context: int
     _scorer: Scorer | None = field(default=None, init=False)
 
@@ -121,13 +114,13 @@ class LoadedScorer:
         Raises:
             InputError: finite differences are not exact enough, see `calibrate`.
         """
-        if self.engine not in DIFFERENCES:
+        if not ENGINES[self.engine].needs_step:
             return []
         if self.settings.steps is not None:
             return [Step(relative, float("nan")) for relative in self.settings.steps]
         longest = bucket_by_length([len(window) for window in windows], CALIBRATION_TOKENS)[0]
         batch = collate([windows[index] for index in longest], start_token(self.tokenizer)).to(str(self.model.device))
-        if self.settings.engine == "auto" and self.engine == "one-sided":
+        if self.settings.engine == AUTO and self.engine == "one-sided":
             steps = best_steps(self.model, self.directions, batch, self.engine)
             if all(step.is_exact for step in steps):
                 return steps

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ifcurate.errors import InputError
-from ifcurate.influence.engines import Engine
+from ifcurate.influence.engines.choice import Engine
 from ifcurate.model.batching import Batching, Rows
 from ifcurate.model.devices import is_out_of_memory
 from ifcurate.model.windows import Encoding, WindowBatch, split_into_windows

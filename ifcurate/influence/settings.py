@@ -1,9 +1,75 @@
-"""What decides a score: the settings of scoring, without importing anything that computes."""
+"""What decides a direction and a score: settings, without importing anything that computes."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from ifcurate.config import Config
+from ifcurate.influence.engines import AUTO, ENGINES, Alignment
+from ifcurate.registry import OneOf
+
+EngineName = Annotated[str, OneOf((AUTO, *ENGINES))]
+
+
+class DirectionSettings(Config):
+    """What a direction is made of: queries and curvature, or published ones in their place."""
+
+    panel = "Queries and direction"
+
+    behaviour: str = Field("toxic", description="name of what is looked for; column names begin with it")
+    queries: str | None = Field(None, description="queries that show the behaviour")
+    contrast: str | None = Field(None, description="queries that show its contrast")
+    max_queries: int = Field(10_000, ge=1, description="most queries a side, drawn with the seed")
+    query_mean: Literal["token", "query"] = Field("token", description="what a query set's loss is a mean over")
+    direction: str | list[str] | None = Field(
+        None, description="published direction, in place of queries and factors; may be repeated"
+    )
+    fit_tokens: int = Field(32_768, ge=1, description="tokens of the corpus that the curvature is fitted on")
+    damping: float | Literal["heuristic"] = Field(
+        "heuristic", description="added to the curvature's eigenvalues; heuristic: 0.1 x their mean in each layer"
+    )
+
+    @property
+    def directions(self) -> list[str]:
+        """The published directions."""
+        return [self.direction] if isinstance(self.direction, str) else self.direction or []
+
+    @field_validator("behaviour")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", value):
+            raise ValueError("must be letters, digits and underscores, it begins column names")
+        return value
+
+    @field_validator("direction")
+    @classmethod
+    def _is_one_or_several(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if isinstance(value, list):
+            return value[0] if len(value) == 1 else value or None
+        return value
+
+    @field_validator("damping")
+    @classmethod
+    def _is_positive(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and not 0 < value < float("inf"):
+            raise ValueError("must be positive and finite, or `heuristic`")
+        return value
+
+
+class ScoringSettings(Config):
+    """How tokens are scored along a direction."""
+
+    panel = "Scores"
+
+    engine: EngineName = Field(AUTO, description="auto: the fastest exact one for alignment, dtype and device")
+    alignment: Alignment = Field(
+        "label", description="label: a token's score is its own loss's derivative; position: Kronfluence's"
+    )
+    with_loss: bool = Field(False, description="store each token's own loss too, as the column `loss`")
 
 
 @dataclass(frozen=True)
@@ -28,8 +94,8 @@ class ScoreSettings:
     directions: tuple[str, ...]
     revision: str | None = None
     context: int | None = None
-    engine: Literal["auto", "finite-difference", "one-sided", "jvp", "compiled-jvp", "kronfluence"] = "auto"
-    alignment: Literal["label", "position"] = "label"
+    engine: str = AUTO
+    alignment: Alignment = "label"
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
     batch_tokens: int | None = None

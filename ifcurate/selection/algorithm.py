@@ -69,11 +69,11 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
         behaviour=settings.behaviour,
         tau=float(tau),
         quantile=settings.quantile,
-        window=settings.window,
+        neighbours=settings.neighbours,
         budget=settings.budget,
         budget_tokens=budget,
         budget_ends=settings.budget_ends,
-        record=settings.record,
+        rank_by=settings.rank_by,
         record_length=settings.record_length,
         length_exponent=settings.length_exponent,
         shortfall=shortfall,
@@ -110,7 +110,7 @@ def _measure(
             first_row = 0
             for scored in shard.batches():
                 records = cut_records(scored.tokens, settings.record_length)
-                measures = measure_records(scored, records, tau, settings.window)
+                measures = measure_records(scored, records, tau, settings.neighbours)
                 ranking.observe(records.tokens, measures.sparsity, measures.score)
                 rows = first_row + records.document
                 names = pa.repeat(shard.name, len(rows))
@@ -162,8 +162,8 @@ def _fitting(document: ScoredTokens, window: int, room: int, settings: Selection
     records = cut_records(document.tokens, settings.record_length)
     take = np.where(records.window == window, room, 0)
     if settings.budget_ends == "neighbourhood":
-        take = whole_neighbourhoods(document, records, tau, settings.window, take)
-    return int(mask_records(document, records, tau, settings.window, take).sum())
+        take = whole_neighbourhoods(document, records, tau, settings.neighbours, take)
+    return int(mask_records(document, records, tau, settings.neighbours, take).sum())
 
 
 def _rank(batch: pa.RecordBatch, ranking: Ranking) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Records: what Algorithm 1 ranks, and which of its tokens a record gives up.
 
-A record is a document, or a window of a document. Its tokens above tau, each with `window` neighbours on both
+A record is a document, or a window of a document. Its tokens above tau, each with its neighbours on both
 sides, and the tokens that share a character with one of them, are its *reach*: what it gives up when the budget
 does not end before. Algorithm 1 visits the tokens above tau from left to right, and around each the neighbours from
 left to right; tokens are therefore first visited in text order, and what a record gives up to a budget of n tokens is
@@ -76,7 +76,7 @@ def cut_records(tokens: Ranges, context: int | None) -> Records:
     return Records(np.append(0, np.cumsum(sizes)), document, window, groups)
 
 
-def reachable(scored: ScoredTokens, records: Records, tau: np.float32, window: int) -> Mask:
+def reachable(scored: ScoredTokens, records: Records, tau: np.float32, neighbours: int) -> Mask:
     """bool [tokens]: the reach of every record.
 
     Tokens of a document without characters (all of them empty) are left out: no span could name them.
@@ -84,21 +84,21 @@ def reachable(scored: ScoredTokens, records: Records, tau: np.float32, window: i
     above = np.flatnonzero(scored.influence > tau)
     record = records.record_of[above]
     edges = np.zeros(len(scored.influence) + 1, dtype=np.int64)
-    np.add.at(edges, np.maximum(above - window, records.rows[record]), 1)
-    np.add.at(edges, np.minimum(above + window + 1, records.rows[record + 1]), -1)
+    np.add.at(edges, np.maximum(above - neighbours, records.rows[record]), 1)
+    np.add.at(edges, np.minimum(above + neighbours + 1, records.rows[record + 1]), -1)
     near = np.cumsum(edges[:-1]) > 0
     return any_in_group(near, records.groups) & has_characters(scored.tokens, records.groups)
 
 
-def measure_records(scored: ScoredTokens, records: Records, tau: np.float32, window: int) -> Measures:
+def measure_records(scored: ScoredTokens, records: Records, tau: np.float32, neighbours: int) -> Measures:
     """Sparsity, score and reach of every record. Scores add up in text order, so they do not depend on the batch."""
     above = scored.influence > tau
     score = np.zeros(len(records.document))
     np.add.at(score, records.record_of[above], scored.influence[above].astype(np.float64))
-    return Measures(records.count(above), score, records.count(reachable(scored, records, tau, window)))
+    return Measures(records.count(above), score, records.count(reachable(scored, records, tau, neighbours)))
 
 
-def whole_neighbourhoods(scored: ScoredTokens, records: Records, tau: np.float32, window: int, room: Ints) -> Ints:
+def whole_neighbourhoods(scored: ScoredTokens, records: Records, tau: np.float32, neighbours: int, room: Ints) -> Ints:
     """The most tokens, at most `room`, that every record gives up without taking a part of a neighbourhood.
 
     IF-Guide's published code selects a token above tau together with all of its neighbours, and stops at the first one
@@ -108,17 +108,17 @@ def whole_neighbourhoods(scored: ScoredTokens, records: Records, tau: np.float32
         scored: see `mask_records`.
         records: see `mask_records`.
         tau: see `mask_records`.
-        window: see `mask_records`.
+        neighbours: see `mask_records`.
         room: int64 [records].
 
     Returns:
         int64 [records].
     """
-    reach = reachable(scored, records, tau, window)
+    reach = reachable(scored, records, tau, neighbours)
     record = records.record_of
     so_far = np.cumsum(reach) - np.append(0, np.cumsum(reach))[records.rows[:-1]][record]
     above = np.flatnonzero(scored.influence > tau)
-    last = np.minimum(above + window, records.rows[record[above] + 1] - 1)
+    last = np.minimum(above + neighbours, records.rows[record[above] + 1] - 1)
     spent = so_far[_last_of_group(records)[last]]
     fits = spent <= room[record[above]]
     taken = np.zeros(len(records.document), dtype=np.int64)
@@ -126,20 +126,20 @@ def whole_neighbourhoods(scored: ScoredTokens, records: Records, tau: np.float32
     return taken
 
 
-def mask_records(scored: ScoredTokens, records: Records, tau: np.float32, window: int, take: Ints) -> Mask:
+def mask_records(scored: ScoredTokens, records: Records, tau: np.float32, neighbours: int, take: Ints) -> Mask:
     """The tokens that each record gives up.
 
     Args:
         scored: ranges and influence of a batch of documents.
         records: its division, from `cut_records`.
         tau: tokens with influence above it are taken.
-        window: neighbours taken on each side.
+        neighbours: taken on each side.
         take: int64 [records], the most tokens to take. A group that does not fit as a whole ends its record.
 
     Returns:
         bool [tokens].
     """
-    reach = reachable(scored, records, tau, window)
+    reach = reachable(scored, records, tau, neighbours)
     before_record = np.append(0, np.cumsum(reach))[records.rows[:-1]]
     record = records.record_of
     taken_so_far = np.cumsum(reach) - before_record[record]

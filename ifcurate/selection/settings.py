@@ -42,19 +42,19 @@ class Budget:
         return self.count if self.count is not None else int((self.share or 0) * tokens)
 
 
-class SelectionSettings(Config):
-    """What to select."""
+class SelectionOptions(Config):
+    """What Algorithm 1 selects, of whatever behaviour."""
 
-    behaviour: str = Field("toxic", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
+    panel = "Selection"
+
     quantile: float = Field(0.99, ge=0, le=1, description="tau is this quantile of all influence")
-    window: int = Field(1, ge=0, description="neighbours selected on both sides of a token above tau")
+    neighbours: int = Field(1, ge=0, description="neighbours selected on both sides of a token above tau")
     budget: str | int = Field("2%", description="tokens to select: a share such as 2%, or a count")
     budget_ends: Literal["token", "neighbourhood"] = Field(
         "token", description="with the very last token, or before the first neighbourhood that does not fit"
     )
-    record: Literal["document", "window"] = Field("document", description="what is ranked")
-    context: int | None = Field(None, ge=1, description="tokens of a window, where windows are ranked")
-    length_exponent: float = Field(1, description="power of its length that divides a record's sparsity and score")
+    rank_by: Literal["document", "window"] = Field("document", description="what is ranked")
+    length_exponent: float = Field(1, description="0, 0.5 or 1: this power of its length divides a record's score")
 
     @field_validator("budget")
     @classmethod
@@ -69,13 +69,20 @@ class SelectionSettings(Config):
             raise ValueError("must be 0, 0.5 or 1")
         return value
 
+
+class SelectionSettings(SelectionOptions):
+    """What to select of one behaviour's scores."""
+
+    behaviour: str = Field("toxic", pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="whose scores are read")
+    context: int | None = Field(None, ge=1, description="tokens of a window, where windows are ranked")
+
     @model_validator(mode="after")
     def _windows_have_a_length(self) -> SelectionSettings:
-        if self.record == "window" and self.context is None:
-            raise ValueError("--record window needs --context, the tokens of a window")
+        if self.rank_by == "window" and self.context is None:
+            raise ValueError("--rank-by window needs --context, the tokens of a window")
         return self
 
     @property
     def record_length(self) -> int | None:
         """Tokens of a record, None for whole documents."""
-        return self.context if self.record == "window" else None
+        return self.context if self.rank_by == "window" else None

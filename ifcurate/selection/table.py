@@ -37,11 +37,11 @@ class Selection:
     behaviour: str
     tau: float
     quantile: float
-    window: int
+    neighbours: int
     budget: str | int
     budget_tokens: int
     budget_ends: str
-    record: str
+    rank_by: str
     record_length: int | None
     length_exponent: float
     last_rank: float | None

@@ -7,7 +7,7 @@ pushing is to ruin the model.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel, TrainerCallback, Tra
 from transformers import TrainingArguments as Arguments
 
 from ifcurate.errors import InputError
-from ifcurate.progress import Tracker, track
+from ifcurate.progress import Tracker, log
 
 DIVERGED_NATS = 1.0
 """Rise of the mean loss of unmarked tokens above its lowest value so far that counts as divergence."""
@@ -31,8 +31,6 @@ SAMPLED_TOKENS = 48
 CHECKS = 10
 """Times a training that text is sampled."""
 
-Say = Callable[[str], None]
-
 _SHOWN = {
     "loss_unmarked": "loss {:.3f}",
     "loss_marked": "loss of marked tokens {:.3f}",
@@ -45,41 +43,38 @@ _SHOWN = {
 
 
 class TrainingLog(TrainerCallback):  # type: ignore[misc]
-    """Prints losses, learning rate and held-out perplexity, and tracks the steps."""
+    """Logs losses, learning rate and held-out perplexity, and tells `tracker` of every step."""
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
-        self._tracker: Tracker | None = None
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self._first: int | None = None
 
-    def on_train_begin(self, args: Arguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Start the progress bar, on one process."""
-        if state.is_world_process_zero:
-            self._tracker = track("train", state.max_steps, "steps").__enter__()
+    def on_step_begin(self, args: Arguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Remember where this process began: a resumed training has done the steps before."""
+        if self._first is None:
+            self._first = state.global_step
 
     def on_step_end(self, args: Arguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Advance it."""
-        if self._tracker is not None:
-            self._tracker.update(state.global_step, state.global_step)
-
-    def on_train_end(self, args: Arguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Stop it."""
-        if self._tracker is not None:
-            self._tracker.__exit__(None, None, None)
+        """Advance the tracker."""
+        self._tracker.update(state.global_step, self.steps_done(state))
 
     def on_log(
         self, args: Arguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
     ) -> None:
-        """Print one line."""
+        """Log one line."""
         parts = [text.format(logs[name]) for name, text in _SHOWN.items() if name in logs]
-        if parts:
-            self._say(f"step {state.global_step:,}/{state.max_steps:,}: {', '.join(parts)}")
+        if parts and state.is_world_process_zero:
+            log.info(f"step {state.global_step:,}/{state.max_steps:,}: {', '.join(parts)}")
+
+    def steps_done(self, state: TrainerState) -> int:
+        """Steps that this process has done, not counting those of one that was stopped."""
+        return int(state.global_step) - (state.global_step if self._first is None else self._first)
 
 
 class DivergenceWatch(TrainerCallback):  # type: ignore[misc]
     """Warns once each time the loss of unmarked tokens rises far above its lowest value; stops at NaN and infinity."""
 
-    def __init__(self, warn: Say) -> None:
-        self._warn = warn
+    def __init__(self) -> None:
         self._lowest = math.inf
         self._diverged = False
 
@@ -102,8 +97,8 @@ class DivergenceWatch(TrainerCallback):  # type: ignore[misc]
             return
         self._lowest = min(self._lowest, loss)
         diverged = loss > self._lowest + DIVERGED_NATS
-        if diverged and not self._diverged:
-            self._warn(
+        if diverged and not self._diverged and state.is_world_process_zero:
+            log.warning(
                 f"step {state.global_step}: the loss of unmarked tokens diverges ({loss:.2f} after "
                 f"{self._lowest:.2f}); lambda or the learning rate is too large."
             )
@@ -117,9 +112,8 @@ class RepetitionWatch(TrainerCallback):  # type: ignore[misc]
     processes, which can only generate together.
     """
 
-    def __init__(self, start: int, warn: Say) -> None:
+    def __init__(self, start: int) -> None:
         self._start = start
-        self._warn = warn
         self.shares: dict[int, float] = {}
 
     def on_step_end(
@@ -132,7 +126,7 @@ class RepetitionWatch(TrainerCallback):  # type: ignore[misc]
         share = repeated_share(sample(model, self._start), NGRAM)
         self.shares[state.global_step] = share
         if share > COLLAPSED_SHARE:
-            self._warn(
+            log.warning(
                 f"step {state.global_step}: sampled text collapses into repetition ({share:.0%} of its {NGRAM}-grams "
                 "are repeated); lambda is too large, lower --penalty or use --penalty-form unlikelihood."
             )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ifcurate.config import Config
-from ifcurate.training.penalty import PenaltyForm, parse_penalties, parse_penalty
+from ifcurate.config import ALIASES, Config, Restartable
+from ifcurate.corpus.settings import TextSettings
+from ifcurate.model.settings import RevisionSettings
+from ifcurate.registry import OneOf
+from ifcurate.training.forms import ASCENT, PENALTY_FORMS, parse_penalties, parse_penalty
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"penalty_form": "ascent", "penalty": ["1"]},
@@ -23,44 +26,96 @@ FINE_TUNING_STEPS = 2000
 FROM_SCRATCH_EPOCHS = 4.0
 
 
-class TrainConfig(Config):
-    """Settings of a training; names are those of the options and of `training.yaml`. Defaults are the paper's."""
+class LearnedSettings(RevisionSettings):
+    """What is trained."""
 
-    data: str = Field(description="run folder, or folder, glob or Hub data set with the annotated columns")
-    out: str = Field(description="folder for the trained model")
-    model: str | None = Field(None, description="folder or Hub id of the model to fine-tune")
-    config_only: str | None = Field(None, description="model or config.json to train from scratch")
-    revision: str | None = Field(None, description="branch, tag or commit of the model on the Hub")
+    panel = "Model"
+
+    model: str | None = Field(None, description="folder or Hub id to fine-tune")
+    config_name: str | None = Field(None, description="model or config.json to train from scratch")
     tokenizer: str | None = Field(None, description="folder or Hub id; default: the model's")
-    text_column: str = Field("text", description="column that holds the documents")
-    behaviour: list[str] = Field(["toxic"], description="behaviours that a bare --penalty number is for")
-    penalty: list[str] = Field([], description="BEHAVIOUR=LAMBDA, or LAMBDA for all; 0 filters; none: plain training")
-    penalty_form: PenaltyForm = Field(PenaltyForm.ASCENT, description="ascent (Eq. 9) or unlikelihood (bounded)")
-    preset: str | None = Field(None, description=f"named settings: {', '.join(PRESETS)}")
-    context: int | None = Field(None, ge=2, description="tokens a row; default: the model's, capped at 2,048")
-    steps: int | None = Field(None, ge=1, description="optimizer steps; default in fine-tuning: 2,000")
-    epochs: float | None = Field(None, gt=0, description="passes over the data; default from scratch: 4")
-    batch_tokens: int = Field(256 * 2048, ge=2, description="tokens a step, over all processes")
-    micro_batch: int | None = Field(None, ge=1, description="rows a forward pass and process; default: at most 16")
-    learning_rate: float | None = Field(None, gt=0, description="default: 6e-4 from scratch, 6e-5 in fine-tuning")
-    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="after the warmup")
-    warmup: float = Field(0.01, ge=0, lt=1, description="share of the steps in which the learning rate rises")
-    weight_decay: float = Field(4e-4, ge=0)
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.95, ge=0, lt=1)
-    clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: no clipping")
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU")
+    context: int | None = Field(
+        None,
+        ge=2,
+        description="tokens a row; default: the model's, capped at 2,048",
+        json_schema_extra={ALIASES: ["--max-length"]},
+    )
+
+
+class PenaltySettings(Config):
+    """What is done with marked tokens."""
+
+    panel = "Penalty"
+
+    behaviour: list[str] = Field(["toxic"], description="whose masks a bare --penalty number is for")
+    penalty: list[str] = Field(
+        [], description="BEHAVIOUR=LAMBDA, LAMBDA, or BEHAVIOUR (lambda 1); 0 filters; default: plain training"
+    )
+    penalty_form: Annotated[str, OneOf(PENALTY_FORMS)] = Field(
+        ASCENT, description="; ".join(f"{name}: {form.description}" for name, form in PENALTY_FORMS.items())
+    )
+
+
+class OptimizationSettings(Config):
+    """Steps, batches and the optimizer, named as transformers names them."""
+
+    panel = "Optimization"
+
+    max_steps: int | None = Field(None, ge=1, description="optimizer steps; default in fine-tuning: 2,000")
+    num_train_epochs: float | None = Field(None, gt=0, description="passes over the data; default from scratch: 4")
+    tokens_per_step: int = Field(256 * 2048, ge=2, description="tokens an optimizer step, over all processes")
+    per_device_train_batch_size: int | None = Field(
+        None, ge=1, description="rows a forward pass and process; default: at most 16"
+    )
+    learning_rate: float | None = Field(None, gt=0, description="peak; default: 6e-4 from scratch, 6e-5 in fine-tuning")
+    lr_scheduler_type: Literal["cosine", "linear", "constant"] = Field("cosine", description="after the warmup")
+    warmup_ratio: float = Field(0.01, ge=0, lt=1, description="share of the steps in which the learning rate rises")
+    weight_decay: float = Field(4e-4, ge=0, description="of AdamW")
+    adam_beta1: float = Field(0.9, ge=0, lt=1, description="of AdamW")
+    adam_beta2: float = Field(0.95, ge=0, lt=1, description="of AdamW")
+    max_grad_norm: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: no clipping")
+
+
+class RecordSettings(Config):
+    """What a training leaves beside its weights."""
+
+    panel = "Evaluation, checkpoints, logs"
+
+    eval_file: str | None = Field(None, description="held-out text: a shard or a folder of shards")
+    eval_steps: int | None = Field(None, ge=1, description="steps between held-out evaluations; default: at the end")
+    save_steps: int = Field(500, ge=1, description="steps between checkpoints")
+    save_total_limit: int = Field(2, ge=1, description="checkpoints kept")
+    logging_steps: int = Field(10, ge=1, description="steps between lines of the log")
+    report_to: list[str] = Field([], description="loggers of transformers: tensorboard, wandb, ...")
+    watch: bool = Field(True, description="sample text now and then and warn when it collapses into repetition")
+
+
+class TrainMachineSettings(Config):
+    """What computes, and how."""
+
+    panel = "Machine"
+
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU")
     device: Literal["auto", "cpu"] = Field("auto", description="auto: GPUs where there are any")
     gradient_checkpointing: bool = Field(False, description="save memory by computing activations twice")
     liger: bool = Field(True, description="Liger kernels on a GPU, where they are installed")
-    eval_file: str | None = Field(None, description="held-out text: a shard or a folder of shards")
-    eval_every: int | None = Field(None, ge=1, description="steps between held-out evaluations; default: at the end")
-    save_every: int = Field(500, ge=1, description="steps between checkpoints")
-    keep: int = Field(2, ge=1, description="checkpoints kept")
-    log_every: int = Field(10, ge=1, description="steps between lines of the log")
-    logger: list[str] = Field([], description="loggers of transformers: tensorboard, wandb, ...")
-    watch: bool = Field(True, description="sample text now and then and warn when it collapses into repetition")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of every random choice")
+
+
+class TrainConfig(
+    Restartable,
+    TrainMachineSettings,
+    RecordSettings,
+    OptimizationSettings,
+    PenaltySettings,
+    LearnedSettings,
+    TextSettings,
+):
+    """Settings of a training; names are those of the options and of `training.yaml`. Defaults are the paper's."""
+
+    data: str = Field(description="run folder, or folder, glob or Hub data set with the annotated columns")
+    out: str = Field(description="folder for the trained model; the same command continues a stopped training")
+    preset: str | None = Field(None, description=f"named settings: {', '.join(PRESETS)}")
 
     @field_validator("preset")
     @classmethod
@@ -78,10 +133,10 @@ class TrainConfig(Config):
 
     @model_validator(mode="after")
     def _is_one_task(self) -> TrainConfig:
-        if (self.model is None) == (self.config_only is None):
-            raise ValueError("give either --model (fine-tuning) or --config-only (from scratch)")
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError("give either --steps or --epochs")
+        if (self.model is None) == (self.config_name is None):
+            raise ValueError("give either --model (fine-tuning) or --config-name (from scratch)")
+        if self.max_steps is not None and self.num_train_epochs is not None:
+            raise ValueError("give either --max-steps or --num-train-epochs")
         return self
 
     @property
@@ -96,8 +151,8 @@ class TrainConfig(Config):
 
     def steps_over(self, rows: int, rows_a_step: int) -> int:
         """Optimizer steps on a data set of `rows` rows."""
-        if self.steps is not None:
-            return self.steps
-        if self.epochs is None and self.model is not None:
+        if self.max_steps is not None:
+            return self.max_steps
+        if self.num_train_epochs is None and self.model is not None:
             return FINE_TUNING_STEPS
-        return max(1, math.ceil((self.epochs or FROM_SCRATCH_EPOCHS) * math.ceil(rows / rows_a_step)))
+        return max(1, math.ceil((self.num_train_epochs or FROM_SCRATCH_EPOCHS) * math.ceil(rows / rows_a_step)))

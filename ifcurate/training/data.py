@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ifcurate.annotation.reader import AnnotatedCorpus
 from ifcurate.corpus.shards import corpus_fingerprint
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import start_token
+from ifcurate.progress import log
 from ifcurate.training.config import TrainConfig
 from ifcurate.training.packing import Delimiters, PackedTokens, token_dtype, write_stream
 
@@ -42,7 +42,7 @@ class TrainingData:
     def __post_init__(self) -> None:
         self.corpus = self._corpus(self.config.data, list(self.config.penalties))
 
-    def pack(self, say: Callable[[str], None]) -> None:
+    def pack(self) -> None:
         """Write both streams; says for each behaviour which share of tokens is marked.
 
         Raises:
@@ -50,7 +50,7 @@ class TrainingData:
         """
         self._write(self.corpus, self._train_folder)
         for behaviour, count in self.corpus.counts.items():
-            say(count.sentence(behaviour))
+            log.info(count.sentence(behaviour))
         self.corpus.require_marks()
         if self.config.eval_file is not None:
             self._write(self._corpus(self.config.eval_file, []), self._held_out_folder)

@@ -7,17 +7,14 @@ it out. The loss is `(1/N) sum_j c_j l_j`, and N counts labels, marked or not: i
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
-from enum import Enum
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-PAPER_PENALTY = 1.0
-"""Lambda where a behaviour is named without one."""
+from ifcurate.errors import InputError
+from ifcurate.training.forms import ASCENT, MarkedRows, PenaltyForm, form_named
 
 IGNORED = -100
 """Label of a position that is no label: padding, and the first token of a pack."""
@@ -27,16 +24,6 @@ CHUNK_ELEMENTS = {"cpu": 1 << 20}
 
 DEFAULT_CHUNK_ELEMENTS = 1 << 24
 """The same on accelerators (64 MiB), where few large kernels beat many small ones."""
-
-
-class PenaltyForm(str, Enum):
-    """What a marked token with weight -lambda adds to the loss, l being its loss and p = exp(-l)."""
-
-    ASCENT = "ascent"
-    """`-lambda l` (Eq. 9): gradient ascent, unbounded below."""
-
-    UNLIKELIHOOD = "unlikelihood"
-    """`-lambda log(1 - p)` (Welleck et al. 2020): bounded below by 0, vanishing gradient once p is small."""
 
 
 class WeightedLoss(NamedTuple):
@@ -57,7 +44,7 @@ def penalized_loss(
     labels: Tensor,
     mask: Tensor,
     penalty: float = 1.0,
-    form: PenaltyForm = PenaltyForm.ASCENT,
+    form: str = ASCENT,
     denominator: Tensor | float | None = None,
 ) -> Tensor:
     """Eq. 9 for one mask and one lambda.
@@ -66,14 +53,19 @@ def penalized_loss(
         logits: `[batch, length, vocabulary]`, any floating dtype; row t predicts label t + 1, as in transformers.
         labels: int64 `[batch, length]`, aligned with the inputs, -100 where there is no label.
         mask: bool `[batch, length]`, aligned with `labels`: True on the tokens to push away from.
-        penalty: lambda >= 0.
-        form: `ascent` (the paper's) or `unlikelihood`.
+        penalty: lambda, at least 0 and finite.
+        form: one of `PENALTY_FORMS`; `ascent` is the paper's.
         denominator: N; by default the number of labels here. Under gradient accumulation or several processes pass
             the number of labels of the whole step.
 
     Returns:
         float32 scalar.
+
+    Raises:
+        InputError: there is no such form, or lambda is negative, NaN or infinite.
     """
+    if not 0 <= penalty < math.inf:
+        raise InputError(f"a penalty of {penalty} cannot be; give a finite lambda of at least 0.")
     weights = torch.where(mask, -float(penalty), 1.0)
     return weighted_loss(logits, labels, weights, form, denominator).loss
 
@@ -82,7 +74,7 @@ def weighted_loss(
     logits: Tensor,
     labels: Tensor,
     weights: Tensor,
-    form: PenaltyForm = PenaltyForm.ASCENT,
+    form: str = ASCENT,
     denominator: Tensor | float | None = None,
 ) -> WeightedLoss:
     """Eq. 9 for any weights: c_j where c_j > 0, and a penalty of lambda = -c_j where c_j <= 0.
@@ -99,7 +91,11 @@ def weighted_loss(
     if denominator is None:
         denominator = targets.ne(IGNORED).sum().clamp(min=1)
     loss, losses = _Chunked.apply(  # type: ignore[no-untyped-call]
-        logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), token_weights.reshape(-1), form, denominator
+        logits.reshape(-1, logits.shape[-1]),
+        targets.reshape(-1),
+        token_weights.reshape(-1),
+        form_named(form),
+        denominator,
     )
     return WeightedLoss(loss, functional.pad(losses.view(labels.shape), (1, 0))[..., :-1])
 
@@ -155,38 +151,7 @@ class _Chunked(torch.autograd.Function):
 
 
 def _terms(losses: Tensor, logits: Tensor, targets: Tensor, weights: Tensor, form: PenaltyForm) -> Tensor:
-    """`c_j l_j` of each row, or `lambda_j * -log(1 - p_j)` for the marked rows of the bounded form."""
-    if form is PenaltyForm.ASCENT:
-        return losses * weights
+    """`c_j l_j` of each row, and `lambda_j` times the form's term for the marked ones."""
     marked = ((weights < 0) & targets.ne(IGNORED)).nonzero().squeeze(-1)
-    terms = losses * weights.clamp(min=0.0)
-    return terms.index_add(0, marked, -weights[marked] * _unlikelihood(logits[marked], targets[marked]))
-
-
-def _unlikelihood(logits: Tensor, targets: Tensor) -> Tensor:
-    """`-log(1 - p)` of each row's target, finite even where p rounds to 1: 1 - p is the sum of all the others."""
-    others = logits.scatter(1, targets.unsqueeze(-1), float("-inf"))
-    return logits.logsumexp(-1) - others.logsumexp(-1)
-
-
-def parse_penalties(texts: Sequence[str], behaviours: Sequence[str]) -> dict[str, float]:
-    """Behaviour to lambda from values of --penalty; those without a behaviour are for all of `behaviours`."""
-    penalties: dict[str, float] = {}
-    for text in texts:
-        behaviour, value = parse_penalty(text)
-        penalties.update(dict.fromkeys([behaviour] if behaviour else behaviours, value))
-    return penalties
-
-
-def parse_penalty(text: str) -> tuple[str | None, float]:
-    """`toxic=0.5`, `0.5` (of every --behaviour) or `toxic` (the paper's lambda, 1)."""
-    behaviour, separator, value = text.rpartition("=")
-    if not separator and re.fullmatch(r"[A-Za-z]\w*", text):
-        return text, PAPER_PENALTY
-    try:
-        penalty = float(value)
-    except ValueError:
-        penalty = math.nan
-    if not 0 <= penalty < math.inf:
-        raise ValueError(f"{text!r} is not BEHAVIOUR=LAMBDA with a finite LAMBDA of at least 0")
-    return behaviour or None, penalty
+    rows = MarkedRows(losses[marked], logits[marked], targets[marked])
+    return (losses * weights.clamp(min=0.0)).index_add(0, marked, -weights[marked] * form.terms(rows))

@@ -14,8 +14,9 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainerControl
 
 from ifcurate.errors import InputError
+from ifcurate.training.forms import ASCENT, form_named
 from ifcurate.training.packing import LABELS, LOSS_WEIGHTS
-from ifcurate.training.penalty import IGNORED, PenaltyForm, count_labels, weighted_loss
+from ifcurate.training.penalty import IGNORED, count_labels, weighted_loss
 
 
 class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[misc]
@@ -30,11 +31,12 @@ class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[
     `marked_share` (of the labels) since the last log.
     """
 
-    penalty_form: PenaltyForm = PenaltyForm.ASCENT
+    penalty_form: str = ASCENT
 
-    def __init__(self, *args: Any, penalty_form: PenaltyForm = PenaltyForm.ASCENT, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, penalty_form: str = ASCENT, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.penalty_form = PenaltyForm(penalty_form)
+        form_named(penalty_form)  # refused here rather than at the first step
+        self.penalty_form = penalty_form
         # The loss below is divided by N of the whole step; the Trainer must not divide it by the accumulation again.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True

@@ -30,7 +30,9 @@ def selected(tmp_path: Path, settings: SelectionSettings) -> tuple[Selection, Sh
 
 
 def test_columns_by_hand(tmp_path: Path) -> None:
-    selection, records = selected(tmp_path, SelectionSettings(quantile=0.7, window=1, budget="100%", length_exponent=0))
+    selection, records = selected(
+        tmp_path, SelectionSettings(quantile=0.7, neighbours=1, budget="100%", length_exponent=0)
+    )
     assert selection.tau == pytest.approx(1.0)  # 11 scores, 7 of them 0: place 7 is the 1
     batch = score_batch(INFLUENCE, OFFSETS)
     columns = annotation_columns(batch, records.of_rows(0, 4), selection, "b")
@@ -58,7 +60,7 @@ def test_columns_by_hand(tmp_path: Path) -> None:
 
 
 def test_windows_add_up_and_the_highest_ranks(tmp_path: Path) -> None:
-    settings = SelectionSettings(quantile=0.7, budget="100%", length_exponent=0, record="window", context=2)
+    settings = SelectionSettings(quantile=0.7, budget="100%", length_exponent=0, rank_by="window", context=2)
     selection, records = selected(tmp_path, settings)
     rows = records.of_rows(0, 4)
     assert rows["row"].to_pylist() == [0, 0, 0, 1, 2, 3]

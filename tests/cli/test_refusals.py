@@ -168,10 +168,10 @@ def empty_completion(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"toxic_queries": empty_completion}, "row 1 (counted from 0): 'completion' is empty"),
-        ({"safe_queries": None}, "option --safe-queries: is required to make a direction"),
-        ({"toxic_queries": None}, "option --toxic-queries: is required to make a direction"),
-        ({"safe_queries": "nowhere.jsonl"}, "nowhere.jsonl: there is no such file"),
+        ({"queries": empty_completion}, "row 1 (counted from 0): 'completion' is empty"),
+        ({"contrast": None}, "option --contrast: is required to make a direction"),
+        ({"queries": None}, "option --queries: is required to make a direction"),
+        ({"contrast": "nowhere.jsonl"}, "nowhere.jsonl: there is no such file"),
         ({"direction": "nowhere.safetensors"}, "nowhere.safetensors: cannot be read as a direction"),
         ({"direction": empty_completion}, "queries.jsonl: cannot be read as a direction"),
         ({"engine": "kronfluence"}, "option --engine: kronfluence computes position alignment only"),
@@ -265,7 +265,7 @@ def test_a_direction_beside_queries_is_refused(
     workshop: Workshop, finished: Run, tmp_path: Path, command: Command
 ) -> None:
     queries = workshop.root / "toxic.jsonl"
-    options = workshop.options(out=tmp_path / "run", direction=finished.direction("toxic"), toxic_queries=queries)
+    options = workshop.options(out=tmp_path / "run", direction=finished.direction("toxic"), queries=queries)
     assert "give a direction or queries, not both" in command("annotate", *options).error
     assert not (tmp_path / "run").exists()
 
@@ -282,15 +282,15 @@ def test_a_direction_for_another_model_is_refused(
 
 def test_queries_that_do_not_differ_are_refused(workshop: Workshop, tmp_path: Path, command: Command) -> None:
     queries = write_queries(tmp_path / "queries.jsonl", ["kind"])
-    options = workshop.options(out=tmp_path / "run", toxic_queries=queries, safe_queries=queries)
-    assert "option --safe-queries: are the same as --toxic-queries" in command("annotate", *options).error
+    options = workshop.options(out=tmp_path / "run", queries=queries, contrast=queries)
+    assert "option --contrast: are the same as --queries" in command("annotate", *options).error
     assert not (tmp_path / "run/direction").exists()
 
 
 def test_a_mistake_may_be_put_right_in_the_same_folder(workshop: Workshop, tmp_path: Path, command: Command) -> None:
     queries = write_queries(tmp_path / "queries.jsonl", ["kind"])
     out = tmp_path / "run"
-    assert command("annotate", *workshop.options(out=out, toxic_queries=queries, safe_queries=queries)).code == 2
+    assert command("annotate", *workshop.options(out=out, queries=queries, contrast=queries)).code == 2
     factors = (out / "factors").stat().st_mtime_ns
     assert command("annotate", *workshop.options(out=out)).code == 0
     assert (out / "factors").stat().st_mtime_ns == factors

@@ -21,7 +21,7 @@ from ifcurate.pipelines.run import Run, continue_run, create_run, open_run
 from ifcurate.pipelines.run_config import RunConfig, first_stage
 from ifcurate.selection.scores import TOKEN_IDS
 
-OTHER = {"budget": "20%", "quantile": 0.8, "window": 0}
+OTHER = {"budget": "20%", "quantile": 0.8, "neighbours": 0}
 SELECTED = ("selection", "data")
 
 
@@ -46,10 +46,10 @@ def test_the_stages_one_by_one_equal_annotate(
 ) -> None:
     folder = tmp_path / "run"
     selection = {"quantile": None, "budget": None}
-    queries = {"toxic_queries": None, "safe_queries": None}
+    queries = {"queries": None, "contrast": None}
     steps = [
         ("fit", *workshop.options(out=folder, workers=None, **queries, **selection)),
-        ("direct", folder, *(f"--{side}-queries={workshop.root / side}.jsonl" for side in ("toxic", "safe"))),
+        ("direct", folder, f"--queries={workshop.root / 'toxic.jsonl'}", f"--contrast={workshop.root / 'safe.jsonl'}"),
         ("score", folder, "--workers", "1"),
         ("select", folder, "--quantile", "0.9", "--budget", "5%"),
         ("write", folder),
@@ -65,7 +65,7 @@ def test_another_selection_needs_no_model(workshop: Workshop, finished: Run, tmp
     folder = copied(finished, tmp_path / "copy")
     kept = contents(folder, ["factors", "direction", "scores"])
     with absent(workshop.root / "model"):
-        selected = command("select", folder, "--budget", "20%", "--quantile", "0.8", "--window", "0")
+        selected = command("select", folder, "--budget", "20%", "--quantile", "0.8", "--neighbours", "0")
         assert selected.code == 0, selected.err
         assert contents(folder, ["data"]) == contents(finished, ["data"])
         written = command("write", folder)
@@ -155,7 +155,7 @@ CHANGES = [
     ("dtype", "float64", "score"),
     ("alignment", "position", "score"),
     ("budget", "7%", "select"),
-    ("record", "window", "select"),
+    ("rank_by", "window", "select"),
     ("token_ids", False, "write"),
 ]
 

@@ -10,23 +10,30 @@ from transformers import AutoModelForCausalLM
 def test_trains_and_exports_from_the_command_line(tmp_path: Path, command: Command) -> None:
     model = tiny_neox(tmp_path / "model")
     data = annotate(tmp_path / "data", word_tokenizer(model))
-    shape = ["--batch-tokens", "32", "--context", "16", "--steps", "2", "--device", "cpu", "--no-watch"]
+    shape = ["--tokens-per-step", "32", "--context", "16", "--max-steps", "2", "--device", "cpu", "--no-watch"]
     out = tmp_path / "out"
     trained = command(
         "train", "--data", data, "--model", model, "--out", out, "--penalty", "toxic=0.5", "--eval-file", data, *shape
     )
     assert trained.code == 0
-    assert "toxic: marked 16.67% of 24 tokens as annotated, 16.67% of 24 tokens for this model" in trained.out
-    assert "step 2/2: held-out loss" in trained.out
+    assert "toxic: marked 16.67% of 24 tokens as annotated, 16.67% of 24 tokens for this model" in trained.err
+    assert "step 2/2: held-out loss" in trained.err
     assert "waited for data" in trained.out
     AutoModelForCausalLM.from_pretrained(out)
 
     again = command("train", "--config", out / "training.yaml")
-    assert "is in use; give a new folder, or --resume" in again.error
+    assert again.code == 0
+    assert f"{out}: is trained already; --overwrite trains anew" in again.err
+    assert "2 steps in" in again.out
+    other = command("train", "--config", out / "training.yaml", "--max-steps", "3")
+    assert "option --max-steps: " in other.error
+    (out / "model.safetensors").write_bytes(b"")
+    assert command("train", "--config", out / "training.yaml", "--overwrite").code == 0
+    AutoModelForCausalLM.from_pretrained(out)
 
     exported = command("export", data, "--format", "mds", "--out", tmp_path / "mds", "--tokenizer", model)
     assert exported.code == 0
-    assert "mds carries signed weights" in exported.out
+    assert "mds carries signed weights" in exported.err
     assert "8 documents, 32 tokens, 4 of them with a penalty, sum of weights 24.0" in exported.out
 
 

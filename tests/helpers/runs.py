@@ -88,7 +88,7 @@ class Workshop:
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         """Settings of a quick run, with queries unless a direction is given; whoever wants one left out gives None."""
-        queries = {"toxic_queries": self.root / "toxic.jsonl", "safe_queries": self.root / "safe.jsonl"}
+        queries = {"queries": self.root / "toxic.jsonl", "contrast": self.root / "safe.jsonl"}
         given = {
             "corpus": self.root / "corpus",
             "model": self.root / "model",

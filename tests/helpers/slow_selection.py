@@ -58,7 +58,7 @@ def algorithm_1(corpus: Corpus, settings: SelectionSettings, budget: int) -> tup
             if not np.float32(corpus.influence[number][token]) > tau:
                 continue
             wanted: list[list[int]] = []
-            for neighbour in range(token - settings.window, token + settings.window + 1):
+            for neighbour in range(token - settings.neighbours, token + settings.neighbours + 1):
                 if neighbour not in tokens or mask[number][neighbour]:
                     continue
                 group = [other for other in tokens if groups[number][other] == groups[number][neighbour]]

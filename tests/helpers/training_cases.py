@@ -11,7 +11,6 @@ from torch.utils.data import SequentialSampler
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
 from ifcurate.training.packing import PaddingCollator
-from ifcurate.training.penalty import PenaltyForm
 from ifcurate.training.trainer import PenalizedTrainer
 
 VOCABULARY = 48
@@ -85,7 +84,7 @@ class StandardInOrder(Trainer):
         return SequentialSampler(self.train_dataset)
 
 
-def trained(folder: Path, rows: list[dict], accumulation: int, form: PenaltyForm) -> InOrder:
+def trained(folder: Path, rows: list[dict], accumulation: int, form: str) -> InOrder:
     trainer = InOrder(
         model=tiny_model(),
         args=arguments(folder, accumulation),
@@ -97,7 +96,7 @@ def trained(folder: Path, rows: list[dict], accumulation: int, form: PenaltyForm
     return trainer
 
 
-def plain_loop(rows: list[dict], rows_per_step: int, form: PenaltyForm) -> dict[str, torch.Tensor]:
+def plain_loop(rows: list[dict], rows_per_step: int, form: str) -> dict[str, torch.Tensor]:
     """Eq. 9 written down: one row at a time, float64 sums, one gradient step for all rows of a step."""
     model = tiny_model()
     for step in range(STEPS):
@@ -110,7 +109,7 @@ def plain_loop(rows: list[dict], rows_per_step: int, form: PenaltyForm) -> dict[
             for position in range(1, len(tokens)):
                 loss = -log_probs[position - 1, tokens[position]]
                 weight = float(row["loss_weights"][position])
-                if weight < 0 and form is PenaltyForm.UNLIKELIHOOD:
+                if weight < 0 and form == "unlikelihood":
                     total = total + -weight * -torch.log1p(-torch.exp(-loss))
                 else:
                     total = total + weight * loss
@@ -122,7 +121,7 @@ def plain_loop(rows: list[dict], rows_per_step: int, form: PenaltyForm) -> dict[
     return model.state_dict()
 
 
-CASES = [(1, PenaltyForm.ASCENT), (4, PenaltyForm.ASCENT), (4, PenaltyForm.UNLIKELIHOOD)]
+CASES = [(1, "ascent"), (4, "ascent"), (4, "unlikelihood")]
 
 
 def train_every_case(rank: int, processes: int, port: int, folder: Path) -> None:
@@ -140,5 +139,5 @@ def train_every_case(rank: int, processes: int, port: int, folder: Path) -> None
         if rank == 0:
             logs = [entry for entry in trainer.state.log_history if "loss_unmarked" in entry]
             weights = {name: value.clone() for name, value in trainer.model.state_dict().items()}
-            torch.save({"weights": weights, "logs": logs}, folder / f"{accumulation}-{form.value}.pt")
+            torch.save({"weights": weights, "logs": logs}, folder / f"{accumulation}-{form}.pt")
     torch.distributed.destroy_process_group()

@@ -12,7 +12,8 @@ from tiny_models import FAMILIES, VOCABULARY, tiny_model
 from ifcurate.corpus.parquet import metadata_of
 from ifcurate.errors import InputError
 from ifcurate.influence.direction import Direction, load_direction, save_direction
-from ifcurate.influence.engines import best_steps, build_engine, calibrate, choose_engine
+from ifcurate.influence.engines.calibration import best_steps, calibrate
+from ifcurate.influence.engines.choice import build_engine, choose_engine
 from ifcurate.influence.engines.finite_difference import OneSidedDifference
 from ifcurate.influence.engines.forward_mode import ForwardMode
 from ifcurate.model.windows import collate
@@ -67,7 +68,7 @@ def test_they_are_chosen_for_several_directions_in_float32_only():
 
 def test_one_sided_differences_that_are_off_are_refused(batch, monkeypatch):
     model = tiny_model("gpt_neox")
-    monkeypatch.setattr("ifcurate.influence.engines.STEPS", (0.3,))
+    monkeypatch.setattr("ifcurate.influence.engines.calibration.STEPS", (0.3,))
     assert not best_steps(model, [random_direction(model)], batch, "one-sided")[0].is_exact
     with pytest.raises(InputError, match="use --engine finite-difference"):
         calibrate(model, [random_direction(model)], batch, "one-sided")
@@ -84,7 +85,7 @@ def directions(finished, tmp_path_factory):
 
 
 def annotate(workshop, out, *files):
-    words = workshop.options(out=out, toxic_queries=None, safe_queries=None)
+    words = workshop.options(out=out, queries=None, contrast=None)
     return ["annotate", *words, *(word for file in files for word in ("--direction", file))]
 
 

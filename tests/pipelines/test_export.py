@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from annotated_corpora import TEXTS, annotate, word_tokenizer
 
 from ifcurate.annotation.reader import AnnotatedCorpus
 from ifcurate.errors import InputError
-from ifcurate.export import WeightedTokens
-from ifcurate.pipelines.export import EXPORTERS, ExportConfig, export
+from ifcurate.export import EXPORTERS
+from ifcurate.export.config import ExportConfig
+from ifcurate.export.datatrove import WeightedTokens
+from ifcurate.pipelines.export import export
 
 LAMBDA = 2.0
 
@@ -27,7 +30,7 @@ def source(tmp_path: Path) -> dict[str, Any]:
 
 
 def exported(source: dict[str, Any], kind: str, penalty: str = "2") -> Path:
-    export(ExportConfig(**source, format=kind, penalty=[penalty]), say=lambda _: None)
+    export(ExportConfig(**source, format=kind, penalty=[penalty]))
     return Path(source["out"])
 
 
@@ -211,22 +214,40 @@ def test_datasets_reads_the_plain_data_set(source: dict[str, Any], tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", list(EXPORTERS))
-def test_every_format_says_what_it_carries(source: dict[str, Any], kind: str) -> None:
-    lines: list[str] = []
-    summary = export(ExportConfig(**source, format=kind), say=lines.append)
-    assert any("drop mask" in line or "signed" in line for line in lines)
+def test_every_format_says_what_it_carries(
+    source: dict[str, Any], kind: str, messages: Callable[[], list[str]]
+) -> None:
+    summary = export(ExportConfig(**source, format=kind))
+    assert any("drop mask" in line or "signed" in line for line in messages())
     assert summary.documents == len(TEXTS)
     assert summary.penalised == 4
     assert summary.weight_sum == sum(weight for _, weight in expected(source, 1.0))
-    with pytest.raises(InputError, match="is in use"):
-        export(ExportConfig(**source, format=kind), say=lines.append)
+    assert export(ExportConfig(**source, format=kind)) == summary
+    assert messages()[-1].endswith("is written already; --overwrite writes anew")
+    with pytest.raises(InputError, match=r"option --penalty: .* was made with \['1'\], not \['0'\]"):
+        export(ExportConfig(**source, format=kind, penalty=["0"]))
+
+
+def test_another_folder_is_left_alone(source: dict[str, Any]) -> None:
+    out = Path(source["out"])
+    (out.with_name("out.part") / "thesis").mkdir(parents=True)
+    out.mkdir()
+    (out / "notes").touch()
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=r"is in use by something else|has no export\.yaml"):
+            export(ExportConfig(**source, format="hf", overwrite=overwrite))
+    (out / "notes").unlink()
+    export(ExportConfig(**source, format="hf"))
+    assert (out.with_name("out.part") / "thesis").is_dir()
+    export(ExportConfig(**source, format="datatrove", overwrite=True))
+    assert not (out / "data").exists()
 
 
 @pytest.mark.parametrize("kind", list(EXPORTERS))
 def test_an_empty_shard_is_part_of_every_format(source: dict[str, Any], kind: str) -> None:
     table = pq.read_table(Path(source["data"]) / "part-0.parquet")
     pq.write_table(table.slice(0, 0), Path(source["data"]) / "part-empty.parquet")
-    assert export(ExportConfig(**source, format=kind), say=lambda _: None).documents == len(TEXTS)
+    assert export(ExportConfig(**source, format=kind)).documents == len(TEXTS)
     assert len(list(Path(source["out"]).rglob("part-empty*"))) >= (kind != "mds")  # which cuts shards of its own
 
 

@@ -12,7 +12,7 @@ def test_the_published_settings(preset: str, alignment: str, budget_ends: str) -
     config = build(RunConfig, {"corpus": "c", "out": "o", "model": "m", "preset": preset}, presets=PRESETS)
     assert (config.alignment, config.budget_ends) == (alignment, budget_ends)
     assert (config.query_mean, config.damping, config.quantile, config.budget) == ("query", 1e-8, 0.99, "2%")
-    assert (config.record, config.length_exponent, config.window) == ("window", 0, 1)
+    assert (config.rank_by, config.length_exponent, config.neighbours) == ("window", 0, 1)
 
 
 def test_what_is_given_wins_over_a_preset() -> None:

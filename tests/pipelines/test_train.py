@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 
 from ifcurate.config import build
 from ifcurate.errors import InputError
-from ifcurate.pipelines.train import TRAINING_FILE, train
+from ifcurate.pipelines.train import TRAINING_FILE, refuse_data_parallel, train
 from ifcurate.training.config import PRESETS, TrainConfig
-
-SILENT = {"say": lambda _: None}
 
 
 @pytest.fixture
@@ -27,11 +26,11 @@ def inputs(tmp_path: Path) -> dict[str, Any]:
         "data": str(data),
         "model": str(tmp_path / "model"),
         "out": str(tmp_path / "out"),
-        "steps": 6,
-        "batch_tokens": 32,
+        "max_steps": 6,
+        "tokens_per_step": 32,
         "context": 16,
         "learning_rate": 1e-2,
-        "log_every": 1,
+        "logging_steps": 1,
         "watch": False,
         "device": "cpu",
     }
@@ -42,7 +41,7 @@ def weights(folder: str | Path) -> bytes:
 
 
 def test_writes_an_ordinary_checkpoint_that_its_settings_replay(inputs: dict[str, Any], tmp_path: Path) -> None:
-    summary = train(TrainConfig(**inputs, penalty=["toxic"], eval_file=inputs["data"]), **SILENT)
+    summary = train(TrainConfig(**inputs, penalty=["toxic"], eval_file=inputs["data"]))
     model = AutoModelForCausalLM.from_pretrained(inputs["out"])
     tokens = AutoTokenizer.from_pretrained(inputs["out"])("you are vile", return_tensors="pt")
     assert model(input_ids=tokens["input_ids"]).logits.isfinite().all()
@@ -51,49 +50,53 @@ def test_writes_an_ordinary_checkpoint_that_its_settings_replay(inputs: dict[str
     assert summary.held_out_perplexity == pytest.approx(math.exp(summary.held_out_loss))
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["steps"] == 6
     again = build(TrainConfig, {"out": str(tmp_path / "again")}, tmp_path / "out" / TRAINING_FILE)
-    train(again, **SILENT)
+    train(again)
     assert weights(inputs["out"]) == weights(tmp_path / "again")
     assert not (tmp_path / "out" / "packed").exists()
 
 
-def test_resumes_to_the_same_weights(inputs: dict[str, Any], tmp_path: Path) -> None:
-    config = TrainConfig(**inputs, penalty=["toxic"], save_every=2, keep=9)
-    train(config, **SILENT)
+def test_resumes_to_the_same_weights(
+    inputs: dict[str, Any], tmp_path: Path, messages: Callable[[], list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    config = TrainConfig(**inputs, penalty=["toxic"], save_steps=2, save_total_limit=9)
+    train(config)
     expected = weights(inputs["out"])
     out = Path(inputs["out"])
     shutil.rmtree(out / "checkpoint-6")
     (out / "model.safetensors").unlink()
+    (out / "metrics.json").unlink()
+    caplog.clear()
     (out / "checkpoint-4" / "trainer_state.json").unlink()  # a kill in the middle of a checkpoint
-    lines: list[str] = []
-    train(config, resume=True, say=lines.append)
+    train(config)
+    lines = messages()
     assert weights(out) == expected
     assert any("step 3/6" in line for line in lines)
     assert not any("step 2/6" in line for line in lines)
 
 
 def test_the_penalty_raises_the_loss_of_marked_tokens(inputs: dict[str, Any], tmp_path: Path) -> None:
-    settings = {**inputs, "steps": 30}
+    settings = {**inputs, "max_steps": 30}
     marked = {}
     for name, penalty in (("plain", "toxic=0"), ("pushed", "toxic=1")):
-        summary = train(TrainConfig(**{**settings, "out": str(tmp_path / name)}, penalty=[penalty]), **SILENT)
+        summary = train(TrainConfig(**{**settings, "out": str(tmp_path / name)}, penalty=[penalty]))
         marked[name] = summary.loss_marked
     assert marked["pushed"] > marked["plain"] + 0.5
 
 
 def test_several_behaviours_have_a_lambda_each(inputs: dict[str, Any]) -> None:
-    summary = train(TrainConfig(**inputs, penalty=["toxic=1", "private=0.5"]), **SILENT)
+    summary = train(TrainConfig(**inputs, penalty=["toxic=1", "private=0.5"]))
     assert set(summary.marked_shares) == {"toxic", "private"}
 
 
 def test_trains_from_scratch(inputs: dict[str, Any], tmp_path: Path) -> None:
-    settings = {**inputs, "model": None, "epochs": 2.0, "steps": None}
-    as_folder = train(TrainConfig(**settings, config_only=inputs["model"]), **SILENT)
+    settings = {**inputs, "model": None, "num_train_epochs": 2.0, "max_steps": None}
+    as_folder = train(TrainConfig(**settings, config_name=inputs["model"]))
     as_file = TrainConfig(
         **{**settings, "out": str(tmp_path / "file")},
-        config_only=f"{inputs['model']}/config.json",
+        config_name=f"{inputs['model']}/config.json",
         tokenizer=inputs["model"],
     )
-    train(as_file, **SILENT)
+    train(as_file)
     assert as_folder.steps > 1
     assert weights(inputs["out"]) == weights(tmp_path / "file")
 
@@ -104,24 +107,23 @@ def test_a_gpt2_checkpoint_stays_one(inputs: dict[str, Any], tmp_path: Path) -> 
     word_tokenizer(tmp_path / "gpt2")
     model = GPT2LMHeadModel(config)
     model.save_pretrained(tmp_path / "gpt2")
-    train(TrainConfig(**{**inputs, "model": str(tmp_path / "gpt2"), "learning_rate": 1e-9}), **SILENT)
+    train(TrainConfig(**{**inputs, "model": str(tmp_path / "gpt2"), "learning_rate": 1e-9}))
     after = AutoModelForCausalLM.from_pretrained(inputs["out"]).state_dict()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
 
 
 def test_samples_text_without_changing_the_weights(inputs: dict[str, Any], tmp_path: Path) -> None:
-    settings = {**inputs, "steps": 2, "watch": True}
-    summary = train(TrainConfig(**settings), **SILENT)
-    train(TrainConfig(**{**settings, "watch": False, "out": str(tmp_path / "unwatched")}), **SILENT)
+    settings = {**inputs, "max_steps": 2, "watch": True}
+    summary = train(TrainConfig(**settings))
+    train(TrainConfig(**{**settings, "watch": False, "out": str(tmp_path / "unwatched")}))
     assert summary.repeated_share is not None
     assert weights(inputs["out"]) == weights(tmp_path / "unwatched")
 
 
 def refused(inputs: dict[str, Any], **changes: Any) -> str:
-    resume = changes.pop("resume", False)
     with pytest.raises(InputError) as error:
-        train(build(TrainConfig, {**inputs, **changes}), resume=resume, **SILENT)
+        train(build(TrainConfig, {**inputs, **changes}))
     return str(error.value)
 
 
@@ -130,27 +132,27 @@ def test_refuses_what_cannot_be_trained(inputs: dict[str, Any], tmp_path: Path) 
     (tmp_path / "out" / "notes.txt").touch()
     assert "is in use" in refused(inputs)
     shutil.rmtree(tmp_path / "out")
-    assert "no multiple of 16 tokens" in refused(inputs, batch_tokens=33)
+    assert "no multiple of 16 tokens" in refused(inputs, tokens_per_step=33)
     shutil.rmtree(tmp_path / "out")
-    assert "does not divide the 2 rows" in refused(inputs, micro_batch=4)
+    assert "does not divide the 2 rows" in refused(inputs, per_device_train_batch_size=4)
     shutil.rmtree(tmp_path / "out")
     assert "no column 'hateful_spans'" in refused(inputs, penalty=["hateful=1"])
     shutil.rmtree(tmp_path / "out")
     word_tokenizer(tmp_path / "wide", [f"word{index}" for index in range(40)])
     assert "token ids up to 42" in refused(inputs, tokenizer=str(tmp_path / "wide"))
     assert "no configuration of a causal" in refused(
-        inputs, model=None, config_only=str(tmp_path / "none"), tokenizer=inputs["model"]
+        inputs, model=None, config_name=str(tmp_path / "none"), tokenizer=inputs["model"]
     )
     assert "either --model" in refused(inputs, model=None)
-    assert "either --steps or --epochs" in refused(inputs, epochs=1.0)
+    assert "either --max-steps or --num-train-epochs" in refused(inputs, num_train_epochs=1.0)
 
 
 def test_resume_refuses_another_training(inputs: dict[str, Any], tmp_path: Path) -> None:
-    settings = {**inputs, "steps": 1}
-    train(TrainConfig(**settings), **SILENT)
-    assert "--learning-rate" in refused(settings, learning_rate=1.0, resume=True)
+    settings = {**inputs, "max_steps": 1}
+    train(TrainConfig(**settings))
+    assert "--learning-rate" in refused(settings, learning_rate=1.0)
     shutil.copy(tmp_path / "data" / "part-0.parquet", tmp_path / "data" / "part-9.parquet")
-    assert "is not what" in refused(settings, resume=True)
+    assert "is not what" in refused(settings)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +167,21 @@ def test_resume_refuses_another_training(inputs: dict[str, Any], tmp_path: Path)
 def test_penalties_are_read(penalty: list[str], expected: dict[str, float]) -> None:
     config = TrainConfig(data="d", out="o", model="m", behaviour=["toxic", "private"], penalty=penalty)
     assert config.penalties == expected
+
+
+def test_several_gpus_in_one_process_are_refused() -> None:
+    with pytest.raises(InputError, match=r"has 4 GPUs, .* `torchrun --nproc-per-node 4 --no-python ifcurate train"):
+        refuse_data_parallel(4)
+    refuse_data_parallel(1)
+    refuse_data_parallel(0)
+
+
+def test_a_number_in_yaml_is_what_it_is_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("data: d\nout: o\nmodel: m\npenalty: 1\n")
+    assert build(TrainConfig, {}, tmp_path / "a.yaml").penalties == {"toxic": 1.0}
+    (tmp_path / "a.yaml").write_text("data: d\nout: o\nmodel: m\npreset: [paper]\n")
+    with pytest.raises(InputError, match=r"a.yaml: option --preset: Input should be a valid string"):
+        build(TrainConfig, {}, tmp_path / "a.yaml", PRESETS)
 
 
 @pytest.mark.parametrize("penalty", ["toxic=", "-1", "toxic=nan", "toxic=inf", "a b"])
@@ -182,8 +199,8 @@ def test_a_preset_yields_to_what_is_given() -> None:
 
 def test_defaults_are_the_papers() -> None:
     fine_tuning = TrainConfig(data="d", out="o", model="m")
-    scratch = TrainConfig(data="d", out="o", config_only="m")
+    scratch = TrainConfig(data="d", out="o", config_name="m")
     assert (fine_tuning.rate, scratch.rate) == (6e-5, 6e-4)
     assert fine_tuning.steps_over(10, 2) == 2000
     assert scratch.steps_over(11, 2) == 24
-    assert fine_tuning.batch_tokens == 524_288
+    assert fine_tuning.tokens_per_step == 524_288

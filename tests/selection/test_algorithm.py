@@ -55,7 +55,7 @@ def run(corpus: Corpus, settings: SelectionSettings) -> tuple[Selection, list[li
                 rows = records.of_rows(first, documents)
                 taken, tau = rows["selected"].to_numpy(), np.float32(selection.tau)
                 cut = cut_records(scored.tokens, settings.record_length)
-                mask = mask_records(scored, cut, tau, settings.window, taken)
+                mask = mask_records(scored, cut, tau, settings.neighbours, taken)
                 assert cut.count(mask).tolist() == taken.tolist()
                 edges = scored.tokens.rows
                 masks += [mask[begin:end].tolist() for begin, end in itertools.pairwise(edges)]
@@ -87,10 +87,10 @@ def corpora(draw: st.DrawFn) -> Corpus:
 def any_settings(draw: st.DrawFn) -> SelectionSettings:
     return SelectionSettings(
         quantile=draw(st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0])),
-        window=draw(st.sampled_from([0, 1, 2, 50])),
+        neighbours=draw(st.sampled_from([0, 1, 2, 50])),
         budget=draw(st.one_of(st.integers(0, 15), st.sampled_from(["0%", "35%", 10**12]))),
         budget_ends=draw(st.sampled_from(["token", "neighbourhood"])),
-        record=draw(st.sampled_from(["document", "window"])),
+        rank_by=draw(st.sampled_from(["document", "window"])),
         context=draw(st.integers(1, 5)),
         length_exponent=draw(st.sampled_from([0, 0.5, 1])),
     )
@@ -146,7 +146,7 @@ def test_reference_case(shared: Path, case: str) -> None:
     influence = stored["scores"].tolist()
     chosen = SelectionSettings(
         quantile=float(stored["quantile"]),
-        window=int(stored["window"]),
+        neighbours=int(stored["window"]),
         budget=int(stored["budget"]),
         length_exponent=0,
     )
@@ -155,7 +155,7 @@ def test_reference_case(shared: Path, case: str) -> None:
     assert np.array_equal(mask, stored["mask_algorithm1"])
     assert np.allclose(ranks, stored["rank"], rtol=0, atol=2e-5)
     assert np.argsort(-np.array(ranks), kind="stable").tolist() == stored["order"].tolist()
-    as_windows = chosen.model_copy(update={"record": "window", "context": stored["scores"].shape[1]})
+    as_windows = chosen.model_copy(update={"rank_by": "window", "context": stored["scores"].shape[1]})
     assert run(Corpus(influence, one_character_each(influence)), as_windows)[1:] == (mask, ranks)
 
 
@@ -165,7 +165,7 @@ def test_the_published_code_stops_before_a_neighbourhood_that_does_not_fit(share
     influence = stored["scores"].tolist()
     chosen = SelectionSettings(
         quantile=float(stored["quantile"]),
-        window=int(stored["window"]),
+        neighbours=int(stored["window"]),
         budget=int(stored["budget"]),
         budget_ends="neighbourhood",
         length_exponent=0,
@@ -176,7 +176,7 @@ def test_the_published_code_stops_before_a_neighbourhood_that_does_not_fit(share
 
 def test_a_neighbourhood_that_does_not_fit_ends_the_selection() -> None:
     influence = [[0, 0, 5, 0, 6, 0], [0, 0, 0, 4, 0, 0]]
-    chosen = SelectionSettings(quantile=0.7, window=1, length_exponent=0, budget_ends="neighbourhood")
+    chosen = SelectionSettings(quantile=0.7, neighbours=1, length_exponent=0, budget_ends="neighbourhood")
     for budget, selected in [(2, 0), (3, 3), (4, 3), (5, 5), (7, 5), (8, 8), (9, 8)]:
         settings = chosen.model_copy(update={"budget": budget})
         selection, mask, _ = run(Corpus(influence, one_character_each(influence)), settings)
@@ -187,7 +187,7 @@ def test_a_neighbourhood_that_does_not_fit_ends_the_selection() -> None:
 
 def test_by_hand() -> None:
     influence = [[0, 0, 5, 0, 0], [], [9, 0, 0, 0, 7], [1, 0], [0]]
-    chosen = SelectionSettings(quantile=0.75, window=1, budget=5, length_exponent=0)
+    chosen = SelectionSettings(quantile=0.75, neighbours=1, budget=5, length_exponent=0)
     selection, mask, ranks = run(Corpus(influence, one_character_each(influence)), chosen)
     # Of 13 scores 9 are 0, and 0.75 * 12 = 9 is the place of the 1. Sparsities are 1, 2, 0, 0 and scores 5, 16, 0, 0.
     assert selection.tau == 1.0
@@ -252,7 +252,7 @@ def test_same_bytes_again(tmp_path: Path) -> None:
         ({"budget": "101%"}, "must be a share from 0% to 100%"),
         ({"budget": -1}, "must be a share from 0% to 100%"),
         ({"length_exponent": 2}, "must be 0, 0.5 or 1"),
-        ({"record": "window"}, "needs --context"),
+        ({"rank_by": "window"}, "needs --context"),
         ({"quantile": 1.5}, "less than or equal to 1"),
         ({"behaviour": "../x"}, "match"),
     ],

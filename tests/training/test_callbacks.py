@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from training_cases import tiny_model
@@ -17,22 +19,21 @@ from ifcurate.training.callbacks import (
 
 
 def log(watch: DivergenceWatch, step: int, **logs: float) -> None:
-    watch.on_log(None, TrainerState(global_step=step), TrainerControl(), logs)
+    watch.on_log(None, TrainerState(global_step=step, is_world_process_zero=True), TrainerControl(), logs)
 
 
-def test_warns_once_when_the_loss_diverges() -> None:
-    lines: list[str] = []
-    watch = DivergenceWatch(lines.append)
+def test_warns_once_when_the_loss_diverges(messages: Callable[[], list[str]]) -> None:
+    watch = DivergenceWatch()
     for step, loss in enumerate([4.0, 3.0, 3.9, 4.1, 4.5, 3.1, 5.0]):
         log(watch, step, loss=1.0, loss_unmarked=loss)
-    assert [line.split(":")[0] for line in lines] == ["step 3", "step 6"]
-    assert "lambda or the learning rate is too large" in lines[0]
+    assert [line.split(":")[0] for line in messages()] == ["step 3", "step 6"]
+    assert "lambda or the learning rate is too large" in messages()[0]
 
 
 @pytest.mark.parametrize("name", ["loss", "grad_norm"])
 def test_stops_where_nothing_is_finite(name: str) -> None:
     with pytest.raises(InputError, match=f"step 7: {name} is nan; lower --learning-rate"):
-        log(DivergenceWatch(print), 7, **{"loss": 1.0, "grad_norm": 1.0, name: float("nan")})
+        log(DivergenceWatch(), 7, **{"loss": 1.0, "grad_norm": 1.0, name: float("nan")})
 
 
 def test_repeated_share_counts_grams_seen_before_in_the_same_text() -> None:
@@ -42,17 +43,16 @@ def test_repeated_share_counts_grams_seen_before_in_the_same_text() -> None:
     assert repeated_share([[1]], 4) == 0
 
 
-def test_warns_when_sampled_text_repeats_itself() -> None:
-    lines: list[str] = []
-    watch = RepetitionWatch(0, lines.append)
+def test_warns_when_sampled_text_repeats_itself(messages: Callable[[], list[str]]) -> None:
+    watch = RepetitionWatch(0)
     state = TrainerState(global_step=1, max_steps=10)
     watch.on_step_end(None, state, TrainerControl(), model=tiny_model(torch.float32))
-    assert not lines
+    assert not messages()
     collapsed = tiny_model(torch.float32)
     with torch.no_grad():
         collapsed.get_output_embeddings().weight.mul_(1e4)
     watch.on_step_end(None, state, TrainerControl(), model=collapsed)
-    assert "collapses into repetition" in lines[0]
+    assert "collapses into repetition" in messages()[0]
     assert watch.shares[1] > 0.3
 
 

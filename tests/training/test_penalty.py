@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from ifcurate.errors import InputError
 from ifcurate.training import penalty as module
-from ifcurate.training.penalty import IGNORED, PenaltyForm, next_labels, penalized_loss, weighted_loss
+from ifcurate.training.forms import PENALTY_FORMS
+from ifcurate.training.penalty import IGNORED, next_labels, penalized_loss, weighted_loss
 
 BATCH, LENGTH, VOCABULARY = 3, 7, 11
 
@@ -44,8 +46,8 @@ def _chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.usefixtures("_chunk")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("form", list(PenaltyForm))
-def test_an_empty_mask_has_the_gradient_bits_of_the_standard_loss(dtype: torch.dtype, form: PenaltyForm) -> None:
+@pytest.mark.parametrize("form", list(PENALTY_FORMS))
+def test_an_empty_mask_has_the_gradient_bits_of_the_standard_loss(dtype: torch.dtype, form: str) -> None:
     logits, labels, mask = case(dtype=dtype)
     ours = penalized_loss(logits, labels, torch.zeros_like(mask), 1.0, form)
     theirs = standard(logits, labels, labels_in(labels))
@@ -54,8 +56,8 @@ def test_an_empty_mask_has_the_gradient_bits_of_the_standard_loss(dtype: torch.d
 
 
 @pytest.mark.usefixtures("_chunk")
-@pytest.mark.parametrize("form", list(PenaltyForm))
-def test_lambda_zero_leaves_marked_labels_out_of_the_sum_but_not_of_n(form: PenaltyForm) -> None:
+@pytest.mark.parametrize("form", list(PENALTY_FORMS))
+def test_lambda_zero_leaves_marked_labels_out_of_the_sum_but_not_of_n(form: str) -> None:
     logits, labels, mask = case()
     ours = penalized_loss(logits, labels, mask, 0.0, form)
     theirs = standard(logits, labels.masked_fill(mask, IGNORED), labels_in(labels))
@@ -63,10 +65,10 @@ def test_lambda_zero_leaves_marked_labels_out_of_the_sum_but_not_of_n(form: Pena
 
 
 @pytest.mark.usefixtures("_chunk")
-@pytest.mark.parametrize("form", list(PenaltyForm))
+@pytest.mark.parametrize("form", list(PENALTY_FORMS))
 @given(seed=st.integers(0, 1000), penalty=st.floats(0.1, 30))
 @settings(max_examples=20, deadline=None)
-def test_equals_the_formula(form: PenaltyForm, seed: int, penalty: float) -> None:
+def test_equals_the_formula(form: str, seed: int, penalty: float) -> None:
     logits, labels, mask = case(seed, torch.float64)
     terms = []
     for row in range(BATCH):
@@ -75,7 +77,7 @@ def test_equals_the_formula(form: PenaltyForm, seed: int, penalty: float) -> Non
             if label == IGNORED:
                 continue
             p = logits[row, position - 1].softmax(-1)[label]
-            penalised = penalty * torch.log(p) if form is PenaltyForm.ASCENT else -penalty * torch.log(1 - p)
+            penalised = penalty * torch.log(p) if form == "ascent" else -penalty * torch.log(1 - p)
             terms.append(penalised if mask[row, position] else -torch.log(p))
     expected = torch.stack(terms).sum() / len(terms)
     ours = penalized_loss(logits, labels, mask, penalty, form)
@@ -106,7 +108,7 @@ def test_the_bounded_form_stays_finite_where_p_rounds_to_one() -> None:
     logits[0, 0, 2] = 100.0
     logits.requires_grad_()
     labels = torch.tensor([[0, 2]])
-    loss = penalized_loss(logits, labels, labels == 2, 1.0, PenaltyForm.UNLIKELIHOOD)
+    loss = penalized_loss(logits, labels, labels == 2, 1.0, "unlikelihood")
     assert loss.item() == pytest.approx(100 - torch.tensor(3.0).log().item(), rel=1e-5)
     expected = torch.tensor([-1 / 3, -1 / 3, 1.0, -1 / 3])
     torch.testing.assert_close(gradient(loss, logits)[0, 0], expected)
@@ -147,3 +149,19 @@ def test_a_second_backward_pass_is_refused() -> None:
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="compute the loss again"):
         loss.backward()
+
+
+def test_a_form_goes_by_its_name_and_no_other_is_taken() -> None:
+    logits, labels = torch.randn(1, 4, 5), torch.tensor([[0, 1, 2, 3]])
+    losses = {name: float(penalized_loss(logits, labels, labels == 2, 1.0, name)) for name in PENALTY_FORMS}
+    assert losses["ascent"] < losses["unlikelihood"]
+    assert losses["ascent"] == float(penalized_loss(logits, labels, labels == 2))
+    with pytest.raises(InputError, match="there is no penalty form 'ascend'; give one of ascent, unlikelihood"):
+        penalized_loss(logits, labels, labels == 2, 1.0, "ascend")
+
+
+@pytest.mark.parametrize("penalty", [-1.0, float("nan"), float("inf")])
+def test_a_penalty_that_rewards_is_refused(penalty: float) -> None:
+    logits, labels = torch.randn(1, 4, 5), torch.tensor([[0, 1, 2, 3]])
+    with pytest.raises(InputError, match="give a finite lambda of at least 0"):
+        penalized_loss(logits, labels, labels == 2, penalty)

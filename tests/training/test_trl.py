@@ -12,7 +12,8 @@ from torch.utils.data import SequentialSampler
 from transformers import AutoModelForCausalLM
 
 from ifcurate import PackingCollator, PenalizedLossMixin, PenalizedTrainer
-from ifcurate.pipelines.export import ExportConfig, export
+from ifcurate.export.config import ExportConfig
+from ifcurate.pipelines.export import export
 
 trl = pytest.importorskip("trl", reason="needs TRL: pip install 'ifcurate[trl]'")
 datasets = pytest.importorskip("datasets")
@@ -50,7 +51,7 @@ def rows(tmp_path: Path) -> Any:
     config = ExportConfig(
         data=str(data), tokenizer=str(tmp_path / "model"), out=str(tmp_path / "hf"), format="hf", penalty=["0.5"]
     )
-    export(config, say=lambda _: None)
+    export(config)
     return datasets.load_dataset(str(tmp_path / "hf"), split="train", cache_dir=str(tmp_path / "cache"))
 
 

@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM, MistralConfig
 
 from ifcurate.errors import InputError
 from ifcurate.influence import loading
-from ifcurate.influence.engines import choose_engine
 from ifcurate.influence.engines import compiled as module
+from ifcurate.influence.engines.choice import choose_engine
 from ifcurate.influence.engines.compiled import CompiledForwardMode, find_obstacle, missing_compiler
 from ifcurate.influence.engines.finite_difference import FiniteDifference
 from ifcurate.influence.engines.forward_mode import ForwardMode
@@ -172,12 +172,12 @@ def test_a_machine_without_a_compiler_is_an_obstacle(monkeypatch):
         choose_engine("compiled-jvp", "label", torch.bfloat16, "cuda:0")
 
 
-def test_an_obstacle_is_refused_or_where_the_choice_is_ours_announced(workshop, finished, monkeypatch, capsys):
+def test_an_obstacle_is_refused_or_where_the_choice_is_ours_announced(workshop, finished, monkeypatch, messages):
     monkeypatch.setattr(loading, "choose_engine", lambda *given: "compiled-jvp")  # as on a GPU
     monkeypatch.setattr(loading, "find_obstacle", lambda model, device: "there is a wall")
     settings = scoring(workshop, finished)
     assert load_scorer(settings).engine == "jvp"
-    assert "scoring with jvp, as compiled-jvp cannot be used here: there is a wall\n" in capsys.readouterr().err
+    assert "scoring with jvp, as compiled-jvp cannot be used here: there is a wall" in messages()
     with pytest.raises(InputError, match=r"option --engine: compiled-jvp .*: there is a wall; use --engine jvp"):
         load_scorer(replace(settings, engine="compiled-jvp"))
 
@@ -188,7 +188,7 @@ def test_a_loaded_scorer_packs_windows_for_the_compiled_engine_alone(workshop, f
         assert isinstance(scorer.batching, batching)
 
 
-def test_whoever_waits_for_the_compiler_is_told(workshop, finished, tmp_path, compiler, monkeypatch, capsys):
+def test_whoever_waits_for_the_compiler_is_told(workshop, finished, tmp_path, compiler, monkeypatch, messages):
     class StopError(Exception):
         pass
 
@@ -198,4 +198,4 @@ def test_whoever_waits_for_the_compiler_is_told(workshop, finished, tmp_path, co
     monkeypatch.setattr(recipe, "run_tasks", stop)
     with pytest.raises(StopError):
         workshop.annotate(out=tmp_path / "run", engine="compiled-jvp", direction=finished.direction("toxic"))
-    assert "every worker compiles the model first, which takes minutes\n" in capsys.readouterr().err
+    assert "every worker compiles the model first, which takes minutes" in messages()

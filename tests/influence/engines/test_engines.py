@@ -8,7 +8,8 @@ from tiny_models import FAMILIES, VOCABULARY, tiny_model
 from ifcurate.errors import InputError
 from ifcurate.influence.curvature import fit_factors, precondition
 from ifcurate.influence.direction import Direction
-from ifcurate.influence.engines import Step, build_engine, calibrate, choose_dtype, choose_engine
+from ifcurate.influence.engines.calibration import Step, calibrate
+from ifcurate.influence.engines.choice import build_engine, choose_dtype, choose_engine
 from ifcurate.influence.engines.finite_difference import FiniteDifference
 from ifcurate.influence.engines.forward_mode import ForwardMode
 from ifcurate.influence.engines.kronfluence import PositionScores
@@ -187,6 +188,6 @@ def test_an_engine_that_cannot_do_it_is_refused(engine, alignment, dtype):
 
 def test_finite_differences_that_are_far_off_are_refused(batch, monkeypatch):
     model = tiny_model("gpt_neox")
-    monkeypatch.setattr("ifcurate.influence.engines.STEPS", (10.0,))
+    monkeypatch.setattr("ifcurate.influence.engines.calibration.STEPS", (10.0,))
     with pytest.raises(InputError, match="use --engine jvp"):
         calibrate(model, [random_direction(model)], batch)

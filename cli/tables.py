@@ -1,9 +1,10 @@
-"""Results of `ifcurate eval` on the terminal."""
+"""What a command did, as tables on the terminal."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -19,6 +20,10 @@ from ifcurate.evaluation.comparison_files import (
     table_cells,
 )
 from ifcurate.evaluation.results import Evaluation, ModelFolder, ToxicityResult
+from ifcurate.selection.table import Selection
+
+if TYPE_CHECKING:
+    from ifcurate.pipelines.annotate import Summary
 
 UNBOUNDED = 1000
 """Columns that no table needs: a pipe or file has no width to fit in."""
@@ -123,3 +128,40 @@ def _print(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -
     if not console.is_terminal:
         console = Console(width=Console(width=UNBOUNDED).measure(table).maximum)
     console.print(table)
+
+
+def print_summary(summary: Summary) -> None:
+    """Print the selection, the stages with their seconds and rates, and where the output is."""
+    for selection in summary.selections:
+        print_selection(selection)
+    console = Console()
+    console.print(_stage_table(summary))
+    if halvings := sum(stage.counts.get("halvings", 0) for stage in summary.stages):
+        console.print(f"memory ran out {halvings} times, and batches were halved; lower --batch-tokens")
+    console.print(f"annotated corpus: {summary.run.data}", soft_wrap=True, highlight=False, markup=False)
+
+
+def print_selection(selection: Selection) -> None:
+    """Print what was counted and selected."""
+    share = selection.tokens_selected / selection.tokens
+    console = Console()
+    console.print(
+        f"{selection.documents:,} documents, {selection.tokens:,} tokens; "
+        f"tau = {selection.tau:.6g}, the {selection.quantile:g} quantile of {selection.behaviour} influence"
+    )
+    console.print(
+        f"selected {selection.tokens_selected:,} tokens ({share:.2%}) in {selection.documents_selected:,} documents"
+    )
+    if selection.shortfall_reason:
+        console.print(f"{selection.shortfall:,} tokens short of the budget: {selection.shortfall_reason}")
+
+
+def _stage_table(summary: Summary) -> Table:
+    table = Table("stage", "seconds", "tokens", "tokens/s", "padding", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for stage in summary.stages:
+        tokens, positions = stage.counts.get("tokens", 0), stage.counts.get("positions", 0)
+        padding = f"{1 - tokens / positions:.1%}" if positions else ""
+        table.add_row(stage.name, f"{stage.seconds:,.1f}", f"{tokens:,}", f"{stage.rate('tokens'):,.0f}", padding)
+    return table

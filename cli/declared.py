@@ -1,0 +1,164 @@
+"""Commands made from settings: every field of a pydantic model is an option, and stands nowhere else.
+
+Name, type, default, help, heading and aliases come from the field. What is not given on the command line is left to
+`--config FILE`, a preset or the field's default, in this order.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from ifcurate.config import ALIASES, Config
+from ifcurate.registry import OneOf
+
+Settings = TypeVar("Settings", bound=Config)
+Given = dict[str, Any]
+
+CONFIG = "config"
+NUMBERS = (int, float)
+
+
+def declared(
+    kind: type[Settings],
+    run: Callable[[Settings], None],
+    arguments: Collection[str] = (),
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    only: Collection[str] | None = None,
+) -> Callable[..., None]:
+    """A Typer command that builds settings of `kind` and hands them to `run`, whose docstring is its help.
+
+    Args:
+        kind: the settings.
+        run: what the command does; imports whatever is heavy itself.
+        arguments: fields that are positional.
+        presets: named settings, see `ifcurate.config.build`.
+        only: fields that are offered; default: all.
+    """
+
+    def command(**given: Any) -> None:
+        from ifcurate.cli.quiet import quieten
+        from ifcurate.config import build
+
+        file = given.pop(CONFIG)
+        quieten()
+        run(build(kind, _really_given(given), file, presets))
+
+    parameters = _parameters(kind, arguments, only)
+    file = Annotated[Path | None, typer.Option("--config", help="YAML with these options; a saved one replays a run")]
+    parameters.append(_parameter(CONFIG, file))
+    return _with_signature(command, parameters, run)
+
+
+def declared_stage(
+    kind: type[Config], fields: Collection[str], run: Callable[[str, Given], None]
+) -> Callable[..., None]:
+    """A Typer command on an existing run that changes some of its settings, the `fields` of `kind`."""
+
+    def command(run_folder: str, **given: Any) -> None:
+        from ifcurate.cli.quiet import quieten
+
+        quieten()
+        run(run_folder, _really_given(given))
+
+    folder = Annotated[str, typer.Argument(metavar="RUN", help="a folder made by `annotate` or `fit`")]
+    first = inspect.Parameter("run_folder", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=folder)
+    return _with_signature(command, [first, *_parameters(kind, (), fields)], run)
+
+
+def _with_signature(
+    command: Callable[..., None], parameters: list[inspect.Parameter], run: Callable[..., None]
+) -> Callable[..., None]:
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__doc__ = run.__doc__
+    command.__name__ = run.__name__
+    return command
+
+
+def _really_given(given: Given) -> Given:
+    return {name: value for name, value in given.items() if value is not None and value != []}
+
+
+def _parameters(
+    kind: type[Config], arguments: Collection[str], only: Collection[str] | None
+) -> list[inspect.Parameter]:
+    fields = {name: field for name, field in kind.model_fields.items() if only is None or name in only}
+    positional = [_parameter(name, _argument(name, fields[name])) for name in arguments]
+    options = [_parameter(name, _option(kind, name, field)) for name, field in fields.items() if name not in arguments]
+    return positional + options
+
+
+def _parameter(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _argument(name: str, field: FieldInfo) -> Any:
+    several = "..." if _is_list(field) else ""
+    return Annotated[_typed(field), typer.Argument(metavar=name.upper() + several, help=field.description)]
+
+
+def _option(kind: type[Config], name: str, field: FieldInfo) -> Any:
+    word = name.replace("_", "-")
+    names = [f"--{word}/--no-{word}" if field.annotation is bool else f"--{word}", *_aliases(field)]
+    option = typer.Option(
+        *names,
+        help=field.description,
+        metavar=_metavar(field),
+        show_default=shown_default(field) or False,
+        rich_help_panel=kind.panel_of(name),
+    )
+    return Annotated[_typed(field), option]
+
+
+def shown_default(field: FieldInfo) -> str | None:
+    """A field's default as the help shows it; None where there is none to show."""
+    default = field.get_default(call_default_factory=True)
+    if default is None or default is PydanticUndefined or default == []:
+        return None
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    if isinstance(default, list):
+        return " ".join(default)
+    return str(default)
+
+
+def _aliases(field: FieldInfo) -> list[str]:
+    extra = field.json_schema_extra
+    return list(extra.get(ALIASES, [])) if isinstance(extra, dict) else []  # type: ignore[arg-type,union-attr]
+
+
+def _alternatives(field: FieldInfo) -> list[Any]:
+    """The types that a field takes, None left out."""
+    annotation = field.annotation
+    several = get_origin(annotation) in (Union, types.UnionType)
+    return [kind for kind in (get_args(annotation) if several else [annotation]) if kind is not type(None)]
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return any(get_origin(kind) is list for kind in _alternatives(field))
+
+
+def _typed(field: FieldInfo) -> Any:
+    """What Typer parses: numbers and switches as what they are, all else as text for pydantic to judge."""
+    if _is_list(field):
+        return list[str] | None
+    kinds = _alternatives(field)
+    if kinds == [bool]:
+        return bool | None
+    return kinds[0] | None if len(kinds) == 1 and kinds[0] in NUMBERS else str | None
+
+
+def _metavar(field: FieldInfo) -> str | None:
+    """The values to choose from, where they are few."""
+    (kind, *others) = _alternatives(field)
+    if get_origin(kind) is Literal and not others:
+        return "|".join(map(str, get_args(kind)))
+    named = next((metadata for metadata in field.metadata if isinstance(metadata, OneOf)), None)
+    return "|".join(named.names) if named is not None else None

@@ -1,0 +1,22 @@
+"""Which corpus: settings that several commands share."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ifcurate.config import Config
+
+
+class TextSettings(Config):
+    """Where the documents stand in a shard."""
+
+    panel = "Corpus"
+
+    text_column: str = Field("text", description="column that holds the documents")
+
+
+class CorpusSettings(TextSettings):
+    """A corpus, and the columns of its documents and their ids."""
+
+    corpus: str = Field(description="file, folder or glob of .parquet, .jsonl[.gz|.zst], on disk or any fsspec URL")
+    id_column: str | None = Field(None, description="column that holds their ids; default: `id` if there is one")

@@ -1,0 +1,24 @@
+"""What an export is asked to do, without importing any format."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ifcurate.config import Restartable
+from ifcurate.corpus.settings import TextSettings
+from ifcurate.export import EXPORTERS
+from ifcurate.model.settings import RevisionSettings
+from ifcurate.registry import OneOf
+
+
+class ExportConfig(Restartable, RevisionSettings, TextSettings):
+    """Settings of an export; names are those of the options and of `export.yaml`."""
+
+    data: str = Field(description="run folder, or folder, glob or Hub data set with the annotated columns")
+    out: str = Field(description="folder for the export")
+    format: Annotated[str, OneOf(EXPORTERS)] = Field(description="what is written")
+    tokenizer: str | None = Field(None, description="folder or Hub id; default: that of the run's model")
+    behaviour: list[str] = Field(["toxic"], description="whose masks a bare --penalty number is for")
+    penalty: list[str] = Field(["1"], description="BEHAVIOUR=LAMBDA, or LAMBDA for all")

@@ -1,0 +1,60 @@
+"""Which model, and what computes: settings that several commands share."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from ifcurate.config import ALIASES, Config
+
+
+class RevisionSettings(Config):
+    """Of everything that is loaded from the Hub."""
+
+    panel = "Model"
+
+    revision: str | None = Field(None, description="branch, tag or commit on the Hub")
+
+
+class ModelSettings(RevisionSettings):
+    """A decoder-only model, and how much of a document it reads at once."""
+
+    panel = "Model"
+
+    model: str = Field(description="folder or Hub id of a decoder-only model")
+    context: int | None = Field(
+        None,
+        ge=1,
+        description="tokens a window; default: the model's, capped at 2,048",
+        json_schema_extra={ALIASES: ["--max-length"]},
+    )
+
+
+class DeviceSettings(Config):
+    """Where to compute."""
+
+    panel = "Machine"
+
+    device: str = Field("auto", description="cpu, cuda, cuda:1; auto: a GPU where there is one")
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", value):
+            raise ValueError("must be auto, cpu, cuda or cuda:1")
+        return value
+
+
+class ComputeSettings(DeviceSettings):
+    """Where to compute, in which dtype, and how much at once."""
+
+    panel = "Machine"
+
+    dtype: Literal["auto", "float32", "bfloat16", "float64"] = Field(
+        "auto", description="auto: bfloat16 on a GPU where that is exact enough, else float32"
+    )
+    batch_tokens: int | None = Field(
+        None, ge=1, description="positions a forward pass, padding included; default: what fits into memory"
+    )

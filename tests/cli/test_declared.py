@@ -1,0 +1,94 @@
+"""Options are the fields of the settings, and nothing else says what they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ifcurate.cli import annotate, demo, direct, evaluate, export, fit, queries, score, select, train, write
+from ifcurate.cli.commands import COMMANDS, load
+from ifcurate.cli.declared import CONFIG, shown_default
+from ifcurate.config import ALIASES, Config
+from ifcurate.demo.config import DemoConfig
+from ifcurate.evaluation.config import (
+    CompareConfig,
+    EvaluationConfig,
+    FluencyConfig,
+    ImplicitConfig,
+    MiningConfig,
+    ToxicityConfig,
+)
+from ifcurate.export.config import ExportConfig
+from ifcurate.pipelines.run_config import RunConfig
+from ifcurate.training.config import TrainConfig
+
+WHOLE: dict[str, tuple[Any, type[Config]]] = {
+    "annotate": (annotate, RunConfig),
+    "train": (train, TrainConfig),
+    "export": (export, ExportConfig),
+    "queries": (queries, MiningConfig),
+    "demo": (demo, DemoConfig),
+    "eval toxicity": (evaluate, ToxicityConfig),
+    "eval implicit": (evaluate, ImplicitConfig),
+    "eval fluency": (evaluate, FluencyConfig),
+    "eval all": (evaluate, EvaluationConfig),
+    "eval compare": (evaluate, CompareConfig),
+}
+STAGES = {
+    "fit": fit.FIELDS,
+    "direct": direct.FIELDS,
+    "score": score.FIELDS,
+    "select": select.SELECTION_SETTINGS,
+    "write": write.FIELDS,
+}
+
+
+def parameters_of(words: str) -> dict[str, Any]:
+    name, *inner = words.split()
+    command = load(name)
+    for word in inner:
+        command = command.commands[word]
+    return {parameter.name: parameter for parameter in command.params}
+
+
+@pytest.mark.parametrize("words", [*WHOLE, *STAGES])
+def test_options_are_the_fields_with_their_help_and_default(words: str) -> None:
+    kind = WHOLE[words][1] if words in WHOLE else RunConfig
+    wanted = set(STAGES.get(words, kind.model_fields))
+    found = parameters_of(words)
+    assert set(found) - {CONFIG, "run_folder"} == wanted
+    for name in wanted:
+        field, parameter = kind.model_fields[name], found[name]
+        assert parameter.help == field.description, f"{name} has no description" if not field.description else name
+        if parameter.param_type_name == "argument":
+            continue
+        assert f"--{name.replace('_', '-')}" in parameter.opts
+        assert (parameter.show_default or None) == shown_default(field)
+        extra = field.json_schema_extra or {}
+        assert set(extra.get(ALIASES, [])) <= set(parameter.opts)
+        assert parameter.rich_help_panel == kind.panel_of(name)
+
+
+def test_every_command_is_looked_at() -> None:
+    assert {words.split()[0] for words in [*WHOLE, *STAGES]} == set(COMMANDS)
+
+
+def test_the_help_shows_the_default(command: Any) -> None:
+    shown = " ".join(command("select", "--help").out.split())
+    assert "tau is this quantile of all" in shown
+    assert "[default: (0.99)]" in shown
+    assert "document|window" in shown
+    assert "--context,--max-length" in command("annotate", "-h").out
+
+
+def test_what_is_given_reaches_the_settings(command: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[TrainConfig] = []
+    monkeypatch.setattr("ifcurate.pipelines.train.train", lambda settings: seen.append(settings) or 1 / 0)
+    words = ["--data", "d", "--out", "o", "--model", "m", "--penalty", "toxic=1", "--penalty", "rude=0", "--no-watch"]
+    with pytest.raises(ZeroDivisionError):
+        command("train", *words, "--max-length", "32", "--learning-rate", "1e-3")
+    (settings,) = seen
+    assert settings.penalty == ["toxic=1", "rude=0"]
+    assert (settings.watch, settings.context, settings.learning_rate) == (False, 32, 1e-3)
+    assert settings.model_fields_set == {"data", "out", "model", "penalty", "watch", "context", "learning_rate"}

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import subprocess
+
+from commands import Command, environment, ifcurate_command
+from runs import Run, Workshop
+
+
+def test_quiet_says_results_only(workshop: Workshop, finished: Run, command: Command) -> None:
+    options = workshop.options(out=finished.root)
+    loud, quiet = command("annotate", *options), command("annotate", "-q", *options)
+    assert loud.code == quiet.code == 0
+    assert loud.err.startswith("corpus: ")
+    assert quiet.err == ""
+    assert quiet.out == loud.out
+
+
+def test_other_processes_of_a_launch_say_nothing(
+    workshop: Workshop, finished: Run, command: Command, monkeypatch: object
+) -> None:
+    monkeypatch.setenv("RANK", "1")  # type: ignore[attr-defined]
+    assert command("annotate", *workshop.options(out=finished.root)).err == ""
+
+
+def test_a_reader_that_leaves_is_no_bad_input() -> None:
+    """As in `ifcurate annotate --help | head -1`."""
+    shell = f"{' '.join(ifcurate_command('annotate', '--help'))} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True, env=environment())
+    assert done.stderr == ""
+    assert done.stdout.strip() in {"0", "1", "141"}
+
+
+def test_no_color_is_respected() -> None:
+    words = ifcurate_command("--help")
+    shown = subprocess.run(
+        words, capture_output=True, check=True, env=environment() | {"NO_COLOR": "1", "FORCE_COLOR": "1"}
+    )
+    assert b"\x1b[3" not in shown.stdout
