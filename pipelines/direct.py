@@ -18,13 +18,13 @@ from ifcurate.influence.query_gradient import QueryGradient, query_gradient, que
 from ifcurate.model.checkpoints import (
     check_vocabulary,
     context_length,
-    hash_model,
-    hash_tokenizer,
+    embedding_rows,
     load_causal_lm,
     load_tokenizer,
     start_token,
 )
 from ifcurate.model.devices import forbid_reduced_precision, resolve_batch_tokens, resolve_device
+from ifcurate.model.hashes import hash_model, hash_tokenizer
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import Stage, timed
@@ -121,7 +121,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
     described = {}
     for side, source in query_sources(config).items():
         queries = read_queries(source, config.max_queries, config.seed)
-        found = query_windows(queries, tokenizer, context, source)
+        found = query_windows(queries, tokenizer, context, source, embedding_rows(model))
         total = sum(len(query.window) - query.completion for query in found.windows)
         with track(f"{side} queries", total) as tracker:
             done = 0

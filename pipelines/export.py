@@ -17,7 +17,7 @@ from ifcurate.export import EXPORTERS
 from ifcurate.export.config import ExportConfig
 from ifcurate.export.weights import Exporter, WeightedDocument, weighted
 from ifcurate.files import clear, finishing_folder
-from ifcurate.model.checkpoints import load_tokenizer
+from ifcurate.model.checkpoints import load_tokenizer, vocabulary_size
 from ifcurate.progress import log
 from ifcurate.provenance import versions
 from ifcurate.registry import load
@@ -66,7 +66,9 @@ def export(config: ExportConfig) -> ExportSummary:
         log.info(f"{out}: is written already; --overwrite writes anew")
         return done
     with finishing_folder(out) as part:
-        exporter: Exporter = load(EXPORTERS[config.format])(part, token_dtype(len(tokenizer)), penalties.values())
+        exporter: Exporter = load(EXPORTERS[config.format])(
+            part, token_dtype(vocabulary_size(tokenizer)), penalties.values()
+        )
         summary = _write(corpus, exporter, list(penalties.values()), _end_token(tokenizer))
         corpus.require_marks()
         save(config, part / EXPORT_FILE, {**versions(), "corpus": fingerprint, SUMMARY: asdict(summary)})

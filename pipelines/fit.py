@@ -13,7 +13,14 @@ from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.influence.curvature import fit_factors
 from ifcurate.influence.sample import sample_windows
-from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer, start_token
+from ifcurate.model.checkpoints import (
+    check_vocabulary,
+    context_length,
+    embedding_rows,
+    load_causal_lm,
+    load_tokenizer,
+    start_token,
+)
 from ifcurate.model.devices import forbid_reduced_precision, is_out_of_memory, resolve_batch_tokens, resolve_device
 from ifcurate.model.windows import Window
 from ifcurate.pipelines.run import Run
@@ -40,9 +47,9 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         forbid_reduced_precision()
         device = resolve_device(config.device)
         tokenizer = load_tokenizer(config.model, config.revision)
-        context = _checked_context(config, tokenizer)
+        context, embeddings = _checked_shape(config, tokenizer)
         sample = sample_windows(
-            shards, config.text_column, config.id_column, tokenizer, context, config.fit_tokens, config.seed
+            shards, config.text_column, config.id_column, tokenizer, context, config.fit_tokens, config.seed, embeddings
         )
         with track("fit", PASSES * sample.tokens) as tracker:
 
@@ -66,11 +73,11 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         stage.add(tokens=sample.tokens, documents=sample.documents)
 
 
-def _checked_context(config: RunConfig, tokenizer: PreTrainedTokenizerFast) -> int:
-    """Tokens a window, once model and tokenizer are known to fit; the model is not kept."""
+def _checked_shape(config: RunConfig, tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
+    """Tokens a window and rows of the embedding, once model and tokenizer are known to fit; the model is not kept."""
     model = load_causal_lm(config.model, config.revision)
     check_vocabulary(tokenizer, model)
-    return context_length(model, config.context)
+    return context_length(model, config.context), embedding_rows(model)
 
 
 def _fits(

@@ -17,6 +17,7 @@ from ifcurate.influence.direction import hash_direction
 from ifcurate.influence.loading import CALIBRATION_TOKENS, load_scorer
 from ifcurate.influence.sample import sample_windows
 from ifcurate.influence.settings import ScoreSettings
+from ifcurate.model.checkpoints import embedding_rows
 from ifcurate.model.devices import resolve_device
 from ifcurate.pipelines.executor import run_tasks, total
 from ifcurate.pipelines.heartbeat import Pulse, watching
@@ -103,6 +104,7 @@ def _calibrated(run: Run, config: RunConfig, shards: Sequence[Shard]) -> tuple[S
             loaded.context,
             CALIBRATION_TOKENS,
             config.seed,
+            embedding_rows(loaded.model),
         )
         steps = [vars(step) for step in loaded.steps(sample.windows)]
         found = {

@@ -25,7 +25,14 @@ from transformers import (
 from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
 from ifcurate.errors import InputError
 from ifcurate.files import clear, write_text
-from ifcurate.model.checkpoints import check_vocabulary, context_length, load_checkpoint, load_tokenizer, start_token
+from ifcurate.model.checkpoints import (
+    check_vocabulary,
+    context_length,
+    embedding_rows,
+    load_checkpoint,
+    load_tokenizer,
+    start_token,
+)
 from ifcurate.progress import Unseen, log, track
 from ifcurate.provenance import versions
 from ifcurate.training.callbacks import DivergenceWatch, RepetitionWatch, TrainingLog
@@ -98,7 +105,7 @@ def train(config: TrainConfig) -> TrainingSummary:
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     check_vocabulary(tokenizer, model)
-    data = TrainingData(config, tokenizer, int(model.config.vocab_size), context_length(model, config.context))
+    data = TrainingData(config, tokenizer, embedding_rows(model), context_length(model, config.context))
     with state.main_process_first():
         if first:
             _claim(config, data)

@@ -23,7 +23,8 @@ from ifcurate.annotation.schema import mask_column, spans_column
 from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.shards import Shard, list_shards, open_shard
 from ifcurate.errors import InputError
-from ifcurate.model.checkpoints import hash_tokenizer
+from ifcurate.model.checkpoints import check_token_ids
+from ifcurate.model.hashes import hash_tokenizer
 from ifcurate.model.windows import encode_documents
 from ifcurate.selection.scores import TOKEN_IDS
 from ifcurate.selection.spans import Ranges, spans_to_mask
@@ -71,6 +72,7 @@ class AnnotatedCorpus:
     Attributes:
         source: run folder, folder, glob or URL of shards.
         behaviours: whose masks to read, at most eight; none for plain text.
+        embeddings: token ids that the model knows, where one is to read them.
         counts: filled while `documents` runs, one a behaviour.
     """
 
@@ -78,6 +80,7 @@ class AnnotatedCorpus:
     behaviours: Sequence[str]
     tokenizer: PreTrainedTokenizerFast
     text_column: str = "text"
+    embeddings: int | None = None
     counts: dict[str, MarkCount] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,7 +102,8 @@ class AnnotatedCorpus:
         """The documents of one shard, in order; documents without a token too.
 
         Raises:
-            InputError: a column is missing or of the wrong type, lengths disagree, or the tokens' origin is unknown.
+            InputError: a column is missing or of the wrong type, lengths disagree, or the tokens' origin is unknown;
+                or the model has no embedding for a token.
         """
         reader = open_shard(shard)
         names = reader.schema.names
@@ -127,7 +131,7 @@ class AnnotatedCorpus:
         for behaviour, mask in zip(self.behaviours, masks, strict=True):
             self.counts[behaviour].annotated += len(mask)
             self.counts[behaviour].annotated_marked += int(mask.sum())
-        return self._cut(rows, token_ids, masks)
+        return self._cut(batch, rows, token_ids, masks)
 
     def _projected(self, batch: AnnotatedBatch) -> Iterator[MarkedDocument]:
         encodings = encode_documents(self.tokenizer, batch.texts(self.text_column))
@@ -145,17 +149,24 @@ class AnnotatedCorpus:
                 self.counts[behaviour].annotated += len(annotated)
                 self.counts[behaviour].annotated_marked += int(annotated.sum())
         token_ids = np.concatenate([np.zeros(0, np.int32), *(encoding.token_ids for encoding in encodings)])
-        return self._cut(rows, token_ids, masks)
+        return self._cut(batch, rows, token_ids, masks)
 
     def _cut(
-        self, rows: NDArray[np.int64], token_ids: NDArray[np.int32], masks: Sequence[NDArray[np.bool_]]
+        self,
+        batch: AnnotatedBatch,
+        rows: NDArray[np.int64],
+        token_ids: NDArray[np.int32],
+        masks: Sequence[NDArray[np.bool_]],
     ) -> Iterator[MarkedDocument]:
         marks = np.zeros(len(token_ids), dtype=np.uint8)
         for bit, (behaviour, mask) in enumerate(zip(self.behaviours, masks, strict=True)):
             marks |= mask.astype(np.uint8) << bit
             self.counts[behaviour].trained += len(mask)
             self.counts[behaviour].trained_marked += int(mask.sum())
-        for first, last in pairwise(rows):
+        for row, (first, last) in enumerate(pairwise(rows)):
+            if self.embeddings is not None:
+                where = f"{batch.shard.path}, row {batch.first_row + row} (counted from 0)"
+                check_token_ids(token_ids[first:last], self.embeddings, where)
             yield MarkedDocument(token_ids[first:last], marks[first:last])
 
     def require_marks(self) -> None:

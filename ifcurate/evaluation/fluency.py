@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from ifcurate.errors import InputError
 from ifcurate.evaluation.bootstrap import Interval, mean_interval, ratio_intervals
 from ifcurate.evaluation.ranks import Ranks
-from ifcurate.model.checkpoints import start_token
+from ifcurate.model.checkpoints import check_token_ids, embedding_rows, start_token
 from ifcurate.model.token_loss import Head, rows_per_chunk, split, token_losses
 from ifcurate.model.windows import bucket_by_length, encode_documents
 from ifcurate.progress import track
@@ -91,6 +91,10 @@ class Reader:
         self._batch_tokens = batch_tokens
         self._ranks = ranks
 
+    def check(self, token_ids: Sequence[int], where: str) -> None:
+        """See `check_token_ids`."""
+        check_token_ids(token_ids, embedding_rows(self._model), where)
+
     def judge(self, stage: str, targets: Sequence[Target], judgement: Judgement) -> list[Judged]:
         """`judgement` of each label, an array [labels] a target, in the order of `targets`.
 
@@ -145,6 +149,8 @@ def measure_perplexity(
     full = [(text, encoding.token_ids.tolist()) for text, encoding in documents if len(encoding)]
     if not full:
         raise InputError("option --text: its documents hold no token at all; give held-out text.")
+    for number, (_, encoding) in enumerate(documents):
+        reader.check(encoding.token_ids.tolist(), f"option --text: document {number} (counted from 0)")
     start = start_token(tokenizer)
     windows = [
         (number, window) for number, (_, ids) in enumerate(full) for window in slide(ids, start, context, stride)
@@ -196,6 +202,8 @@ def measure_lambada(
     """
     prefix = [start_token(tokenizer)] if with_start else []
     targets = [_last_word(tokenizer, passage, number, prefix) for number, passage in enumerate(passages)]
+    for number, target in enumerate(targets):
+        reader.check([*target.input_ids, *target.labels], f"option --lambada: passage {number} (counted from 0)")
     fitting = [Target(target.input_ids[-context:], target.labels) for target in targets]
     hits = reader.judge("lambada", fitting, _is_likeliest)
     return Lambada(

@@ -15,7 +15,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerFast
 
 from ifcurate.errors import InputError
 from ifcurate.evaluation.sampling import NotFiniteError, PromptStreams, sample_nucleus
-from ifcurate.model.checkpoints import start_token
+from ifcurate.model.checkpoints import check_token_ids, start_token
 
 LogitsProcessor = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """As in transformers: token ids [rows, length] and logits [rows, vocabulary] to logits."""
@@ -69,6 +69,7 @@ def encode_prompts(
     keys: Sequence[int],
     room: int,
     with_start: bool = False,
+    embeddings: int | None = None,
 ) -> list[EncodedPrompt]:
     """Prompts as the tokenizer encodes them, special tokens included.
 
@@ -76,7 +77,7 @@ def encode_prompts(
     more than `room` tokens loses its beginning.
 
     Raises:
-        InputError: there is no room for a prompt.
+        InputError: there is no room for a prompt, or one holds a token id that is not below `embeddings`.
     """
     if room < 1:
         raise InputError("option --max-new-tokens: leaves no room for a prompt in the model's context; lower it.")
@@ -85,6 +86,8 @@ def encode_prompts(
         token_ids = tokenizer(text)["input_ids"]
         if not token_ids or (with_start and token_ids[0] != start_token(tokenizer)):
             token_ids = [start_token(tokenizer), *token_ids]
+        if embeddings is not None:
+            check_token_ids(token_ids, embeddings, f"the prompt {text[:40]!r}")
         encoded.append(EncodedPrompt(token_ids[-room:], key, max(len(token_ids) - room, 0)))
     return encoded
 

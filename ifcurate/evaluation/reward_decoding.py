@@ -15,7 +15,7 @@ from transformers import DynamicCache, LogitsProcessor, PreTrainedModel, PreTrai
 
 from ifcurate.errors import InputError
 from ifcurate.evaluation.sequence_classifier import Activation, label_names, load_sequence_classifier, output_activation
-from ifcurate.model.checkpoints import hash_model
+from ifcurate.model.hashes import hash_model
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from ifcurate.corpus.tables import is_local
 from ifcurate.errors import InputError, first_line
-from ifcurate.model.checkpoints import hash_model
+from ifcurate.model.checkpoints import positions_of
+from ifcurate.model.hashes import hash_model
 from ifcurate.model.windows import bucket_by_length
 
 BATCH_TOKENS = 1 << 14
@@ -127,4 +128,4 @@ def output_activation(model: PreTrainedModel) -> Activation:
 def _longest(model: PreTrainedModel, tokenizer: Any) -> int:
     if tokenizer.model_max_length < UNSET_LENGTH:
         return int(tokenizer.model_max_length)
-    return min(LONGEST, int(getattr(model.config, "max_position_embeddings", LONGEST)))
+    return min(LONGEST, positions_of(model.config) or LONGEST)

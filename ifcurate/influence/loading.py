@@ -20,15 +20,16 @@ from ifcurate.influence.scorer import DocumentScores, Scorer, Work
 from ifcurate.influence.settings import ScoreSettings
 from ifcurate.model.batching import Batching, OneWindowARow, PackedRows
 from ifcurate.model.checkpoints import (
+    check_token_ids,
     check_vocabulary,
     context_length,
-    hash_model,
-    hash_tokenizer,
+    embedding_rows,
     load_causal_lm,
     load_tokenizer,
     start_token,
 )
 from ifcurate.model.devices import forbid_reduced_precision, resolve_device
+from ifcurate.model.hashes import hash_model, hash_tokenizer
 from ifcurate.model.windows import Encoding, Window, bucket_by_length, collate, encode_documents, split_into_windows
 from ifcurate.progress import log
 
@@ -94,6 +95,9 @@ class LoadedScorer:
         on_batch: Callable[[int], None] = lambda tokens: None,
     ) -> tuple[list[DocumentScores], Work]:
         """See `Scorer.score`; finite differences without given steps are calibrated on the first documents."""
+        rows = embedding_rows(self.model)
+        for encoding, name in zip(encodings, names, strict=True):
+            check_token_ids(encoding.token_ids, rows, f"document {name}")
         if self._scorer is None:
             windows = split_into_windows(encodings, self.context)
             if not windows:

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ifcurate.errors import InputError
 from ifcurate.influence.queries import Query
+from ifcurate.model.checkpoints import check_token_ids
 from ifcurate.model.devices import is_out_of_memory
 from ifcurate.model.layers import tracked_parameters
 from ifcurate.model.token_loss import Body, Head, split, token_losses
@@ -53,7 +54,11 @@ class QueryWindows:
 
 
 def query_windows(
-    queries: Sequence[Query], tokenizer: PreTrainedTokenizerFast, context: int, source: str
+    queries: Sequence[Query],
+    tokenizer: PreTrainedTokenizerFast,
+    context: int,
+    source: str,
+    embeddings: int | None = None,
 ) -> QueryWindows:
     """Tokenize prompt and completion together; a token belongs to the completion if it covers any of its characters.
 
@@ -61,7 +66,8 @@ def query_windows(
     than `context` is split into windows of its own. Both are counted as shortened.
 
     Raises:
-        InputError: a query has no completion token; names `source` and the row.
+        InputError: a query has no completion token, or a token id that is not below `embeddings`; names `source` and
+            the row.
     """
     encodings = encode_documents(tokenizer, [query.prompt + query.completion for query in queries])
     windows: list[QueryWindow] = []
@@ -71,6 +77,8 @@ def query_windows(
         count = len(encoding) - completion
         if count == 0:
             raise InputError(f"{source}, query {row + 1}: no completion token; give every query a completion.")
+        if embeddings is not None:
+            check_token_ids(encoding.token_ids, embeddings, f"{source}, query {row + 1}")
         shortened += len(encoding) > context
         if count <= context:
             first = max(0, len(encoding) - context)

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from ifcurate.corpus.documents import read_documents
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
+from ifcurate.model.checkpoints import check_token_ids
 from ifcurate.model.windows import Window, encode_documents, split_into_windows
 
 MOST_SHARDS = 64
@@ -42,23 +43,26 @@ def sample_windows(
     context: int,
     tokens: int,
     seed: int,
+    embeddings: int | None = None,
 ) -> Sample:
     """Windows of about `tokens` tokens (all there are, if fewer), every document that is looked at equally likely.
 
     Drawn from up to `MOST_SHARDS` random shards, `MOST_BATCHES` batches of each: in shuffled corpora a fair sample.
 
     Raises:
-        InputError: there is no token to draw.
+        InputError: there is no token to draw, or one whose id is not below `embeddings`; names the document.
     """
     longest = MOST_WINDOWS * context * CHARACTERS_PER_TOKEN
     candidates = _candidates(shards, text_column, id_column, seed, longest)
     drawn = _draw_texts(candidates, tokens * CHARACTERS_PER_TOKEN)
     windows: list[Window] = []
     total = 0
-    for number, text in enumerate(drawn):
+    for number, (name, text) in enumerate(drawn):
         if total >= tokens:
             break
         for window in split_into_windows(encode_documents(tokenizer, [text]), context)[:MOST_WINDOWS]:
+            if embeddings is not None:
+                check_token_ids(window.token_ids, embeddings, f"document {name}")
             windows.append(Window(number, window.first, window.token_ids))
             total += len(window)
     if not windows:
@@ -68,23 +72,24 @@ def sample_windows(
 
 def _candidates(
     shards: Sequence[Shard], text_column: str, id_column: str | None, seed: int, longest: int
-) -> Iterator[tuple[float, str]]:
-    """Random keys and the first `longest` characters of texts; those with the smallest keys are the sample."""
+) -> Iterator[tuple[float, str, str]]:
+    """Random keys, ids and the first `longest` characters of texts; those with the smallest keys are the sample."""
     chosen = np.random.default_rng(seed).permutation(len(shards))[:MOST_SHARDS]
     for index in chosen.tolist():
         generator = np.random.default_rng([seed, index])
         for batch in islice(read_documents(shards[index], text_column, id_column), MOST_BATCHES):
             keys = generator.random(len(batch)).tolist()
-            yield from ((key, text[:longest]) for key, text in zip(keys, batch.texts, strict=True) if text)
+            documents = zip(keys, batch.ids, batch.texts, strict=True)
+            yield from ((key, name, text[:longest]) for key, name, text in documents if text)
 
 
-def _draw_texts(candidates: Iterator[tuple[float, str]], characters: int) -> list[str]:
-    """The texts with the smallest keys, in order of key, that have `characters` characters together."""
-    kept: list[tuple[float, str]] = []
+def _draw_texts(candidates: Iterator[tuple[float, str, str]], characters: int) -> list[tuple[str, str]]:
+    """Ids and texts of the documents with the smallest keys, in order of key: `characters` characters together."""
+    kept: list[tuple[float, str, str]] = []
     held = 0
-    for key, text in candidates:
-        heapq.heappush(kept, (-key, text))
+    for key, name, text in candidates:
+        heapq.heappush(kept, (-key, name, text))
         held += len(text)
-        while held - len(kept[0][1]) >= characters:
-            held -= len(heapq.heappop(kept)[1])
-    return [text for _, text in sorted(kept, reverse=True)]
+        while held - len(kept[0][2]) >= characters:
+            held -= len(heapq.heappop(kept)[2])
+    return [(name, text) for _, name, text in sorted(kept, reverse=True)]

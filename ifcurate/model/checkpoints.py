@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers.pytorch_utils import Conv1D
 
 from ifcurate.errors import InputError, first_line
@@ -96,18 +104,52 @@ def _as_linear(conv: Conv1D) -> nn.Linear:
     return linear
 
 
+def embedding_rows(model: PreTrainedModel) -> int:
+    """Token ids that the model has an embedding for: those below this number."""
+    return int(model.get_input_embeddings().num_embeddings)
+
+
+def vocabulary_size(tokenizer: PreTrainedTokenizerFast) -> int:
+    """The highest token id plus one: more than there are tokens where ids have gaps."""
+    return int(max(tokenizer.get_vocab().values())) + 1
+
+
 def check_vocabulary(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> None:
-    """Refuse a tokenizer whose ids the model's embedding does not have.
+    """Refuse a tokenizer whose ordinary or start token the model's embedding does not have.
+
+    Tokens that were added to the vocabulary may lie beyond it: texts seldom hold them, see `check_token_ids`.
 
     Raises:
         InputError: names both sizes.
     """
-    rows = model.get_input_embeddings().num_embeddings
-    highest = max(tokenizer.get_vocab().values())
+    rows = embedding_rows(model)
+    added = tokenizer.get_added_vocab()
+    needed = [number for token, number in tokenizer.get_vocab().items() if token not in added]
+    start = _start_token(tokenizer)
+    highest = max(needed if start is None else [*needed, start], default=0)
     if highest >= rows:
         raise InputError(
             f"{tokenizer.name_or_path}: the tokenizer has token ids up to {highest}, but the model has embeddings for "
             f"{rows} tokens only; give the tokenizer the model was trained with."
+        )
+
+
+def check_token_ids(token_ids: Sequence[int] | NDArray[np.int32], rows: int, where: str) -> None:
+    """Refuse a text with a token that the model has no embedding for.
+
+    Args:
+        token_ids: of the text.
+        rows: see `embedding_rows`.
+        where: what the text is, for the message.
+
+    Raises:
+        InputError: names the text and the token id.
+    """
+    highest = np.max(np.asarray(token_ids, np.int64), initial=-1)
+    if highest >= rows:
+        raise InputError(
+            f"{where}: holds the token id {int(highest)}, but the model has embeddings for {rows} tokens only; take "
+            "that token out of the text, or give the tokenizer the model was trained with."
         )
 
 
@@ -117,10 +159,15 @@ def start_token(tokenizer: PreTrainedTokenizerFast) -> int:
     Raises:
         InputError: the tokenizer has neither.
     """
-    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-        if token is not None:
-            return int(token)
+    token = _start_token(tokenizer)
+    if token is not None:
+        return token
     raise InputError(f"{tokenizer.name_or_path}: has neither a BOS nor an EOS token to start a window with; set one.")
+
+
+def _start_token(tokenizer: PreTrainedTokenizerFast) -> int | None:
+    given = (token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None)
+    return next((int(token) for token in given), None)
 
 
 def context_length(model: PreTrainedModel, asked: int | None) -> int:
@@ -129,8 +176,7 @@ def context_length(model: PreTrainedModel, asked: int | None) -> int:
     Raises:
         InputError: `asked` is longer than the model's positions.
     """
-    positions = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
-    longest = int(positions) if positions else CONTEXT_CAP
+    longest = positions_of(model.config) or CONTEXT_CAP
     if asked is None:
         return min(longest, CONTEXT_CAP)
     if asked > longest:
@@ -138,17 +184,7 @@ def context_length(model: PreTrainedModel, asked: int | None) -> int:
     return asked
 
 
-def hash_model(model: nn.Module) -> str:
-    """Hex SHA-256 over the names, shapes and float32 values of all parameters: the same for any stored dtype
-    that holds the same numbers, and for any sharding of the files."""
-    digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
-        digest.update(f"{name}{tuple(parameter.shape)}".encode())
-        values = parameter.detach().to("cpu", torch.float32).contiguous()
-        digest.update(values.numpy().tobytes())
-    return digest.hexdigest()
-
-
-def hash_tokenizer(tokenizer: PreTrainedTokenizerFast) -> str:
-    """Hex SHA-256 of the tokenizer's full definition."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+def positions_of(config: PretrainedConfig) -> int | None:
+    """The most tokens that a model reads at once, by its configuration or that of its text part, if it says so."""
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(positions) if positions else None

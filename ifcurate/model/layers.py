@@ -39,9 +39,11 @@ def tracked_parameters(model: PreTrainedModel) -> dict[str, nn.Parameter]:
 
 
 def _decoder_blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
-    count = model.config.num_hidden_layers
+    """The blocks of the text model: a vision tower may have as many."""
+    count = int(model.config.get_text_config().num_hidden_layers)
+    text = {id(module) for module in model.get_decoder().modules()}
     for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
+        if isinstance(module, nn.ModuleList) and len(module) == count and id(module) in text:
             return name, module
     raise InputError(f"{_name(model)}: has no list of {count} decoder blocks; only decoder-only models can be scored.")
 

@@ -78,7 +78,7 @@ class TrainingData:
         shutil.rmtree(Path(self.config.out) / STREAMS_FOLDER)
 
     def _corpus(self, source: str, behaviours: list[str]) -> AnnotatedCorpus:
-        return AnnotatedCorpus(source, behaviours, self.tokenizer, self.config.text_column)
+        return AnnotatedCorpus(source, behaviours, self.tokenizer, self.config.text_column, self.vocabulary)
 
     def _write(self, corpus: AnnotatedCorpus, folder: Path) -> None:
         start, end = start_token(self.tokenizer), self.tokenizer.eos_token_id

@@ -121,3 +121,16 @@ def test_a_mask_that_marks_nothing_is_refused(tmp_path: Path) -> None:
     list(corpus.documents())
     with pytest.raises(InputError, match="'toxic' marks no token of 2"):
         corpus.require_marks()
+
+
+@pytest.mark.parametrize("token_ids", [True, False])
+def test_a_token_the_model_does_not_know_is_refused_by_row(tmp_path: Path, token_ids: bool) -> None:
+    tokenizer = word_tokenizer(tmp_path / "model")
+    data = annotate(tmp_path / "data", tokenizer, token_ids=token_ids, shards=1)
+    documents = list(AnnotatedCorpus(str(data), ["toxic"], tokenizer).documents())
+    highest = [int(document.token_ids.max(initial=-1)) for document in documents]
+    assert len(list(AnnotatedCorpus(str(data), ["toxic"], tokenizer, embeddings=max(highest) + 1).documents()))
+    row = highest.index(max(highest))
+    corpus = AnnotatedCorpus(str(data), ["toxic"], tokenizer, embeddings=max(highest))
+    with pytest.raises(InputError, match=rf"row {row} \(counted from 0\): holds the token id {max(highest)}"):
+        list(corpus.documents())

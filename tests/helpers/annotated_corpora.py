@@ -13,7 +13,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerF
 
 from ifcurate.annotation.schema import MASK_LIST, SPAN_LIST, mask_column, spans_column
 from ifcurate.corpus.parquet import attach
-from ifcurate.model.checkpoints import hash_tokenizer
+from ifcurate.model.hashes import hash_tokenizer
 from ifcurate.model.windows import encode_documents
 from ifcurate.selection.scores import INT_LIST, TOKEN_IDS
 

@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    Gemma3Config,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
@@ -44,6 +45,17 @@ def tiny_model(family: str, seed: int = 0, spread: float = 0.15, **changes: Any)
                 parameter.normal_(0, 0.02)
     replace_conv1d(model)
     return model.eval()
+
+
+def tiny_gemma3(seed: int = 0) -> PreTrainedModel:
+    """A model whose configuration has a part for text and one for images, with as many blocks in either."""
+    torch.manual_seed(seed)
+    blocks = {"num_hidden_layers": 2, "num_attention_heads": 2}
+    text = {**blocks, "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_key_value_heads": 1}
+    text |= {"head_dim": 16, "max_position_embeddings": 64, "sliding_window": 16}
+    vision = {**blocks, "hidden_size": 16, "intermediate_size": 16, "image_size": 28, "patch_size": 14}
+    config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)
+    return AutoModelForCausalLM.from_config(config).eval()
 
 
 def tiny_tokenizer(texts: list[str], vocabulary: int = VOCABULARY) -> PreTrainedTokenizerFast:

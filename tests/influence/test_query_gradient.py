@@ -125,3 +125,13 @@ def run_out_above(monkeypatch, model, rows):
         return forward(input_ids=input_ids, **others)
 
     monkeypatch.setattr(model.base_model, "forward", fail_above)
+
+
+def test_a_query_with_a_token_the_model_does_not_know_is_refused():
+    tokenizer = tiny_tokenizer(["some words"])
+    rows = len(tokenizer)
+    tokenizer.add_tokens(["<|image|>"])
+    queries = [QUERIES[0], Query("see ", "<|image|>")]
+    assert query_windows(queries, tokenizer, 64, "q.jsonl", rows + 1).windows
+    with pytest.raises(InputError, match=rf"q\.jsonl, query 2: holds the token id {rows}"):
+        query_windows(queries, tokenizer, 64, "q.jsonl", rows)

@@ -1,21 +1,28 @@
 import pytest
 import torch
-from tiny_models import FAMILIES, tiny_model, tiny_tokenizer
-from transformers import AutoModelForCausalLM, GPT2Config, MixtralConfig
+from tiny_models import FAMILIES, tiny_gemma3, tiny_model, tiny_tokenizer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import AutoModelForCausalLM, GPT2Config, MixtralConfig, PreTrainedTokenizerFast
 from transformers.pytorch_utils import Conv1D
 
 from ifcurate.errors import InputError
+from ifcurate.influence.batch_size import automatic_batch_tokens
 from ifcurate.model.checkpoints import (
+    check_token_ids,
     check_vocabulary,
     context_length,
-    hash_model,
-    hash_tokenizer,
+    embedding_rows,
     load_causal_lm,
     load_tokenizer,
+    positions_of,
     replace_conv1d,
     start_token,
+    vocabulary_size,
 )
+from ifcurate.model.hashes import hash_model, hash_tokenizer
 from ifcurate.model.layers import tracked_linears, tracked_parameters
+from ifcurate.model.windows import encode_documents
 
 LAYERS_PER_BLOCK = {"gpt_neox": 4, "llama": 7, "qwen2": 7, "gpt2": 4}
 
@@ -90,6 +97,39 @@ def test_a_tokenizer_with_more_ids_than_embeddings_is_refused():
     check_vocabulary(tokenizer, tiny_model("llama"))
     with pytest.raises(InputError, match="embeddings for 100 tokens only"):
         check_vocabulary(tokenizer, tiny_model("llama", vocab_size=100))
+
+
+def test_an_added_token_beyond_the_embedding_is_refused_where_a_text_holds_it():
+    tokenizer, model = tiny_tokenizer(["some text"]), tiny_model("llama", vocab_size=len(tiny_tokenizer(["some text"])))
+    tokenizer.add_tokens(["<|image|>"])
+    check_vocabulary(tokenizer, model)
+    plain, held = (encoding.token_ids for encoding in encode_documents(tokenizer, ["some text", "an <|image|>"]))
+    check_token_ids(plain, embedding_rows(model), "document a")
+    check_token_ids([], embedding_rows(model), "an empty document")
+    with pytest.raises(InputError, match=rf"document b: holds the token id {len(tokenizer) - 1}"):
+        check_token_ids(held, embedding_rows(model), "document b")
+    tokenizer.bos_token = "<|image|>"
+    with pytest.raises(InputError, match="embeddings for"):
+        check_vocabulary(tokenizer, model)
+
+
+def test_ids_with_gaps_have_a_vocabulary_up_to_the_highest():
+    vocabulary = {"a": 0, "b": 70_000}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel(vocabulary, unk_token="a")))
+    assert len(tokenizer) == 2
+    assert vocabulary_size(tokenizer) == 70_001
+
+
+def test_a_nested_text_configuration_is_found():
+    model = tiny_gemma3()
+    assert not hasattr(model.config, "vocab_size"), "the case that this test is about"
+    assert embedding_rows(model) == 300
+    assert context_length(model, None) == 64
+    assert positions_of(model.config) == 64
+    linears = tracked_linears(model)
+    assert len(linears) == 2 * 7
+    assert all("language_model.layers" in name for name in linears), "not those of the vision tower, which has as many"
+    assert automatic_batch_tokens(model, "finite-difference", 1) >= 1
 
 
 def test_the_context_is_the_models_and_not_longer():

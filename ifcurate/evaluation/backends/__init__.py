@@ -26,12 +26,13 @@ from ifcurate.model.checkpoints import (
     CONTEXT_CAP,
     check_vocabulary,
     context_length,
-    hash_model,
-    hash_tokenizer,
+    embedding_rows,
     load_causal_lm,
     load_tokenizer,
+    positions_of,
 )
 from ifcurate.model.devices import resolve_dtype
+from ifcurate.model.hashes import hash_model, hash_tokenizer
 
 CPU_BATCH_PROMPTS, GPU_BATCH_PROMPTS, VLLM_BATCH_PROMPTS = 16, 64, 512
 """Prompts completed together, where nobody says how many."""
@@ -47,6 +48,7 @@ class CompletionEngine:
         room: tokens that a prompt may have.
         prompts_per_batch: size of a batch.
         provenance: everything that the completions depend on but the prompts.
+        embeddings: token ids that the model knows, where we load it ourselves.
     """
 
     complete: Complete
@@ -54,12 +56,13 @@ class CompletionEngine:
     room: int
     prompts_per_batch: int
     provenance: dict[str, Any]
+    embeddings: int | None = None
 
     def encode(self, prompts: PromptSet, config: ToxicityConfig) -> list[EncodedPrompt]:
         """Token ids and random keys of `prompts`."""
         texts = [prompt.text for prompt in prompts.prompts]
         keys = prompt_keys(texts, config.seed)
-        return encode_prompts(self.tokenizer, texts, keys, self.room, config.start_token)
+        return encode_prompts(self.tokenizer, texts, keys, self.room, config.start_token, self.embeddings)
 
 
 def load_engine(config: ToxicityConfig, place: str, device: str) -> CompletionEngine:
@@ -97,6 +100,7 @@ def load_engine(config: ToxicityConfig, place: str, device: str) -> CompletionEn
         context_length(model, None) - config.max_new_tokens,
         config.batch_prompts or (GPU_BATCH_PROMPTS if device.startswith("cuda") else CPU_BATCH_PROMPTS),
         provenance | decoding,
+        embedding_rows(model),
     )
 
 
@@ -132,11 +136,11 @@ def _vllm_engine(
         raise InputError("option --backend: vllm cannot do reward-augmented decoding; use --backend transformers.")
     completer = VllmCompleter(place, config.revision, config.dtype, settings)
     described = AutoConfig.from_pretrained(place, revision=config.revision)
-    context = getattr(described, "max_position_embeddings", None) or CONTEXT_CAP
+    context = positions_of(described) or CONTEXT_CAP
     return CompletionEngine(
         completer.complete,
         tokenizer,
-        int(context) - config.max_new_tokens,
+        context - config.max_new_tokens,
         config.batch_prompts or VLLM_BATCH_PROMPTS,
         provenance | {"model": f"{place}@{config.revision}", "dtype": config.dtype},
     )
