@@ -7,13 +7,24 @@ INSTALLED := $(VENV)/.installed
 TYPED := build/typed
 
 .DELETE_ON_ERROR:
-.PHONY: demo test bench-gpu lint types clean
+.PHONY: demo test quick test-lowest bench-gpu lint types clean
 
 demo: $(INSTALLED)
 	$(BIN)/ifcurate demo --out demo
 
+# All tests, in as many processes as there are cores, each with one thread.
 test: $(INSTALLED)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
+
+# Those that take seconds.
+quick: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow"
+
+# All tests with the lowest versions that pyproject.toml declares; needs uv, which finds them.
+test-lowest:
+	uv venv --quiet --allow-existing --python $(PYTHON) .venv-lowest
+	uv pip install --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest --numprocesses auto --dist worksteal
 
 # Scoring against Kronfluence's on all shapes, then the tests that need a GPU.
 bench-gpu: $(INSTALLED)
@@ -32,7 +43,7 @@ types: $(INSTALLED)
 		&& $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p ifcurate
 
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml
 	@if command -v uv > /dev/null; then \
