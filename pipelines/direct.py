@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from ifcurate.influence.curvature import hash_factors, precondition
 from ifcurate.influence.direction import Direction, check_direction, load_direction, save_direction
 from ifcurate.influence.queries import hash_queries, read_queries
 from ifcurate.influence.query_gradient import QueryGradient, query_gradient, query_windows
+from ifcurate.machine import cores
 from ifcurate.model.checkpoints import (
     check_vocabulary,
     context_length,
@@ -108,7 +108,7 @@ def _adopt(run: Run, published: Mapping[str, Path], config: RunConfig) -> None:
 def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
     if not run.factors.is_dir():
         raise InputError(f"{run.root}: has no curvature factors yet; run `ifcurate fit` with this --out first.")
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     forbid_reduced_precision()
     device = resolve_device(config.device)
     tokenizer = load_tokenizer(config.model, config.revision)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable, Sequence
 
 import torch
@@ -13,6 +12,7 @@ from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.influence.curvature import fit_factors
 from ifcurate.influence.sample import sample_windows
+from ifcurate.machine import cores
 from ifcurate.model.checkpoints import (
     check_vocabulary,
     context_length,
@@ -43,7 +43,7 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
     if run.factors.is_dir():
         return
     with timed(run.logs, "fit") as stage:
-        torch.set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(cores())
         forbid_reduced_precision()
         device = resolve_device(config.device)
         tokenizer = load_tokenizer(config.model, config.revision)

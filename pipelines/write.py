@@ -18,7 +18,7 @@ from ifcurate.pipelines.executor import run_tasks
 from ifcurate.pipelines.heartbeat import watching
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
-from ifcurate.pipelines.score import cores
+from ifcurate.pipelines.score import processes
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.pipelines.steps.write_annotations import WriteAnnotations
 from ifcurate.progress import track
@@ -70,7 +70,9 @@ def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metada
         beats,
     )
     with watching(beats, track("write", sum(shard.size for shard in pending))):
-        run_tasks([step], len(pending), config.workers or cores(), threads=1, logs=run.logs / "write", results=run.data)
+        run_tasks(
+            [step], len(pending), config.workers or processes(), threads=1, logs=run.logs / "write", results=run.data
+        )
 
 
 def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequence[Shard]) -> dict[str, Any]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 from transformers import PreTrainedModel
 
 from ifcurate.influence.engines import ENGINES
+from ifcurate.machine import memory
 from ifcurate.model.devices import resolve_batch_tokens
+from ifcurate.model.layers import tracked_parameters
 from ifcurate.model.token_loss import split
 
 SHARE_FOR_ACTIVATIONS = 0.4
 """Of the memory at hand; the rest is for logits, attention scores, the allocator's gaps and other processes."""
+INTERPRETER_BYTES = 1 << 29
+"""What a process holds before it loads a model: Python, PyTorch and their libraries."""
 LIVE_WIDTHS, LIVE_INNER_WIDTHS = 8, 4
 """Tensors alive at once in a decoder block, in hidden widths and feed-forward widths a position."""
 PASSES = 4
@@ -53,8 +55,24 @@ def bytes_per_position(model: PreTrainedModel, engine: str, directions: int, pas
     return passes * ends + (block * (1 + 2 * directions) if ENGINES[engine].carries_tangents else block)
 
 
+def bytes_per_worker(model: PreTrainedModel, engine: str, directions: int) -> int:
+    """Estimate of what one process that scores on a CPU holds, its activations apart.
+
+    That is the model in float32, as it is loaded, every direction, and for finite differences the tracked weights once
+    more.
+    """
+    tracked = sum(parameter.numel() for parameter in tracked_parameters(model).values())
+    values = sum(parameter.numel() for parameter in model.parameters())
+    return INTERPRETER_BYTES + 4 * (values + tracked * (directions + ENGINES[engine].needs_step))
+
+
+def workers_that_fit(worker_bytes: int) -> int:
+    """How many such processes the memory at hand has room for, beside their activations; at least one."""
+    return max(1, int(memory() * (1 - SHARE_FOR_ACTIVATIONS)) // worker_bytes)
+
+
 def memory_at_hand(device: torch.device) -> int:
-    """Free bytes of a GPU; a machine's whole memory for a CPU, so that the same command makes the same batches."""
+    """Free bytes of a GPU; all that this process may use for a CPU, so that the same command makes the same batches."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return memory()

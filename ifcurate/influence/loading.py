@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from ifcurate.influence.batch_size import automatic_batch_tokens
+from ifcurate.influence.batch_size import automatic_batch_tokens, bytes_per_worker
 from ifcurate.influence.direction import Direction, check_direction, load_direction
 from ifcurate.influence.engines import AUTO, ENGINES
 from ifcurate.influence.engines.calibration import Step, best_steps, calibrate
@@ -94,16 +94,12 @@ class LoadedScorer:
         names: Sequence[str],
         on_batch: Callable[[int], None] = lambda tokens: None,
     ) -> tuple[list[DocumentScores], Work]:
-        """See `Scorer.score`; finite differences without given steps are calibrated on the first documents."""
+        """See `Scorer.score`; finite differences without given steps are calibrated on `sample_of_tokens`."""
         rows = embedding_rows(self.model)
         for encoding, name in zip(encodings, names, strict=True):
             check_token_ids(encoding.token_ids, rows, f"document {name}")
         if self._scorer is None:
-            windows = split_into_windows(encodings, self.context)
-            if not windows:
-                empty = DocumentScores(np.zeros((len(self.directions), 0), np.float32), np.zeros(0, np.float32))
-                return [empty] * len(encodings), Work()
-            self._scorer = self._build(self.steps(windows))
+            self._scorer = self._build(self.steps(self.sample_of_tokens()))
         return self._scorer.score(encodings, names, on_batch)
 
     def batch_tokens(self, workers: int = 1) -> int:
@@ -111,6 +107,11 @@ class LoadedScorer:
         if self.settings.batch_tokens is not None:
             return self.settings.batch_tokens
         return automatic_batch_tokens(self.model, self.engine, len(self.directions), workers)
+
+    @property
+    def worker_bytes(self) -> int:
+        """See `bytes_per_worker`."""
+        return bytes_per_worker(self.model, self.engine, len(self.directions))
 
     def steps(self, windows: Sequence[Window]) -> list[Step]:
         """The given finite-difference steps, or those found best on `windows`; none for other engines.
@@ -130,6 +131,17 @@ class LoadedScorer:
                 return steps
             self.engine = "finite-difference"
         return calibrate(self.model, self.directions, batch, self.engine)
+
+    def sample_of_tokens(self) -> list[Window]:
+        """Windows of `CALIBRATION_TOKENS` tokens drawn from the vocabulary: the same in every process.
+
+        Where nobody gives steps, they may not depend on which documents a process sees, and in which order.
+        """
+        added = self.tokenizer.get_added_vocab()
+        ordinary = sorted(number for token, number in self.tokenizer.get_vocab().items() if token not in added)
+        drawn = np.random.default_rng(0).choice(np.array(ordinary, np.int32), CALIBRATION_TOKENS)
+        everywhere = np.zeros_like(drawn)
+        return split_into_windows([Encoding(drawn, everywhere, everywhere)], self.context)
 
     def _build(self, steps: Sequence[Step]) -> Scorer:
         return Scorer(

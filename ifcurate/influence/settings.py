@@ -74,7 +74,9 @@ class ScoringSettings(Config):
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """What decides a score, all of it: equal settings give equal scores.
+    """What decides a score, all of it: equal settings give equal scores, whichever documents a process sees.
+
+    Up to rounding, which depends on the batches that documents share.
 
     Args:
         model: folder or Hub id.
@@ -87,7 +89,8 @@ class ScoreSettings:
         dtype: `auto`: bfloat16 for forward mode on a GPU, else float32.
         batch_tokens: positions a batch, padding included; default: what fits into memory.
         threads: CPU threads of this process.
-        steps: relative finite-difference steps, one a direction; default: found on the first documents.
+        steps: relative finite-difference steps, one a direction; default: those found best on tokens drawn from the
+            vocabulary, the same in every process. A run finds them on a sample of its corpus, and keeps them.
     """
 
     model: str

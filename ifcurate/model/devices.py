@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 
 import torch
 
@@ -65,5 +66,6 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def _worker_number() -> int:
     """Number of this process among its pool's workers, 0 for the main process."""
-    identity = getattr(multiprocessing.current_process(), "_identity", ())
-    return int(identity[0]) - 1 if identity else 0
+    pools = (multiprocessing, sys.modules.get("multiprocess"))  # datatrove's pools are of the latter
+    identities = (getattr(pool.current_process(), "_identity", ()) for pool in pools if pool is not None)
+    return next((int(identity[0]) - 1 for identity in identities if identity), 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from corpora import write_rows
 from datatrove.data import Document
 from datatrove.executor import LocalPipelineExecutor
@@ -25,6 +27,7 @@ from runs import Workshop, rows_of
 from ifcurate import ScoreSettings
 from ifcurate.corpus.shards import list_shards, open_shard
 from ifcurate.errors import InputError
+from ifcurate.model.devices import resolve_device
 from ifcurate.pipelines import (
     ReadShards,
     ScoreTokens,
@@ -36,6 +39,7 @@ from ifcurate.pipelines import (
 from ifcurate.pipelines.executor import run_tasks, total
 from ifcurate.pipelines.heartbeat import Pulse, beat, read_beats
 from ifcurate.pipelines.run import Run
+from ifcurate.pipelines.steps import score_tokens
 from ifcurate.selection.scores import LOSS, TOKEN_ENDS, TOKEN_IDS, TOKEN_STARTS
 from ifcurate.selection.settings import SelectionSettings
 from ifcurate.selection.table import Selection
@@ -103,6 +107,61 @@ def test_a_documents_scores_do_not_depend_on_its_neighbours(settings: ScoreSetti
     for one, other, third in zip(together, alone, backwards, strict=True):
         assert relative_error(other, one) < 1e-4
         assert relative_error(third, one) < 1e-4
+
+
+def test_the_step_does_not_depend_on_which_documents_come_first(settings: ScoreSettings, finished: Run) -> None:
+    rows = sorted((row for row in rows_of(finished.data) if row["text"]), key=lambda row: len(row["text"]))[::7]
+    differences = replace(settings, engine="finite-difference", batch_tokens=512)
+
+    def scored(chosen: list[dict[str, Any]]) -> dict[str, list[float]]:
+        """Each document in a group of its own, by a model that is loaded anew."""
+        score_tokens._loaded.cache_clear()
+        step = ScoreTokens(differences)
+        documents = [Document(text=row["text"], id=row["id"]) for row in chosen]
+        return {each.id: each.metadata["toxic_influence"] for one in documents for each in step.run([one])}
+
+    assert scored(rows) == scored(rows[::-1])
+    empty = {"text": "", "id": "empty"}
+    assert scored([empty, *rows]) == {"empty": [], **scored(rows)}
+
+
+class NameDevice(PipelineStep):
+    """Writes which of two GPUs this process would take."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:
+        torch.cuda.device_count = lambda: 2  # the machine of this test
+        (self.folder / str(rank)).write_text(resolve_device("auto"))
+        time.sleep(1)  # until the other worker has begun
+        yield from data or ()
+
+
+def test_every_worker_of_datatroves_own_pool_takes_a_gpu_of_its_own(tmp_path: Path) -> None:
+    LocalPipelineExecutor(
+        pipeline=[NameDevice(tmp_path)], tasks=2, workers=2, logging_dir=str(tmp_path / "logs"), start_method="fork"
+    ).run()
+    assert {(tmp_path / rank).read_text() for rank in "01"} == {"cuda:0", "cuda:1"}
+
+
+def test_workers_score_as_one_does(settings: ScoreSettings, finished: Run, tmp_path: Path) -> None:
+    rows = [row for row in rows_of(finished.data) if row["text"]][:8]
+    for number, row in enumerate(rows):
+        write_rows(tmp_path / f"in/{number}.jsonl", [{"id": row["id"], "text": row["text"]}])
+    found = []
+    for workers in (1, 2):
+        out = tmp_path / f"out-{workers}"
+        pipeline = [
+            JsonlReader(str(tmp_path / "in")),
+            ScoreTokens(replace(settings, engine="auto")),
+            JsonlWriter(str(out)),
+        ]
+        LocalPipelineExecutor(pipeline, tasks=8, workers=workers, logging_dir=str(tmp_path / f"logs-{workers}")).run()
+        found.append([gzip.decompress(file.read_bytes()) for file in sorted(out.iterdir())])
+    assert found[0] == found[1]
+    assert len(found[0]) == 8
 
 
 def test_all_steps_from_shards_to_annotated_shards(
