@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from ifcurate.errors import InputError
 
@@ -19,14 +19,20 @@ class Artifact(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-Kind = TypeVar("Kind", bound=Artifact)
+class OpenArtifact(Artifact):
+    """An artifact whose further fields are kept as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+Kind = TypeVar("Kind")
 
 
 def read_artifact(kind: type[Kind], content: str | bytes | dict[str, Any], where: object, remedy: str) -> Kind:
     """`content`, JSON or what it stands for, as a `kind`.
 
     Args:
-        kind: what is wanted.
+        kind: an `Artifact`, or a dataclass.
         content: what the file says.
         where: the file, for the message.
         remedy: what to do about a damaged one, for the message.
@@ -34,10 +40,9 @@ def read_artifact(kind: type[Kind], content: str | bytes | dict[str, Any], where
     Raises:
         InputError: the content is not JSON, or a field is missing or does not fit; names file and field.
     """
+    adapter = TypeAdapter(kind)
     try:
-        if isinstance(content, dict):
-            return kind.model_validate(content)
-        return kind.model_validate_json(content)
+        return adapter.validate_python(content) if isinstance(content, dict) else adapter.validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -10,20 +10,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ifcurate.corpus.parquet import metadata_of, metadata_of_file
+from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.shards import Shard
 from ifcurate.corpus.sources import reading
 from ifcurate.errors import InputError
+from ifcurate.machine import cores
 from ifcurate.pipelines.executor import run_tasks
 from ifcurate.pipelines.heartbeat import watching
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
-from ifcurate.pipelines.score import processes
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.pipelines.steps.write_annotations import WriteAnnotations
 from ifcurate.progress import track
 from ifcurate.report.html import ReportSource, write_report
-from ifcurate.selection.scores import DIRECTIONS, HISTOGRAMS
+from ifcurate.selection.scores import DIRECTIONS, HISTOGRAMS, read_sidecar_metadata
 from ifcurate.selection.settings import SelectionOptions
 from ifcurate.selection.table import Selection
 from ifcurate.version import __version__
@@ -70,19 +70,19 @@ def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metada
         beats,
     )
     with watching(beats, track("write", sum(shard.size for shard in pending))):
-        run_tasks(
-            [step], len(pending), config.workers or processes(), threads=1, logs=run.logs / "write", results=run.data
-        )
+        run_tasks([step], len(pending), config.workers or cores(), threads=1, logs=run.logs / "write", results=run.data)
 
 
 def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequence[Shard]) -> dict[str, Any]:
     """How the columns were made: what the sidecars say of the scores, and what the selection was."""
-    sidecar = str(shards[0].output(run.scores))
-    with reading(sidecar, "scores"):
-        scored = metadata_of_file(pq.read_metadata(sidecar))
-    of_scores = {name: value for name, value in scored.items() if name not in (HISTOGRAMS, DIRECTIONS, "tokens")}
+    sidecar = shards[0].output(run.scores)
+    with reading(str(sidecar), "scores"):
+        scored = read_sidecar_metadata(pq.read_metadata(sidecar), sidecar)
+    if selection.behaviour not in scored.directions:
+        raise InputError(f"{sidecar}: has no scores of {selection.behaviour!r}; delete it and score its shard again.")
+    of_scores = scored.model_dump(exclude={HISTOGRAMS, DIRECTIONS, "tokens"})
     of_selection = {name: getattr(selection, name) for name in ("tau", "budget_tokens", *SelectionOptions.model_fields)}
-    of_direction = scored[DIRECTIONS][selection.behaviour]
+    of_direction = scored.directions[selection.behaviour].model_dump()
     return {
         **of_scores,
         **of_direction,
@@ -102,7 +102,7 @@ def _is_written(run: Run, shard: Shard, metadata: dict[str, Any]) -> bool:
     except (pa.ArrowException, OSError):
         return False
     wanted = json.loads(json.dumps(metadata))
-    stored = metadata_of(schema)
+    stored = metadata_of(schema, file)
     return {behaviour: stored.get(behaviour) for behaviour in wanted} == wanted
 
 

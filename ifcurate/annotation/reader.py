@@ -108,7 +108,7 @@ class AnnotatedCorpus:
         reader = open_shard(shard)
         names = reader.schema.names
         masks = [mask_column(behaviour) for behaviour in self.behaviours]
-        if self._made_with_own_tokenizer(reader.schema) and all(name in names for name in (TOKEN_IDS, *masks)):
+        if self._made_with_own_tokenizer(shard, reader.schema) and all(name in names for name in (TOKEN_IDS, *masks)):
             read, columns = self._as_annotated, [TOKEN_IDS, *masks]
         else:
             spans = [spans_column(behaviour) for behaviour in self.behaviours]
@@ -119,9 +119,9 @@ class AnnotatedCorpus:
             yield from read(AnnotatedBatch(shard, row, batch))
             row += batch.num_rows
 
-    def _made_with_own_tokenizer(self, schema: pa.Schema) -> bool:
+    def _made_with_own_tokenizer(self, shard: Shard, schema: pa.Schema) -> bool:
         """Whether every annotation of the shard says that it is of the tokenizer that is read for."""
-        annotations = [entry for entry in metadata_of(schema).values() if isinstance(entry, dict)]
+        annotations = [entry for entry in metadata_of(schema, shard.path).values() if isinstance(entry, dict)]
         made = [entry.get("tokenizer_hash") for entry in annotations]
         return bool(made) and all(tokenizer == self._tokenizer_hash for tokenizer in made)
 

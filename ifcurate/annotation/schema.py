@@ -7,13 +7,25 @@ training on the token makes the behaviour likelier. Unit: nats per unit of the d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pyarrow as pa
 
+from ifcurate.artifacts import OpenArtifact, Sha256
 from ifcurate.selection.scores import FLOAT_LIST, INT_LIST, LOSS, TOKEN_IDS, influence_column
 
 MASK_LIST = pa.list_(pa.bool_())
 SPAN_LIST = pa.list_(pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32())]))
+
+
+class ColumnsMetadata(OpenArtifact):
+    """What an annotated shard says of one behaviour's columns, and all else about how they were made."""
+
+    version: str
+    tokenizer_hash: Sha256
+    alignment: Literal["label", "position"]
+    sign: str
+    unit: str
 
 
 def mask_column(behaviour: str) -> str:

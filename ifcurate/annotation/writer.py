@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ifcurate.corpus.parquet import METADATA_KEY, attach, metadata_of, writing_parquet
+from ifcurate.corpus.parquet import attach, metadata_of, writing_parquet
 from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.errors import InputError
 from ifcurate.selection.scores import LOSS, TOKEN_IDS
@@ -117,13 +117,7 @@ class _Rows:
 
 
 def _merged_metadata(shard: Shard, schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
-    try:
-        stored = metadata_of(schema)
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"{shard.path}: has schema metadata under {METADATA_KEY.decode()!r} that is not ours; remove that key."
-        ) from error
-    return attach(schema, {**stored, **metadata})
+    return attach(schema, {**metadata_of(schema, shard.path), **metadata})
 
 
 def _check_shared(shard: Shard, name: str, batch: pa.RecordBatch, ours: pa.RecordBatch, first_row: int) -> None:

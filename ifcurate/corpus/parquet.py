@@ -160,16 +160,29 @@ def attach(schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
     return schema.with_metadata(kept)
 
 
-def metadata_of(schema: pa.Schema) -> dict[str, Any]:
-    """The JSON under the key `ifcurate` of a schema, or an empty dict where there is none."""
-    return _parsed(schema.metadata)
+def metadata_of(schema: pa.Schema, where: object = "the file") -> dict[str, Any]:
+    """The JSON under the key `ifcurate` of a schema, or an empty dict where there is none.
+
+    Raises:
+        InputError: something else is under that key; names the file `where`.
+    """
+    return _parsed(schema.metadata, where)
 
 
-def metadata_of_file(footer: pq.FileMetaData) -> dict[str, Any]:
-    """The JSON under the key `ifcurate` of a Parquet file's footer: what was known when the last row was written."""
-    return _parsed(footer.metadata)
+def metadata_of_file(footer: pq.FileMetaData, where: object = "the file") -> dict[str, Any]:
+    """The JSON under the key `ifcurate` of a Parquet file's footer: what was known when the last row was written.
+
+    Raises:
+        InputError: as for `metadata_of`.
+    """
+    return _parsed(footer.metadata, where)
 
 
-def _parsed(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+def _parsed(metadata: Mapping[bytes, bytes] | None, where: object) -> dict[str, Any]:
     stored = (metadata or {}).get(METADATA_KEY)
-    return dict(json.loads(stored)) if stored else {}
+    try:
+        return dict(json.loads(stored)) if stored else {}
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{where}: has schema metadata under {METADATA_KEY.decode()!r} that is not ours; remove that key."
+        ) from error

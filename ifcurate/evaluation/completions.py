@@ -111,7 +111,7 @@ def generate(
     """
     stored = {**provenance, "prompts": _hash_prompts(prompts), "prompts_per_batch": prompts_per_batch}
     if file.path.is_file():
-        _refuse_other(file.path, metadata_of(ParquetReader(str(file.path)).schema), stored)
+        _refuse_other(file.path, metadata_of(ParquetReader(str(file.path)).schema, file.path), stored)
         return 0
     if ranks.first:
         _begin(file, stored)

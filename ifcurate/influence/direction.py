@@ -13,16 +13,35 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
+from ifcurate.artifacts import BehaviourName, OpenArtifact, Sha256, read_artifact
 from ifcurate.errors import InputError
 from ifcurate.files import finishing, sha256_of
 from ifcurate.model.layers import tracked_parameters
 from ifcurate.version import __version__
 
 METADATA_KEY = "ifcurate"
+
+
+class QueryFacts(OpenArtifact):
+    """Which queries one side was made of."""
+
+    hash: str
+
+
+class Provenance(OpenArtifact):
+    """What a direction's file says of itself; anybody may have written it."""
+
+    behaviour: BehaviourName
+    model: str | None = None
+    tokenizer: str | None = None
+    model_hash: Sha256
+    tokenizer_hash: Sha256
+    queries: dict[str, QueryFacts] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,7 +95,9 @@ def load_direction(path: Path) -> Direction:
         raise InputError(
             f"{path}: lacks `{METADATA_KEY}` metadata, so it is no direction; make one with `ifcurate direct`."
         )
-    return Direction(tensors, json.loads(metadata[METADATA_KEY]))
+    remedy = "get it again from whoever made it, or make one with `ifcurate direct`"
+    provenance = read_artifact(Provenance, metadata[METADATA_KEY], path, remedy)
+    return Direction(tensors, provenance.model_dump(exclude_unset=True))
 
 
 def hash_direction(path: Path) -> str:

@@ -12,6 +12,7 @@ import jinja2
 import yaml
 
 from ifcurate.annotation import schema
+from ifcurate.artifacts import read_artifact
 from ifcurate.corpus.parquet import ParquetReader, metadata_of
 from ifcurate.files import write_text
 from ifcurate.report.documents import ShownDocument, highest_documents
@@ -55,7 +56,7 @@ class AnnotatedBehaviour:
     """One behaviour's part of the report."""
 
     selection: Selection
-    metadata: dict[str, Any]
+    metadata: schema.ColumnsMetadata
     documents: list[ShownDocument]
 
 
@@ -67,8 +68,8 @@ def write_report(source: ReportSource, selections: Sequence[Selection], out: Pat
         selections: one a behaviour.
         out: the run folder.
     """
-    metadata = metadata_of(ParquetReader(str(source.data[0])).schema)
     behaviours = [selection.behaviour for selection in selections]
+    metadata = _metadata(source.data[0], behaviours)
     facts: dict[str, Any] = {
         "annotated": [_annotated(source, selection, metadata[selection.behaviour]) for selection in selections],
         "behaviours": ", ".join(behaviours),
@@ -78,7 +79,7 @@ def write_report(source: ReportSource, selections: Sequence[Selection], out: Pat
     }
     write_text(out / "report.html", _TEMPLATES.get_template("report.html.j2").render(**facts))
     card = {"tags": ["ifcurate", "data-curation"], "configs": [{"config_name": "default", "data_files": "data/**"}]}
-    details = {behaviour: metadata[behaviour] for behaviour in behaviours}
+    details = {behaviour: made.model_dump() for behaviour, made in metadata.items()}
     write_text(
         out / "README.md",
         _TEMPLATES.get_template("card.md.j2").render(
@@ -89,7 +90,13 @@ def write_report(source: ReportSource, selections: Sequence[Selection], out: Pat
     )
 
 
-def _annotated(source: ReportSource, selection: Selection, metadata: dict[str, Any]) -> AnnotatedBehaviour:
+def _metadata(file: Path, behaviours: Sequence[str]) -> dict[str, schema.ColumnsMetadata]:
+    stored = metadata_of(ParquetReader(str(file)).schema, file)
+    remedy = "delete it and run `ifcurate write` again"
+    return {name: read_artifact(schema.ColumnsMetadata, stored.get(name, {}), file, remedy) for name in behaviours}
+
+
+def _annotated(source: ReportSource, selection: Selection, metadata: schema.ColumnsMetadata) -> AnnotatedBehaviour:
     table = records_path(source.selection, selection.behaviour)
     documents = highest_documents(table, source.folder, source.text_column, selection.behaviour)
     return AnnotatedBehaviour(selection, metadata, list(documents))

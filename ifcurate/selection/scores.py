@@ -15,7 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic import Field
 
+from ifcurate.artifacts import BehaviourName, OpenArtifact, Sha256, read_artifact
 from ifcurate.corpus.documents import ID
 from ifcurate.corpus.parquet import ParquetReader, metadata_of_file
 from ifcurate.corpus.sources import reading
@@ -56,6 +58,29 @@ def sidecar_schema(behaviours: Sequence[str], with_loss: bool) -> pa.Schema:
     if with_loss:
         fields.append(pa.field(LOSS, FLOAT_LIST))
     return pa.schema(fields)
+
+
+class DirectionFacts(OpenArtifact):
+    """Which direction one behaviour's scores are along, and the error measured for its step."""
+
+    direction_hash: Sha256
+    relative_error: float | None
+
+
+class SidecarMetadata(OpenArtifact):
+    """What a sidecar says of itself, under the keys `HISTOGRAMS` and `DIRECTIONS` and further ones."""
+
+    histograms: dict[BehaviourName, str] = Field(default_factory=dict)
+    directions: dict[BehaviourName, DirectionFacts] = Field(default_factory=dict)
+
+
+def read_sidecar_metadata(footer: pq.FileMetaData, path: Path) -> SidecarMetadata:
+    """The metadata in a sidecar's footer.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    return read_artifact(SidecarMetadata, metadata_of_file(footer, path), path, _REMEDY)
 
 
 @dataclass(frozen=True)
@@ -112,7 +137,7 @@ class Sidecar:
         """
         self._require_file()
         with reading(str(self.path), "scores"):
-            stored = metadata_of_file(pq.read_metadata(self.path)).get(HISTOGRAMS, {})
+            stored = read_sidecar_metadata(pq.read_metadata(self.path), self.path).histograms
             if self.behaviour in stored:
                 return Histogram.from_text(stored[self.behaviour])
         raise InputError(f"{self.path}: holds no histogram of {self.behaviour!r}; {_REMEDY}.")

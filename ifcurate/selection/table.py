@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ifcurate.artifacts import BehaviourName, read_artifact
 from ifcurate.errors import InputError, first_line
 from ifcurate.selection.spans import Ints
 
@@ -34,7 +34,7 @@ SELECTED = pa.schema(
 class Selection:
     """What was selected, and by which settings: the content of `selection/<behaviour>.json`."""
 
-    behaviour: str
+    behaviour: BehaviourName
     tau: float
     quantile: float
     neighbours: int
@@ -62,10 +62,9 @@ class Selection:
             InputError: there is none.
         """
         path = summary_path(folder, behaviour)
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{path}: is no finished selection ({error}); run `ifcurate select`.") from error
+        if not path.is_file():
+            raise InputError(f"{path}: there is no finished selection; run `ifcurate select`.")
+        return read_artifact(cls, path.read_bytes(), path, "run `ifcurate select`")
 
 
 def summary_path(folder: Path, behaviour: str) -> Path:

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from oracles import random_direction
@@ -7,17 +9,21 @@ from tiny_models import tiny_model
 from ifcurate.errors import InputError
 from ifcurate.influence.direction import Direction, check_direction, hash_direction, load_direction, save_direction
 
+HASHES = {"model_hash": "a" * 64, "tokenizer_hash": "b" * 64}
+MADE = {"behaviour": "rude", **HASHES}
+
 
 def direction_for(model, **provenance):
-    return Direction(random_direction(model).tensors, {"behaviour": "rude", **provenance})
+    return Direction(random_direction(model).tensors, {**MADE, **provenance})
 
 
 def test_a_direction_comes_back_as_it_was(tmp_path):
-    direction = direction_for(tiny_model("llama"), model_hash="m", queries={"behaviour": {"hash": "q"}})
+    direction = direction_for(tiny_model("llama"), further="kept", queries={"behaviour": {"hash": "q"}})
     save_direction(direction, tmp_path / "a.safetensors")
     loaded = load_direction(tmp_path / "a.safetensors")
     assert loaded.behaviour == "rude"
     assert loaded.provenance["queries"] == {"behaviour": {"hash": "q"}}
+    assert {**loaded.provenance, "version": None} == {**direction.provenance, "version": None}
     assert loaded.tensors.keys() == direction.tensors.keys()
     assert all(torch.equal(loaded.tensors[name], tensor) for name, tensor in direction.tensors.items())
     save_direction(loaded, tmp_path / "b.safetensors")
@@ -30,6 +36,30 @@ def test_nan_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(InputError, match="NaN or infinite"):
         save_direction(direction, tmp_path / "a.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"behaviour": "../../../evil"}, "behaviour"),
+        ({"behaviour": "a/b"}, "behaviour"),
+        ({"behaviour": 7}, "behaviour"),
+        ({"behaviour": ""}, "behaviour"),
+        ({"behaviour": "evil\n"}, "behaviour"),
+        ({"model_hash": "../x"}, "model_hash"),
+        ({"queries": {"behaviour": {}}}, "queries.behaviour.hash"),
+        ({"queries": ["hash"]}, "queries"),
+    ],
+)
+def test_what_a_shared_file_says_is_checked(tmp_path, said, field):
+    file = tmp_path / "shared.safetensors"
+    save_file({"weight": torch.zeros(2)}, file, metadata={"ifcurate": json.dumps({**MADE, **said})})
+    with pytest.raises(InputError, match=rf"shared\.safetensors: is damaged .*\({field}: .*\); get it"):
+        load_direction(file)
+    for content in ("{", "[]", "7", json.dumps(HASHES)):
+        save_file({"weight": torch.zeros(2)}, file, metadata={"ifcurate": content})
+        with pytest.raises(InputError, match=r"shared\.safetensors: is damaged or of another version"):
+            load_direction(file)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage" * 20])
