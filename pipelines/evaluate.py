@@ -15,7 +15,7 @@ from ifcurate.evaluation.classifiers import Classifier, load_classifier
 from ifcurate.evaluation.completions import generate, prompts_of, score
 from ifcurate.evaluation.config import EvaluationConfig, FluencyConfig, ToxicityConfig
 from ifcurate.evaluation.fluency import Reader, measure_lambada, measure_perplexity
-from ifcurate.evaluation.lm_eval import run_tasks
+from ifcurate.evaluation.lm_eval import check_tasks, run_tasks
 from ifcurate.evaluation.metrics import measure
 from ifcurate.evaluation.prompts import PromptSet, read_prompts, sample_prompts
 from ifcurate.evaluation.ranks import Ranks, find_ranks
@@ -63,6 +63,7 @@ def evaluate_fluency(config: FluencyConfig) -> list[ModelFolder]:
     """
     if config.text is None and config.lambada is None and not config.tasks:
         raise InputError("nothing to evaluate: give held-out --text, --lambada passages or --tasks.")
+    check_tasks(config.tasks)
     ranks = _start(config.device, config.threads)
     texts = None if config.text is None else _read_texts(config.text, config.text_column)
     passages = None if config.lambada is None else _read_texts(config.lambada, config.text_column)
@@ -84,6 +85,7 @@ def evaluate_all(config: EvaluationConfig) -> list[ModelFolder]:
     Raises:
         InputError: something given cannot be used.
     """
+    check_tasks(config.tasks)
     folders = evaluate_toxicity(config)
     if config.implicit_classifier != "none":
         evaluate_saved(folders, config.implicit_classifier, None, config.device, config.seed)
@@ -111,9 +113,7 @@ def _read_prompt_sets(config: ToxicityConfig) -> list[PromptSet]:
         )
         if prompts.name in {known.name for known in sets}:
             raise InputError(f"option --prompts: two sets are called {prompts.name!r}; name one with NAME=PROMPTS.")
-        if config.sample is not None:
-            prompts = sample_prompts(prompts, config.sample, config.seed, config.balanced)
-        sets.append(prompts)
+        sets.append(sample_prompts(prompts, config.sample, config.seed, config.balanced))
     return sets
 
 

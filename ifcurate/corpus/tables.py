@@ -6,6 +6,7 @@ What exists on disk, or is written like a path, is never looked up on the Hub.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from ifcurate.corpus.shards import FORMATS, list_shards, open_shard
 from ifcurate.errors import InputError, first_line
 
 Row = dict[str, Any]
+
+PLAIN_WORD = re.compile(r"\w[\w.-]*")
+"""Names of tables and models: they become names of files and folders."""
 
 
 def read_rows(source: str, split: str = "train") -> list[Row]:
@@ -39,6 +43,17 @@ def table_name(source: str) -> str:
     name = source.rstrip("/").rsplit("/", 1)[-1]
     suffix = next((suffix for suffix in FORMATS if name.endswith(suffix)), "")
     return name.removesuffix(suffix) or name
+
+
+def named_place(given: str) -> tuple[str | None, str]:
+    """Name and place of `NAME=PLACE`; no name where there is no `=`, or where it belongs to the place.
+
+    It does where what stands before it is no plain word, or where all of `given` exists: `runs/lr=3e-4`, `lang=en/`.
+    """
+    name, equals, place = given.partition("=")
+    if not equals or not PLAIN_WORD.fullmatch(name) or Path(given).exists() or any(Path().glob(given)):
+        return None, given
+    return name, place
 
 
 def value_at(row: Row, path: str) -> Any:

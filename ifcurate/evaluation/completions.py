@@ -122,8 +122,11 @@ def generate(
     drawn = 0
     with track(prompts.name, len(missing), "completions") as tracker:
         for done, number in enumerate(ranks.share(missing)):
-            drawn += _complete_batch(_part(file, number), batches[number], encoded, complete)
-            tracker.update(min((done + 1) * ranks.count, len(missing)), drawn * ranks.count)
+            mine = _complete_batch(_part(file, number), batches[number], encoded, complete)
+            drawn += mine
+            finished = missing[: (done + 1) * ranks.count]  # the other processes are about as far
+            prompts_finished = sum(len(batches[each]) for each in finished)
+            tracker.update(len(finished), prompts_finished * mine // len(batches[number]))
     total = sum(ranks.join([drawn]))
     if ranks.first:
         _merge(file, prompts, len(batches), stored)
@@ -152,7 +155,7 @@ def score(file: CompletionFile, classifier: Classifier, ranks: Ranks) -> Scores:
     with track(classifier.name, len(mine), "prompts") as tracker:
         for block in mine:
             scores.append(_score_block(block, classifier))
-            tracker.update(len(scores), len(scores) * SCORED_TOGETHER)
+            tracker.update(len(scores), sum(map(len, scores)))
     gathered = np.concatenate(ranks.join(scores))
     if ranks.first:
         _write_table(file.path, _with_scores(table, classifier, gathered))

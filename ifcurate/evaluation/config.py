@@ -54,7 +54,7 @@ class PromptSettings(PromptTableSettings):
     toxic_from: float = Field(0.5, description="prompts with at least this score in that column are toxic")
     group_column: str | None = Field(None, description="column of the groups that are reported one by one")
     sample: int | None = Field(None, ge=1, description="prompts to draw; default: all")
-    balanced: bool = Field(False, description="draw as many toxic as non-toxic prompts")
+    balanced: bool = Field(False, description="exactly as many toxic as non-toxic prompts")
 
 
 class SamplingConfig(Config):

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from ifcurate.errors import InputError
+
+
+def check_tasks(tasks: Sequence[str]) -> None:
+    """Refuse `tasks` that cannot be run here, before anything else is.
+
+    The harness divides its documents among the processes of a launch by itself, and would wait for all of them.
+
+    Raises:
+        InputError: this is one of several processes, the harness is not installed, or knows no such task.
+    """
+    if tasks and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            "option --tasks: lm-eval runs in one process only; run --tasks without torchrun or accelerate launch."
+        )
+    if tasks:
+        _task_manager(tasks)
 
 
 def run_tasks(tasks: Sequence[str], place: str, revision: str | None, device: str, dtype: str) -> dict[str, Any]:
@@ -14,8 +31,18 @@ def run_tasks(tasks: Sequence[str], place: str, revision: str | None, device: st
     Raises:
         InputError: it is not installed, or knows no such task.
     """
+    manager = _task_manager(tasks)
+    from lm_eval import simple_evaluate
+
+    arguments = {"pretrained": place, "dtype": dtype, **({"revision": revision} if revision else {})}
+    answer = simple_evaluate(
+        model="hf", model_args=arguments, tasks=list(tasks), device=device, task_manager=manager, bootstrap_iters=0
+    )
+    return {task: dict(metrics) for task, metrics in answer["results"].items()}
+
+
+def _task_manager(tasks: Sequence[str]) -> Any:
     try:
-        from lm_eval import simple_evaluate
         from lm_eval.tasks import TaskManager
     except ImportError as error:
         raise InputError("option --tasks: lm-eval is not installed; run `pip install 'ifcurate[harness]'`.") from error
@@ -23,8 +50,4 @@ def run_tasks(tasks: Sequence[str], place: str, revision: str | None, device: st
     unknown = sorted(set(tasks) - set(manager.all_tasks))
     if unknown:
         raise InputError(f"option --tasks: lm-eval has no task {unknown[0]!r}; `lm-eval ls tasks` lists them.")
-    arguments = {"pretrained": place, "dtype": dtype, **({"revision": revision} if revision else {})}
-    answer = simple_evaluate(
-        model="hf", model_args=arguments, tasks=list(tasks), device=device, task_manager=manager, bootstrap_iters=0
-    )
-    return {task: dict(metrics) for task, metrics in answer["results"].items()}
+    return manager

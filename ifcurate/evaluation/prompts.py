@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ifcurate.corpus.tables import Row, has_path, missing_column, read_rows, table_name, text_at, value_at
+from ifcurate.corpus.tables import Row, has_path, missing_column, named_place, read_rows, table_name, text_at, value_at
 from ifcurate.errors import InputError
+from ifcurate.progress import log
 
 HUB_IDS = {"rtp": "allenai/real-toxicity-prompts", "bold": "AmazonScience/bold", "attaq": "ibm-research/AttaQ"}
 """Short names of published prompt sets."""
@@ -72,7 +73,7 @@ def read_prompts(
     Raises:
         InputError: the table holds no prompt, a column is not there, or a value has the wrong type.
     """
-    name, _, place = source.rpartition("=")
+    name, place = named_place(source)
     place = HUB_IDS.get(place.lower(), place)
     rows = read_rows(place, split)
     columns = _columns(place, rows, text_column, toxicity_column, group_column)
@@ -87,25 +88,45 @@ def read_prompts(
     return PromptSet(name or table_name(place), prompts)
 
 
-def sample_prompts(prompts: PromptSet, count: int, seed: int, balanced: bool = False) -> PromptSet:
+def sample_prompts(prompts: PromptSet, count: int | None, seed: int, balanced: bool = False) -> PromptSet:
     """`count` prompts drawn without replacement, in the order of the table; all of them where there are no more.
 
-    With `balanced`, half of them toxic and half not, as the paper evaluates.
+    With `balanced`, exactly half of them toxic and half not, as the paper evaluates; without a `count`, as many as
+    the smaller side has.
 
     Raises:
-        InputError: `balanced`, and nothing is known of the prompts' toxicity.
+        InputError: `balanced`, and `count` is odd, a side has too few, or nothing is known of the prompts' toxicity.
     """
     pools = [list(range(len(prompts.prompts)))]
     if balanced:
         pools = [[i for i in pools[0] if prompts.prompts[i].toxic is toxic] for toxic in (True, False)]
-        if not all(pools):
-            raise InputError(
-                f"option --balanced: {prompts.name} does not have both toxic and non-toxic prompts; "
-                "name the column that tells with --toxicity-column, or leave the option out."
-            )
+        count = _balanced_count(prompts.name, [len(pool) for pool in pools], count)
+    if count is None:
+        return prompts
     generator = np.random.default_rng(seed)
     drawn = [generator.permutation(pool)[: count // len(pools)] for pool in pools]
     return PromptSet(prompts.name, tuple(prompts.prompts[i] for i in np.sort(np.concatenate(drawn)).tolist()))
+
+
+def _balanced_count(name: str, sizes: Sequence[int], count: int | None) -> int:
+    """`count`, or the most that can be had, where both sides can give half of it."""
+    most = 2 * min(sizes)
+    if not most:
+        raise InputError(
+            f"option --balanced: {name} does not have both toxic and non-toxic prompts; "
+            "name the column that tells with --toxicity-column, or leave the option out."
+        )
+    if count is None:
+        log.info(f"{name}: {most:,} prompts, half of them toxic")
+        return most
+    if count % 2:
+        raise InputError(f"option --sample: {count} has no two equal halves for --balanced; give an even number.")
+    if count > most:
+        raise InputError(
+            f"option --sample: {count:,} balanced prompts cannot be drawn from the {sizes[0]:,} toxic and {sizes[1]:,} "
+            f"non-toxic ones of {name}; give at most {most:,}."
+        )
+    return count
 
 
 def _columns(

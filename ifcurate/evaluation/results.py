@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ifcurate.corpus.tables import table_name
+from ifcurate.corpus.tables import named_place, table_name
 from ifcurate.errors import InputError
 from ifcurate.evaluation.completions import CompletionFile
 from ifcurate.evaluation.fluency import Lambada, Perplexity
@@ -154,7 +154,7 @@ def model_folders(models: Sequence[str], out: str) -> list[tuple[ModelFolder, st
     """
     named: dict[str, str] = {}
     for model in models:
-        name, _, place = model.rpartition("=")
+        name, place = named_place(model)
         name = name or table_name(str(Path(place).resolve()) if Path(place).exists() else place)
         if name in named:
             raise InputError(f"{named[name]} and {place} are both called {name!r}; name one with NAME=MODEL.")

@@ -3,6 +3,8 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,9 +16,11 @@ from typer.testing import CliRunner
 from ifcurate.cli import app
 from ifcurate.config import build
 from ifcurate.errors import InputError
+from ifcurate.evaluation.classifiers import load_classifier
 from ifcurate.evaluation.comparison import compare_models, trade_off
 from ifcurate.evaluation.comparison_files import can_be_drawn, draw_comparison, write_comparison
 from ifcurate.evaluation.config import EvaluationConfig, FluencyConfig, ToxicityConfig
+from ifcurate.evaluation.ranks import find_ranks
 from ifcurate.evaluation.results import ModelFolder
 from ifcurate.pipelines.evaluate import evaluate_all, evaluate_fluency, evaluate_saved, evaluate_toxicity
 
@@ -270,3 +274,46 @@ def test_a_model_that_emits_nan_leaves_nothing_half_written(place, tmp_path):
     with pytest.raises(InputError, match=r"broken: .* NaN"):
         evaluate_toxicity(settings(tmp_path, tmp_path / "out", "broken", prompts=[str(place / "prompts.jsonl")]))
     assert not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_models_in_folders_with_an_equals_sign_are_found(place, tmp_path):
+    from ifcurate.evaluation.results import model_folders
+
+    model = tmp_path / "lr=3e-4" / "final"
+    save_tiny_model(model, TEXTS)
+    assert model_folders([str(model), f"mine={model}"], "out") == [
+        (ModelFolder(Path("out/final")), str(model)),
+        (ModelFolder(Path("out/mine")), str(model)),
+    ]
+
+
+@pytest.mark.parametrize("command", ["fluency", "all"])
+def test_tasks_are_refused_in_a_launch_before_anything_runs(place, tmp_path, monkeypatch, command):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    given = {**settings(place, tmp_path / "out", "base").model_dump(), "tasks": ["piqa"]}
+    run, kind = (evaluate_fluency, FluencyConfig) if command == "fluency" else (evaluate_all, EvaluationConfig)
+    with pytest.raises(InputError, match="--tasks: lm-eval runs in one process only"):
+        run(build(kind, {name: given[name] for name in given if name in kind.model_fields}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_of_classifying_counts_prompts_once(evaluated, monkeypatch):
+    from contextlib import contextmanager
+
+    from ifcurate.evaluation import completions
+
+    seen = []
+
+    class Recorder:
+        def update(self, done, items):
+            seen.append((done, items))
+
+    @contextmanager
+    def record(*_):
+        yield Recorder()
+
+    monkeypatch.setattr(completions, "track", record)
+    monkeypatch.setattr(completions, "SCORED_TOGETHER", 3)
+    classifier = load_classifier("profanity-check") if find_spec("profanity_check") else pytest.skip("not installed")
+    completions.score(evaluated[1].completions("prompts"), classifier, find_ranks("cpu"))
+    assert seen == [(1, 3), (2, 6), (3, 8)]

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ifcurate.corpus.tables import is_local, table_name, value_at
+from ifcurate.corpus.tables import is_local, named_place, table_name, value_at
 from ifcurate.errors import InputError
 from ifcurate.evaluation.prompts import Prompt, read_prompts, sample_prompts
 
@@ -97,3 +97,26 @@ def test_samples_are_drawn_with_the_seed_and_balanced_on_request(tmp_path):
     assert len(sample_prompts(prompts, 1000, 0).prompts) == 200
     with pytest.raises(InputError, match="--balanced"):
         sample_prompts(read_prompts(write_lines(tmp_path / "few.jsonl", [{"prompt": "x"}])), 1, 0, balanced=True)
+
+
+def test_balanced_samples_are_balanced_exactly_or_refused(tmp_path):
+    rows = [{"prompt": f"p{i}", "prompt_toxicity": float(i < 10)} for i in range(1010)]
+    prompts = read_prompts(write_lines(tmp_path / "uneven.jsonl", rows))
+    for count, drawn in ((20, 10), (6, 3), (None, 10)):
+        kinds = [prompt.toxic for prompt in sample_prompts(prompts, count, 0, balanced=True).prompts]
+        assert kinds.count(True) == drawn == kinds.count(False)
+    with pytest.raises(InputError, match="from the 10 toxic and 1,000 non-toxic ones of uneven; give at most 20"):
+        sample_prompts(prompts, 100, 0, balanced=True)
+    for odd in (1, 3):
+        with pytest.raises(InputError, match="give an even number"):
+            sample_prompts(prompts, odd, 0, balanced=True)
+
+
+def test_a_name_is_a_plain_word_before_a_place_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lang=en").mkdir()
+    write_lines(tmp_path / "lang=en" / "a.jsonl", [{"prompt": "x"}])
+    for path in ("lang=en", "lang=en/", "lang=en/*.jsonl", "runs/lr=3e-4/final", "s3://bucket/lang=en/", "..=x"):
+        assert named_place(path) == (None, path)
+    assert named_place("mine=runs/lr=3e-4/final") == ("mine", "runs/lr=3e-4/final")
+    assert read_prompts("lang=en/").name == "lang=en" and read_prompts("mine=lang=en/").name == "mine"
