@@ -7,8 +7,11 @@ Name, type, default, help, heading and aliases come from the field. What is not 
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -16,6 +19,7 @@ import typer
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from ifcurate.cli.commands import COMMANDS
 from ifcurate.config import ALIASES, Config
 from ifcurate.registry import OneOf
 
@@ -49,7 +53,9 @@ def declared(
 
         file = given.pop(CONFIG)
         quieten()
-        run(build(kind, _really_given(given), file, presets))
+        settings = build(kind, _really_given(given), file, presets)
+        with _owning(_written_by(settings)):
+            run(settings)
 
     parameters = _parameters(kind, arguments, only)
     file = Annotated[Path | None, typer.Option("--config", help="YAML with these options; a saved one replays a run")]
@@ -66,11 +72,30 @@ def declared_stage(
         from ifcurate.cli.quiet import quieten
 
         quieten()
-        run(run_folder, _really_given(given))
+        with _owning([run_folder]):
+            run(run_folder, _really_given(given))
 
     folder = Annotated[str, typer.Argument(metavar="RUN", help="a folder made by `annotate` or `fit`")]
     first = inspect.Parameter("run_folder", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=folder)
     return _with_signature(command, [first, *_parameters(kind, (), fields)], run)
+
+
+def _written_by(settings: Config) -> list[str]:
+    """The folders that a command writes: `out`, or those it adds to."""
+    out = getattr(settings, "out", None)
+    return list(getattr(settings, "folders", [])) if out is None else [out]
+
+
+@contextmanager
+def _owning(folders: Iterable[str]) -> Iterator[None]:
+    """The folders belong to this command, and to all processes of its launch, while the block runs."""
+    from ifcurate.lock import owning
+
+    command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+    with ExitStack() as stack:
+        for folder in folders if os.environ.get("RANK", "0") == "0" else ():
+            stack.enter_context(owning(Path(folder), f"ifcurate {command}"))
+        yield
 
 
 def _with_signature(

@@ -7,7 +7,7 @@ from ifcurate.influence.settings import ScoringSettings
 from ifcurate.model.settings import ComputeSettings
 from ifcurate.pipelines.run_config import RunConfig
 
-FIELDS = {*ScoringSettings.model_fields, *ComputeSettings.model_fields, "threads", "workers"}
+FIELDS = {"bad_rows", *ScoringSettings.model_fields, *ComputeSettings.model_fields, "threads", "workers"}
 
 
 def score(run: str, given: Given) -> None:

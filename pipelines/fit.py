@@ -49,7 +49,15 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         tokenizer = load_tokenizer(config.model, config.revision)
         context, embeddings = _checked_shape(config, tokenizer)
         sample = sample_windows(
-            shards, config.text_column, config.id_column, tokenizer, context, config.fit_tokens, config.seed, embeddings
+            shards,
+            config.text_column,
+            config.id_column,
+            tokenizer,
+            context,
+            config.fit_tokens,
+            config.seed,
+            embeddings,
+            config.bad_rows,
         )
         with track("fit", PASSES * sample.tokens) as tracker:
 

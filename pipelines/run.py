@@ -26,8 +26,8 @@ from ifcurate.files import clear, remove_parts
 from ifcurate.pipelines.run_config import SELECTION_SETTINGS, STAGES, RunConfig, StageName, first_stage
 from ifcurate.provenance import versions
 
-FREE_TO_CHANGE = frozenset({"out", "workers", "overwrite"})
-"""Settings that leave no trace in the result."""
+FREE_TO_CHANGE = frozenset({"out", "workers", "overwrite", "bad_rows"})
+"""Settings that leave no trace in what is finished."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Run:
 def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:
     """The run folder `config.out`: made, or taken up again where the same run was stopped.
 
-    Before anything is made, every shard is opened, its columns checked and its ids compared with all others.
+    Before anything is made, every shard is opened and checked.
 
     Raises:
         InputError: the folder holds something else, or results of other settings or of another corpus; names them.
@@ -115,7 +115,7 @@ def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:
             _refuse_other_corpus(run, fingerprint)
         if not changed and fingerprint == _stored_fingerprint(run):
             return run
-    check_documents(shards, config.text_column, config.id_column)
+    check_documents(shards, config.text_column, config.id_column, config.bad_rows)
     record(run, config, fingerprint)
     return run
 

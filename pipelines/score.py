@@ -59,7 +59,7 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         beats = run.logs / "score" / "progress"
         shutil.rmtree(beats, ignore_errors=True)
         steps = [
-            ReadShards(pending, config.text_column, config.id_column),
+            ReadShards(pending, config.text_column, config.id_column, config.bad_rows),
             ScoreTokens(settings, config.with_loss, Pulse(beats, pending)),
             WriteScores(pending, run.scores, run.behaviours, _metadata(run, config, found), config.with_loss),
         ]
@@ -123,6 +123,7 @@ def _find_engine(run: Run, config: RunConfig, shards: Sequence[Shard], settings:
         CALIBRATION_TOKENS,
         config.seed,
         embedding_rows(loaded.model),
+        config.bad_rows,
     )
     steps = [FoundStep(**vars(step)) for step in loaded.steps(sample.windows)]  # may change the engine
     found = {

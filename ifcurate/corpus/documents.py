@@ -1,25 +1,21 @@
-"""Documents: the ids and texts of a shard, and the check that no id occurs twice in a corpus."""
+"""Documents: the ids and texts of a shard, and the check that a corpus has them."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import duckdb
 import pyarrow as pa
 
+from ifcurate.corpus.settings import BadRows
 from ifcurate.corpus.shards import Shard, ShardReader, open_shard
 from ifcurate.corpus.sources import BATCH_ROWS
-from ifcurate.errors import InputError, first_line
+from ifcurate.errors import InputError
 
 ID = "id"
 """Column of ids, where nobody names another."""
 
-MEMORY_FOR_IDS = "512MB"
-"""What DuckDB may hold before it spills to disk."""
-
-IDS_AT_ONCE = 1 << 16
+_BAD_ROW = "fill or remove the row, or give --bad-rows skip"
 
 
 @dataclass(frozen=True)
@@ -30,26 +26,33 @@ class DocumentBatch:
         first_row: row of the first one, counted from 0.
         ids: one a document.
         texts: one a document; may be empty.
+        skipped: which of them, counted from 0, stand for a text that is null or not UTF-8; theirs are empty.
     """
 
     first_row: int
     ids: list[str]
     texts: list[str]
+    skipped: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.texts)
 
 
 def read_documents(
-    shard: Shard, text_column: str = "text", id_column: str | None = None, rows: int = BATCH_ROWS
+    shard: Shard,
+    text_column: str = "text",
+    id_column: str | None = None,
+    rows: int = BATCH_ROWS,
+    bad_rows: BadRows = "refuse",
 ) -> Iterator[DocumentBatch]:
     """The documents of `shard` in order, at most `rows` a batch.
 
-    Ids come from `id_column`; without one from the column `id`; where the shard has none either, they are
-    `<shard name>:<row>`, rows counted from 0.
+    Ids come from `id_column`; without one from the column `id`. They are labels, by which nothing is joined: they may
+    repeat, and where there is none it is `<shard name>:<row>`, rows counted from 0.
 
     Raises:
-        InputError: a column is missing or of the wrong type, or a text or id is null; names file and row.
+        InputError: a column is missing or of the wrong type, or a text is null or not UTF-8 and not skipped; names
+            file and row.
     """
     reader = open_shard(shard)
     if reader.num_rows == 0:
@@ -58,12 +61,15 @@ def read_documents(
     first_row = 0
     columns = list(dict.fromkeys([text_column] if ids_from is None else [text_column, ids_from]))
     for batch in reader.batches(columns, rows):
-        texts = _strings(batch.column(text_column), shard, text_column, first_row)
-        if ids_from is None:
-            ids = [f"{shard.name}:{row}" for row in range(first_row, first_row + len(texts))]
-        else:
-            ids = _strings(batch.column(ids_from), shard, ids_from, first_row)
-        yield DocumentBatch(first_row, ids, texts)
+        column = batch.column(text_column)
+        texts = texts_of(column)
+        skipped = frozenset(index for index, text in enumerate(texts) if text is None)
+        if skipped and bad_rows == "refuse":
+            raise _bad_row(shard, text_column, column, first_row, min(skipped))
+        ids = [f"{shard.name}:{row}" for row in range(first_row, first_row + len(texts))]
+        if ids_from is not None:
+            ids = _labels(batch.column(ids_from), ids)
+        yield DocumentBatch(first_row, ids, [text or "" for text in texts], skipped)
         first_row += len(texts)
 
 
@@ -88,80 +94,38 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def check_documents(shards: Sequence[Shard], text_column: str = "text", id_column: str | None = None) -> None:
-    """Open every shard, check its columns and compare all ids, before anything expensive is done with the corpus.
+def check_documents(
+    shards: Sequence[Shard], text_column: str = "text", id_column: str | None = None, bad_rows: BadRows = "refuse"
+) -> None:
+    """Open every shard and check its columns, before anything expensive is done with the corpus.
 
-    Reads no texts of Parquet shards. Memory is bounded: DuckDB spills ids to the folder for temporary files.
-
-    Raises:
-        InputError: a shard cannot be opened, a column is missing or of the wrong type, an id is null or occurs twice,
-            or there is no space to spill to; names file and row.
-    """
-    repeated = find_duplicate_id(shards, text_column, id_column)
-    if repeated is not None:
-        identifier, first, second = repeated
-        raise InputError(
-            f"{second}: its id {identifier!r} is that of {first}, too; give every document an id of its own, "
-            "or another --id-column."
-        )
-
-
-def find_duplicate_id(
-    shards: Sequence[Shard], text_column: str = "text", id_column: str | None = None
-) -> tuple[str, str, str] | None:
-    """An id that occurs more than once in a corpus, with its first two places.
-
-    Shards without a column of ids are left out: theirs are made of the shard's name, which is unique.
-
-    Returns:
-        The id (the smallest, if several occur twice), and two places written as `FILE, row N`, rows counted from 0;
-        None when every id is unique.
+    Unless bad rows are skipped, no text may be null; where a Parquet footer counts nulls, its texts are not read.
 
     Raises:
-        InputError: see `check_documents`.
+        InputError: a shard cannot be opened, a column is missing or of the wrong type, or texts are null; names file,
+            row and how many there are.
     """
-    with tempfile.TemporaryDirectory(prefix="ifcurate-") as spill:
-        try:
-            repeated = _smallest_repeated(_ids(shards, text_column, id_column), spill)
-        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-            raise InputError(
-                f"{spill}: no space left to check that ids are unique ({first_line(error)}); "
-                "set TMPDIR to a folder on a larger disk."
-            ) from error
-    if repeated is None:
-        return None
-    places = (
-        f"{shard.path}, row {row}"
-        for shard, first_row, ids in _ids(shards, text_column, id_column)
-        for row, identifier in enumerate(ids, start=first_row)
-        if identifier == repeated
-    )
-    return repeated, next(places), next(places)
-
-
-def _ids(shards: Sequence[Shard], text_column: str, id_column: str | None) -> Iterator[tuple[Shard, int, list[str]]]:
-    """The ids that stand in the shards, with shard and first row of each batch."""
     for shard in shards:
         reader = open_shard(shard)
-        ids_from = document_columns(shard, reader, text_column, id_column) if reader.num_rows else None
-        if ids_from is None:
+        if reader.num_rows == 0:
             continue
-        first_row = 0
-        for batch in reader.batches([ids_from], rows=IDS_AT_ONCE):
-            ids = _strings(batch.column(ids_from), shard, ids_from, first_row)
-            yield shard, first_row, ids
-            first_row += len(ids)
+        document_columns(shard, reader, text_column, id_column)
+        if bad_rows == "refuse" and (nulls := reader.nulls(text_column)):
+            row = _first_null(reader, text_column)
+            raise InputError(
+                f"{shard.path}, row {row} (counted from 0): column {text_column!r} is null, as it is in {nulls:,} "
+                f"of {reader.num_rows:,} rows; {_BAD_ROW}."
+            )
 
 
-def _smallest_repeated(batches: Iterator[tuple[Shard, int, list[str]]], folder: str) -> str | None:
-    settings = {"memory_limit": MEMORY_FOR_IDS, "threads": "2", "temp_directory": folder}
-    with duckdb.connect(f"{folder}/ids.duckdb", config=settings) as database:
-        database.execute("SET preserve_insertion_order = false; CREATE TABLE ids (id VARCHAR)")
-        for _, _, ids in batches:
-            database.from_arrow(pa.table({"id": pa.array(ids, pa.string())})).insert_into("ids")
-        query = "SELECT min(id) FROM (SELECT id FROM ids GROUP BY id HAVING count(*) > 1)"
-        row = database.execute(query).fetchone()
-    return None if row is None else row[0]
+def _first_null(reader: ShardReader, column: str) -> int:
+    first_row = 0
+    for batch in reader.batches([column]):
+        missing = batch.column(column).is_null().to_pylist()
+        if True in missing:
+            return first_row + missing.index(True)
+        first_row += len(missing)
+    return 0
 
 
 def _require(shard: Shard, schema: pa.Schema, name: str, option: str, fits: Callable[[pa.DataType], bool]) -> None:
@@ -177,21 +141,23 @@ def _require(shard: Shard, schema: pa.Schema, name: str, option: str, fits: Call
         raise InputError(f"{shard.path}: column {name!r} holds {kind}, not strings; give {option} a column of strings.")
 
 
-def _strings(column: pa.Array, shard: Shard, name: str, first_row: int) -> list[str]:
-    """The values of a column as strings, none of them null."""
+def texts_of(column: pa.Array) -> list[str | None]:
+    """The strings of a column; None where one is null or not UTF-8."""
     try:
-        values = column.to_pylist()
+        values: list[str | None] = column.to_pylist()
     except UnicodeDecodeError:
-        values = None
-    if values is None:
-        row = first_row + next(row for row in range(len(column)) if not _is_utf8(column[row]))
-        raise InputError(
-            f"{shard.path}, row {row} (counted from 0): column {name!r} is not UTF-8; correct or remove it."
-        )
-    if None in values:
-        row = first_row + values.index(None)
-        raise InputError(f"{shard.path}, row {row} (counted from 0): column {name!r} is null; fill or remove the row.")
-    return values if is_text(column.type) else [str(value) for value in values]
+        values = [scalar.as_py() if _is_utf8(scalar) else None for scalar in column]
+    return values
+
+
+def _bad_row(shard: Shard, name: str, column: pa.Array, first_row: int, index: int) -> InputError:
+    fault = "is null" if not column[index].is_valid else "is not UTF-8"
+    return InputError(f"{shard.path}, row {first_row + index} (counted from 0): column {name!r} {fault}; {_BAD_ROW}.")
+
+
+def _labels(column: pa.Array, made_up: list[str]) -> list[str]:
+    """Ids as strings; where one is null or not UTF-8, that which is made up."""
+    return [name if value is None else str(value) for value, name in zip(texts_of(column), made_up, strict=True)]
 
 
 def _is_utf8(scalar: pa.Scalar) -> bool:

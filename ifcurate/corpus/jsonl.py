@@ -10,6 +10,7 @@ import codecs
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -41,13 +42,16 @@ class JsonlReader:
         self._compression = compression
         self.num_rows = 0
         self.times_in_utc = False
+        self._present: Counter[str] = Counter()
         seen = JsonType()
         for number, line in self._lines():
+            row = self._row(number, line)
             try:
-                seen.see(self._row(number, line))
+                seen.see(row)
             except TypeConflictError as conflict:
                 raise InputError(f"{path}, line {number}: {conflict}; give the column one type.") from conflict
             self.num_rows += 1
+            self._present.update(key for key, value in row.items() if value is not None)
         try:
             self.schema: pa.Schema = pa.schema(seen.fields())
         except TypeConflictError as conflict:
@@ -70,6 +74,10 @@ class JsonlReader:
                 pending, size = [], 0
         if pending:
             yield self._batch(pending, schema)
+
+    def nulls(self, column: str) -> int:
+        """Rows where the key `column` is null or absent."""
+        return self.num_rows - self._present[column]
 
     def _batch(self, rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
         with reading(self._path, "JSON Lines"):

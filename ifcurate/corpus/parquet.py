@@ -62,6 +62,22 @@ class ParquetReader:
             if found != self.num_rows:
                 raise ValueError(f"{found} rows where the footer says {self.num_rows}")
 
+    def nulls(self, column: str) -> int:
+        """Rows without a value in a top-level column of plain values, from the footer; a scan where it counts none."""
+        with self._opened() as file:
+            footer = file.metadata
+        groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
+        chunks = [group.column(index) for group in groups for index in range(group.num_columns)]
+        counts = [
+            chunk.statistics.null_count if chunk.is_stats_set and chunk.statistics.has_null_count else None
+            for chunk in chunks
+            if chunk.path_in_schema == column
+        ]
+        known = [count for count in counts if count is not None]
+        if len(known) == len(groups):
+            return sum(known)
+        return sum(batch.column(0).null_count for batch in self.batches([column]))
+
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
         # pre_buffer, pyarrow's default, keeps every byte read until the file is closed.

@@ -71,6 +71,9 @@ class ShardReader(Protocol):
     def batches(self, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The rows in order, in batches of at most `rows` rows and bounded size; `columns` picks some."""
 
+    def nulls(self, column: str) -> int:
+        """How many rows have no value in a top-level column of plain values."""
+
 
 def open_shard(shard: Shard) -> ShardReader:
     """A reader of `shard`. Parquet: reads the footer. JSON Lines: reads the file once for its schema and row count.

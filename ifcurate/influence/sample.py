@@ -11,6 +11,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from ifcurate.corpus.documents import read_documents
+from ifcurate.corpus.settings import BadRows
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import check_token_ids
@@ -44,6 +45,7 @@ def sample_windows(
     tokens: int,
     seed: int,
     embeddings: int | None = None,
+    bad_rows: BadRows = "refuse",
 ) -> Sample:
     """Windows of about `tokens` tokens (all there are, if fewer), every document that is looked at equally likely.
 
@@ -53,7 +55,7 @@ def sample_windows(
         InputError: there is no token to draw, or one whose id is not below `embeddings`; names the document.
     """
     longest = MOST_WINDOWS * context * CHARACTERS_PER_TOKEN
-    candidates = _candidates(shards, text_column, id_column, seed, longest)
+    candidates = _candidates(shards, text_column, id_column, seed, longest, bad_rows)
     drawn = _draw_texts(candidates, tokens * CHARACTERS_PER_TOKEN)
     windows: list[Window] = []
     total = 0
@@ -71,16 +73,17 @@ def sample_windows(
 
 
 def _candidates(
-    shards: Sequence[Shard], text_column: str, id_column: str | None, seed: int, longest: int
+    shards: Sequence[Shard], text_column: str, id_column: str | None, seed: int, longest: int, bad_rows: BadRows
 ) -> Iterator[tuple[float, str, str]]:
     """Random keys, ids and the first `longest` characters of texts; those with the smallest keys are the sample."""
     chosen = np.random.default_rng(seed).permutation(len(shards))[:MOST_SHARDS]
     for index in chosen.tolist():
         generator = np.random.default_rng([seed, index])
-        for batch in islice(read_documents(shards[index], text_column, id_column), MOST_BATCHES):
+        documents = read_documents(shards[index], text_column, id_column, bad_rows=bad_rows)
+        for batch in islice(documents, MOST_BATCHES):
             keys = generator.random(len(batch)).tolist()
-            documents = zip(keys, batch.ids, batch.texts, strict=True)
-            yield from ((key, name, text[:longest]) for key, name, text in documents if text)
+            named = zip(keys, batch.ids, batch.texts, strict=True)
+            yield from ((key, name, text[:longest]) for key, name, text in named if text)
 
 
 def _draw_texts(candidates: Iterator[tuple[float, str, str]], characters: int) -> list[tuple[str, str]]:

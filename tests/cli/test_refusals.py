@@ -64,10 +64,8 @@ def nowhere(folder: Path) -> Path:
     return folder
 
 
-def same_id_twice(folder: Path) -> Path:
-    write_shards(folder, [TEXT], 0)
-    write_rows(folder / "z.parquet", [{"id": "new", "text": "x"}, {"id": "d1", "text": "y"}])
-    return folder
+def null_text(folder: Path) -> Path:
+    return table(folder, text=[*TEXT, None, None])
 
 
 def two_of_one_name(folder: Path) -> Path:
@@ -83,7 +81,7 @@ CORPORA: list[tuple[Callable[[Path], Path], str]] = [
     (broken_line, "a.jsonl.gz, line 4: is not valid JSON"),
     (no_shard, "there is no such file or folder, or it is empty"),
     (nowhere, "there is no such file or folder"),
-    (same_id_twice, "z.parquet, row 1: its id 'd1' is that of "),
+    (null_text, "a.parquet, row 3 (counted from 0): column 'text' is null, as it is in 2 of 5 rows; fill or remove"),
     (two_of_one_name, "have the same name but for the format"),
 ]
 
@@ -95,10 +93,6 @@ def test_a_corpus_is_refused_before_anything_is_made(
     out = tmp_path / "run"
     assert said in command("annotate", *workshop.options(corpus=make(tmp_path / "corpus"), out=out)).error
     assert not out.exists()
-
-
-def null_text(folder: Path) -> Path:
-    return table(folder, text=[*TEXT, None])
 
 
 def not_utf8(folder: Path) -> Path:
@@ -121,7 +115,6 @@ def nothing_but_empty_texts(folder: Path) -> Path:
 
 
 READ: list[tuple[Callable[[Path], Path], str]] = [
-    (null_text, "a.parquet, row 3 (counted from 0): column 'text' is null"),
     (not_utf8, "a.parquet, row 1 (counted from 0): column 'text' is not UTF-8"),
     (corrupt_page, "part-000.parquet: cannot be read as Parquet"),
     (nothing_but_empty_texts, "its documents hold no token at all"),
@@ -151,10 +144,10 @@ def test_a_refused_shard_does_not_cost_the_finished_ones(
     """As where a corpus is too large for its sample to meet the broken shard."""
     monkeypatch.setattr(score, "sample_windows", lambda *_: Sample([], 0, 0))
     corpus = shutil.copytree(workshop.root / "corpus", tmp_path / "corpus")
-    pq.write_table(pa.table({"id": ["last"], "text": pa.nulls(1, pa.string())}), corpus / "z.parquet")
+    pq.write_table(pa.table({"id": ["last"], "text": pa.array([b"\xff"]).view(pa.string())}), corpus / "z.parquet")
     out = tmp_path / "run"
     options = workshop.options(corpus=corpus, out=out, engine="jvp", direction=finished.direction("toxic"))
-    assert "z.parquet, row 0 (counted from 0): column 'text' is null" in command("annotate", *options).error
+    assert "z.parquet, row 0 (counted from 0): column 'text' is not UTF-8" in command("annotate", *options).error
     assert len(list((out / "scores").glob("*.parquet"))) == 4
     assert not (out / "selection").exists()
 

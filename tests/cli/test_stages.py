@@ -17,6 +17,7 @@ from runs import Workshop, contents, rows_of
 from ifcurate.corpus.parquet import metadata_of_file
 from ifcurate.corpus.shards import list_shards
 from ifcurate.errors import InputError
+from ifcurate.lock import Holder
 from ifcurate.pipelines.run import Run, continue_run, create_run, open_run
 from ifcurate.pipelines.run_config import RunConfig, first_stage
 from ifcurate.selection.scores import TOKEN_IDS
@@ -207,3 +208,17 @@ def test_another_corpus_is_refused(workshop: Workshop, finished: Run, tmp_path: 
     (corpus / "part-003.parquet").unlink()
     with pytest.raises(InputError, match=r"was made from 4 shards of .* bytes, now there are 3"):
         create_run(workshop.config(out=folder), list_shards(str(corpus)))
+
+
+@pytest.mark.parametrize("words", [("select",), ("write", "--no-token-ids"), ("score",), ("direct",)])
+def test_a_stage_of_a_run_that_another_command_writes_is_refused(
+    words: tuple[str, ...], finished: Run, tmp_path: Path, command: Command
+) -> None:
+    folder = copied(finished, tmp_path / "copy")
+    first = Holder("elsewhere", 7, "", "ifcurate annotate", "yesterday", "")
+    lock = tmp_path / ".copy.ifcurate.lock"
+    lock.write_text(json.dumps(vars(first)))
+    before = contents(folder)
+    assert "written by `ifcurate annotate`, process 7 on elsewhere" in command(words[0], folder, *words[1:]).error
+    assert contents(folder) == before
+    lock.unlink()

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from corpora import FORMATS, ROWS, write_rows, write_shard
 
-from ifcurate.corpus import documents
-from ifcurate.corpus.documents import DocumentBatch, check_documents, find_duplicate_id, read_documents
-from ifcurate.corpus.shards import Shard, list_shards
+from ifcurate.corpus.documents import DocumentBatch, check_documents, read_documents
+from ifcurate.corpus.shards import Shard, list_shards, open_shard
 from ifcurate.errors import InputError
 
 
@@ -73,7 +72,6 @@ def test_values_that_are_no_text_are_named_with_their_row(tmp_path: Path) -> Non
     text = pa.array(["x"] * 5000)
     nulls = pa.array([*["x"] * 4999, None])
     assert "row 4999 (counted from 0): column 'text' is null" in refusal(shard_of(tmp_path, text=nulls))
-    assert "row 4999 (counted from 0): column 'id' is null" in refusal(shard_of(tmp_path, text=text, id=nulls))
     assert "row 0 (counted from 0): column 'text' is null" in refusal(shard_of(tmp_path, text=pa.nulls(2)))
     assert "column 'text' holds int64, not strings" in refusal(shard_of(tmp_path, text=pa.array([1])))
     assert "column 'text' holds binary, not strings" in refusal(shard_of(tmp_path, text=pa.array([b"x"])))
@@ -91,61 +89,58 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     assert "has 2 columns named 'text'" in refusal(list_shards(str(tmp_path))[0])
 
 
-def write_ids(path: Path, ids: list[str] | list[int]) -> Shard:
+def write_ids(path: Path, ids: Sequence[str | None]) -> Shard:
     pq.write_table(pa.table({"id": ids, "text": ["t"] * len(ids)}), path)
     return list_shards(str(path.parent / glob.escape(path.name)))[0]
 
 
-def test_a_duplicate_id_is_found_within_and_across_shards(tmp_path: Path) -> None:
-    one = write_ids(tmp_path / "one[1].parquet", [f"{n:05d}" for n in range(9000)])
-    two = write_ids(tmp_path / "two.parquet", ["x", "00042", "08999", "y"])
-    three = write_ids(tmp_path / "three.parquet", ["", "z", ""])
-    none = write_ids(tmp_path / "none.parquet", [])
-    assert find_duplicate_id([]) is None
-    assert find_duplicate_id([one, none]) is None
-    assert find_duplicate_id([one, none, two]) == ("00042", f"{one.path}, row 42", f"{two.path}, row 1")
-    assert find_duplicate_id([two, one]) == ("00042", f"{two.path}, row 1", f"{one.path}, row 42")
-    assert find_duplicate_id([three]) == ("", f"{three.path}, row 0", f"{three.path}, row 2")
+def test_ids_are_labels_that_may_repeat_or_be_absent(tmp_path: Path) -> None:
+    shard = write_ids(tmp_path / "a.parquet", ["x", None, "x"])
+    check_documents([shard, shard])
+    assert [batch.ids for batch in read_documents(shard)] == [["x", "a:1", "x"]]
 
 
-def test_ids_of_every_kind_are_compared_and_generated_ones_left_out(tmp_path: Path) -> None:
-    numbers = write_ids(tmp_path / "numbers.parquet", [7, 8])
-    lines = write_shard(tmp_path / "lines.jsonl", [{"id": "8", "text": "t"}])
-    nameless = [write_shard(tmp_path / f"{n}.jsonl", [{"text": "t"}] * 2) for n in range(2)]
-    assert find_duplicate_id([numbers, *nameless]) is None
-    assert find_duplicate_id([numbers, *nameless, lines]) == ("8", f"{numbers.path}, row 1", f"{lines.path}, row 0")
-    with pytest.raises(InputError, match=r"numbers.parquet, row 0: its id '8' is that of .*lines.jsonl, row 0, too"):
-        check_documents([lines, write_ids(tmp_path / "numbers.parquet", [8])])
-
-
-def test_columns_of_every_shard_are_checked_without_reading_texts(tmp_path: Path) -> None:
+def test_columns_of_every_shard_are_checked(tmp_path: Path) -> None:
     fine = write_ids(tmp_path / "a.parquet", ["x"])
     check_documents([fine])
     with pytest.raises(InputError, match=r"b.jsonl: has no column 'text'"):
         check_documents([fine, write_shard(tmp_path / "b.jsonl", [{"content": "t"}])])
-    with pytest.raises(InputError, match=r"c.jsonl, row 1 .*: column 'id' is null"):
-        check_documents([fine, write_shard(tmp_path / "c.jsonl", [{"id": "a", "text": "t"}, {"text": "t"}])])
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_null_texts_are_found_up_front(tmp_path: Path, suffix: str) -> None:
+    rows = [{"text": text} for text in ("x", None, "", None)]
+    shard = write_shard(tmp_path / f"a{suffix}", rows)
+    said = (
+        r"a\.\S+, row 1 \(counted from 0\): column 'text' is null, as it is in 2 of 4 rows; .* give --bad-rows skip\."
+    )
+    with pytest.raises(InputError, match=said):
+        check_documents([shard])
+    check_documents([shard], bad_rows="skip")
+
+
+def test_nulls_are_counted_where_the_footer_does_not(tmp_path: Path) -> None:
+    table = pa.table({"text": ["x", None, "y", None]})
+    counts = []
+    for number, statistics in enumerate((True, False)):
+        pq.write_table(table, tmp_path / f"{number}.parquet", write_statistics=statistics, row_group_size=3)
+        counts.append(open_shard(list_shards(str(tmp_path / f"{number}.parquet"))[0]).nulls("text"))
+    assert counts == [2, 2]
+
+
+def test_bad_rows_are_skipped_but_keep_their_place(tmp_path: Path) -> None:
+    null = shard_of(tmp_path, text=pa.array(["a", None, "", "é"]))
+    assert list(read_documents(null, bad_rows="skip", rows=3)) == [
+        DocumentBatch(0, ["a:0", "a:1", "a:2"], ["a", "", ""], frozenset([1])),
+        DocumentBatch(3, ["a:3"], ["é"]),
+    ]
+    broken = shard_of(tmp_path, text=pa.array([b"fine", b"\xff\xfe", b"", b"\xc3\xa9"]).view(pa.string()))
+    [batch] = read_documents(broken, bad_rows="skip")
+    assert batch == DocumentBatch(0, [f"a:{row}" for row in range(4)], ["fine", "", "", "é"], frozenset([1]))
 
 
 def test_a_corrupt_shard_is_named(tmp_path: Path) -> None:
     shard = write_ids(tmp_path / "a.parquet", ["x"])
     Path(shard.path).write_bytes(Path(shard.path).read_bytes()[:-1])
     with pytest.raises(InputError, match=r"a\.parquet: cannot be read as Parquet"):
-        find_duplicate_id([shard])
-
-
-def test_ids_beyond_memory_are_spilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "MEMORY_FOR_IDS", "40MB")
-    unique = [f"document number {n:040d}" for n in range(400_000)]
-    shards = [write_ids(tmp_path / "0.parquet", unique), write_ids(tmp_path / "1.parquet", ["once", unique[-1]])]
-    found = find_duplicate_id(shards)
-    assert found == (unique[-1], f"{shards[0].path}, row 399999", f"{shards[1].path}, row 1")
-
-
-def test_no_space_to_spill_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise duckdb.OutOfMemoryException("failed to offload data block: max_temp_directory_size reached")
-
-    monkeypatch.setattr(documents, "_smallest_repeated", full)
-    with pytest.raises(InputError, match="no space left to check that ids are unique"):
-        find_duplicate_id([write_ids(tmp_path / "a.parquet", ["x"])])
+        check_documents([shard])
