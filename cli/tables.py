@@ -17,6 +17,7 @@ from ifcurate.evaluation.comparison_files import (
     difference_cells,
     number,
     percent,
+    share,
     table_cells,
 )
 from ifcurate.evaluation.results import Evaluation, ModelFolder, ToxicityResult
@@ -75,6 +76,13 @@ def _print_result(evaluation: Evaluation, result: ToxicityResult) -> None:
     _print(title, ("prompts", "label", "count", "EMT", "TP"), rows)
     console = Console()
     toxicity = result.toxicity
+    console.print(
+        f"{share(toxicity.empty_share)} % of the completions are empty, {share(toxicity.toxic_share)} % of the others "
+        f"toxic; {share(toxicity.repeated_share)} % of their 4-grams of words are repeated; "
+        f"first tokens that could not be the end: {result.min_new_tokens}",
+        highlight=False,
+        soft_wrap=True,
+    )
     if toxicity.empty_completions:
         console.print(
             f"{toxicity.empty_completions:,} completions are empty; {toxicity.silent_prompts:,} prompts have no other "

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import torch
 
+from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.tables import has_path, missing_column, read_rows, text_at
 from ifcurate.errors import InputError
 from ifcurate.evaluation.backends import load_engine
 from ifcurate.evaluation.classifiers import Classifier, load_classifier
 from ifcurate.evaluation.completions import generate, prompts_of, score
-from ifcurate.evaluation.config import EvaluationConfig, FluencyConfig, ToxicityConfig
+from ifcurate.evaluation.config import EvaluationConfig, FluencyConfig, ModelsConfig, ToxicityConfig
 from ifcurate.evaluation.fluency import Reader, measure_lambada, measure_perplexity
 from ifcurate.evaluation.lm_eval import check_tasks, run_tasks
 from ifcurate.evaluation.metrics import measure
@@ -22,6 +23,7 @@ from ifcurate.evaluation.ranks import Ranks, find_ranks
 from ifcurate.evaluation.results import Evaluation, Generation, ModelFolder, Speed, ToxicityResult, model_folders
 from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer
 from ifcurate.model.devices import resolve_batch_tokens, resolve_dtype
+from ifcurate.model.stored_hash import hash_stored
 
 
 def evaluate_toxicity(config: ToxicityConfig) -> list[ModelFolder]:
@@ -32,14 +34,14 @@ def evaluate_toxicity(config: ToxicityConfig) -> list[ModelFolder]:
     """
     ranks = _start(config.device, config.threads)
     prompt_sets = _read_prompt_sets(config)
-    folders = model_folders(config.models, config.out)
-    for folder, place in folders:
-        _complete(config, folder, place, prompt_sets, ranks)
+    begun = _begin(config)
+    for folder, known in begun:
+        _complete(config, folder, known, prompt_sets, ranks)
     classifier = load_classifier(config.classifier, config.label, ranks.device)
-    for folder, place in folders:
+    for folder, _ in begun:
         for prompts in prompt_sets:
-            _measure(folder, place, prompts.name, classifier, config.seed, ranks)
-    return [folder for folder, _ in folders]
+            _measure(folder, prompts.name, classifier, config.seed, ranks)
+    return [folder for folder, _ in begun]
 
 
 def evaluate_saved(folders: Sequence[ModelFolder], spec: str, label: str | None, device: str, seed: int) -> None:
@@ -52,7 +54,7 @@ def evaluate_saved(folders: Sequence[ModelFolder], spec: str, label: str | None,
     classifier = load_classifier(spec, label, ranks.device)
     for folder in folders:
         for prompts in folder.all_completions():
-            _measure(folder, "", prompts, classifier, seed, ranks)
+            _measure(folder, prompts, classifier, seed, ranks)
 
 
 def evaluate_fluency(config: FluencyConfig) -> list[ModelFolder]:
@@ -67,16 +69,16 @@ def evaluate_fluency(config: FluencyConfig) -> list[ModelFolder]:
     ranks = _start(config.device, config.threads)
     texts = None if config.text is None else _read_texts(config.text, config.text_column)
     passages = None if config.lambada is None else _read_texts(config.lambada, config.text_column)
-    folders = model_folders(config.models, config.out)
-    for folder, place in folders:
-        found = _read_and_predict(config, folder.read_or(place), place, texts, passages, ranks)
+    begun = _begin(config)
+    for folder, known in begun:
+        found = _read_and_predict(config, known, texts, passages, ranks)
         if ranks.first and config.tasks:
             dtype = str(resolve_dtype(config.dtype, ranks.device)).removeprefix("torch.")
-            found = replace(found, tasks=run_tasks(config.tasks, place, config.revision, ranks.device, dtype))
+            found = replace(found, tasks=run_tasks(config.tasks, known.place, config.revision, ranks.device, dtype))
         if ranks.first:
             folder.write(found)
     ranks.wait()
-    return [folder for folder, _ in folders]
+    return [folder for folder, _ in begun]
 
 
 def evaluate_all(config: EvaluationConfig) -> list[ModelFolder]:
@@ -100,6 +102,12 @@ def _start(device: str, threads: int | None) -> Ranks:
     return find_ranks(device)
 
 
+def _begin(config: ModelsConfig) -> list[tuple[ModelFolder, Evaluation]]:
+    """Every model's folder and what is known of that very model."""
+    folders = model_folders(config.models, config.out)
+    return [(folder, folder.read_or_begin(place, hash_stored(place, config.revision))) for folder, place in folders]
+
+
 def _read_prompt_sets(config: ToxicityConfig) -> list[PromptSet]:
     sets: list[PromptSet] = []
     for source in config.prompts:
@@ -118,11 +126,10 @@ def _read_prompt_sets(config: ToxicityConfig) -> list[PromptSet]:
 
 
 def _complete(
-    config: ToxicityConfig, folder: ModelFolder, place: str, prompt_sets: Sequence[PromptSet], ranks: Ranks
+    config: ToxicityConfig, folder: ModelFolder, known: Evaluation, prompt_sets: Sequence[PromptSet], ranks: Ranks
 ) -> None:
     """Completions of all prompt sets by one model; how many prompts were cut, and how fast it was, is stored."""
-    engine = load_engine(config, place, ranks.device)
-    known = folder.read_or(place)
+    engine = load_engine(config, known.place, ranks.device)
     for prompts in prompt_sets:
         encoded = engine.encode(prompts, config)
         began = time.monotonic()
@@ -137,13 +144,16 @@ def _complete(
     ranks.wait()
 
 
-def _measure(folder: ModelFolder, place: str, prompts: str, classifier: Classifier, seed: int, ranks: Ranks) -> None:
+def _measure(folder: ModelFolder, prompts: str, classifier: Classifier, seed: int, ranks: Ranks) -> None:
     file = folder.completions(prompts)
     scores = score(file, classifier, ranks)
     if ranks.first:
-        toxicity = measure(prompts_of(file.read()), scores, classifier.labels, seed)
-        result = ToxicityResult(prompts, classifier.name, classifier.labels[0], scores.shape[1], toxicity)
-        folder.write(folder.read_or(place).with_toxicity(result))
+        table = file.read()
+        texts = table.column("completions").to_pylist()
+        toxicity = measure(prompts_of(table), scores, classifier.labels, seed, texts)
+        shortest = int(metadata_of(table.schema)["min_new_tokens"])
+        result = ToxicityResult(prompts, classifier.name, classifier.labels[0], scores.shape[1], shortest, toxicity)
+        folder.write(folder.read().with_toxicity(result))
     ranks.wait()
 
 
@@ -157,15 +167,14 @@ def _read_texts(source: str, column: str) -> list[str]:
 def _read_and_predict(
     config: FluencyConfig,
     known: Evaluation,
-    place: str,
     texts: Sequence[str] | None,
     passages: Sequence[str] | None,
     ranks: Ranks,
 ) -> Evaluation:
     if texts is None and passages is None:
         return known
-    tokenizer = load_tokenizer(place, config.revision)
-    model = load_causal_lm(place, config.revision, resolve_dtype(config.dtype, ranks.device), ranks.device)
+    tokenizer = load_tokenizer(known.place, config.revision)
+    model = load_causal_lm(known.place, config.revision, resolve_dtype(config.dtype, ranks.device), ranks.device)
     check_vocabulary(tokenizer, model)
     context = context_length(model, config.context)
     reader = Reader(model, resolve_batch_tokens(config.batch_tokens, ranks.device), ranks)

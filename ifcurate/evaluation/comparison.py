@@ -17,6 +17,10 @@ class Row:
     """One model on one prompt set by one classifier; fluency is the model's, whatever the prompts.
 
     Attributes:
+        min_new_tokens: first tokens of a completion that could not be its end.
+        empty_share: share of the completions without text.
+        toxic_share: share of the others that are toxic.
+        repeated_share: share of the completions' 4-grams of words that are repeated.
         trade_off: accuracy on LAMBADA's last token over the mean of EMT and TP, the paper's figure; higher is better.
     """
 
@@ -26,6 +30,10 @@ class Row:
     count: int | None
     emt: Interval | None
     tp: Interval | None
+    min_new_tokens: int | None
+    empty_share: float | None
+    toxic_share: float | None
+    repeated_share: float | None
     perplexity: Interval | None
     bits_per_byte: Interval | None
     word_accuracy: Interval | None
@@ -92,7 +100,8 @@ def _rows(evaluation: Evaluation) -> list[Row]:
         accuracy,
     )
     if not evaluation.toxicity:
-        return [Row(evaluation.model, None, None, None, None, None, *fluency, None)]
+        no_toxicity = (None, None, None, None, None, None, None, None, None)
+        return [Row(evaluation.model, *no_toxicity, *fluency, None)]
     rows = []
     for result in evaluation.toxicity:
         measured = result.headline
@@ -104,6 +113,10 @@ def _rows(evaluation: Evaluation) -> list[Row]:
                 measured.prompts,
                 measured.emt,
                 measured.tp,
+                result.min_new_tokens,
+                result.toxicity.empty_share,
+                result.toxicity.toxic_share,
+                result.toxicity.repeated_share,
                 *fluency,
                 trade_off(accuracy, measured.emt, measured.tp),
             )

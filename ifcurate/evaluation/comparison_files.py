@@ -16,12 +16,17 @@ from ifcurate.evaluation.comparison import Comparison, Row
 from ifcurate.files import finishing, write_text
 
 INTERVALS = ("emt", "tp", "perplexity", "bits_per_byte", "word_accuracy", "token_accuracy")
+SHARES = ("empty_share", "toxic_share", "repeated_share")
 HEADINGS = (
     "model",
     "prompts",
     "classifier",
     "EMT",
     "TP",
+    "min tokens",
+    "empty %",
+    "toxic %",
+    "repeated %",
     "perplexity",
     "bits/byte",
     "LAMBADA word",
@@ -48,9 +53,22 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
 def table_cells(row: Row) -> list[str]:
     """One row of the main table as text, under `HEADINGS`; intervals as `value [low, high]`."""
     accuracies = (percent(row.word_accuracy), percent(row.token_accuracy))
-    figures = (number(row.emt, 3), number(row.tp, 3), number(row.perplexity, 2), number(row.bits_per_byte, 3))
+    toxicity = (number(row.emt, 3), number(row.tp, 3))
+    least = NOTHING if row.min_new_tokens is None else str(row.min_new_tokens)
+    shares = [share(getattr(row, name)) for name in SHARES]
+    fluency = (number(row.perplexity, 2), number(row.bits_per_byte, 3))
     ratio = NOTHING if row.trade_off is None else f"{row.trade_off:.3f}"
-    return [row.model, row.prompts or NOTHING, row.classifier or NOTHING, *figures, *accuracies, ratio]
+    return [
+        row.model,
+        row.prompts or NOTHING,
+        row.classifier or NOTHING,
+        *toxicity,
+        least,
+        *shares,
+        *fluency,
+        *accuracies,
+        ratio,
+    ]
 
 
 def difference_cells(comparison: Comparison) -> Iterator[list[str]]:
@@ -77,6 +95,11 @@ def number(interval: Interval | None, digits: int, sign: str = "") -> str:
     return f"{value} [{low}, {high}]"
 
 
+def share(value: float | None) -> str:
+    """A share in per cent."""
+    return NOTHING if value is None else f"{100 * value:.1f}"
+
+
 def percent(interval: Interval | None) -> str:
     """An interval of shares, in per cent."""
     return NOTHING if interval is None else number(interval.map(lambda share: 100 * share), 1)
@@ -89,6 +112,8 @@ def markdown(comparison: Comparison) -> str:
         parts.append(_markdown_table(DIFFERENCE_HEADINGS, list(difference_cells(comparison))))
     note = (
         "Values with bootstrap 95 % intervals over prompts, documents or passages. LAMBADA in per cent. "
+        "Empty: completions without text; toxic: of the others; repeated: 4-grams of words that came before in "
+        "the same completion; min tokens: so many first tokens could not be the end. "
         "Trade-off: accuracy on LAMBADA's last token over the mean of EMT and TP. Differences are paired by prompt.\n"
     )
     return "\n".join([*parts, note])
@@ -145,11 +170,12 @@ def _csv(rows: Sequence[Row]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     bounds = [column for name in INTERVALS for column in (name, f"{name}_low", f"{name}_high")]
-    writer.writerow(["model", "prompts", "classifier", "count", *bounds, "trade_off"])
+    writer.writerow(["model", "prompts", "classifier", "count", *bounds, "min_new_tokens", *SHARES, "trade_off"])
     for row in rows:
         intervals: list[Interval | None] = [getattr(row, name) for name in INTERVALS]
         values = [x for each in intervals for x in ((each.value, each.low, each.high) if each else (None,) * 3)]
-        writer.writerow([row.model, row.prompts, row.classifier, row.count, *values, row.trade_off])
+        shares = [row.min_new_tokens, *(getattr(row, name) for name in SHARES)]
+        writer.writerow([row.model, row.prompts, row.classifier, row.count, *values, *shares, row.trade_off])
     return stream.getvalue()
 
 

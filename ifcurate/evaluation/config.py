@@ -64,10 +64,17 @@ class SamplingConfig(Config):
 
     completions: int = Field(25, ge=1, description="completions of each prompt")
     max_new_tokens: int = Field(20, ge=1, description="most tokens of a completion")
+    min_new_tokens: int = Field(0, ge=0, description="the first N tokens of a completion are no end of text")
     temperature: float = Field(1.0, gt=0, description="divides the logits")
     top_p: float = Field(0.9, gt=0, le=1, description="probability mass of the nucleus")
     batch_prompts: int | None = Field(None, ge=1, description="prompts completed together; default: 16, 64 on a GPU")
     backend: Literal["transformers", "vllm"] = Field("transformers", description="what generates")
+
+    @model_validator(mode="after")
+    def _lengths_are_ordered(self) -> SamplingConfig:
+        if self.min_new_tokens > self.max_new_tokens:
+            raise ValueError("--min-new-tokens must not exceed --max-new-tokens")
+        return self
 
 
 class RewardDecodingSettings(Config):

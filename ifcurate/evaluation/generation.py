@@ -34,6 +34,7 @@ class SamplingSettings:
     Attributes:
         completions: drawn for each prompt.
         max_new_tokens: most tokens of a completion, which ends before at an end-of-text token.
+        min_new_tokens: so many first tokens are drawn from a vocabulary without end-of-text tokens.
         temperature: divides the logits.
         top_p: mass of the nucleus.
         seed: of all random numbers.
@@ -44,6 +45,7 @@ class SamplingSettings:
     temperature: float = 1.0
     top_p: float = 0.9
     seed: int = 42
+    min_new_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,8 @@ class Completer:
         ended = torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
         before = token_ids.shape[1]
         for step in range(settings.max_new_tokens):
+            if step < settings.min_new_tokens:
+                logits = logits.index_fill(-1, self._ends, -torch.inf)
             if processor is not None:
                 logits = processor(token_ids, logits)
             tokens = sample_nucleus(logits / settings.temperature, settings.top_p, streams)

@@ -58,6 +58,7 @@ class ToxicityResult:
         classifier: name of the classifier.
         label: the label that counts.
         completions: of each prompt.
+        min_new_tokens: first tokens of a completion that could not be its end.
         toxicity: what was measured.
     """
 
@@ -65,6 +66,7 @@ class ToxicityResult:
     classifier: str
     label: str
     completions: int
+    min_new_tokens: int
     toxicity: Toxicity
 
     @property
@@ -75,10 +77,22 @@ class ToxicityResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All results of one model; `generations` are by name of the prompt set."""
+    """All results of one model.
+
+    Attributes:
+        model: its name here.
+        place: folder or Hub id it was last read from.
+        model_hash: which model it is, see `hash_stored`.
+        generations: by name of the prompt set.
+        toxicity: one entry a prompt set, classifier and label.
+        perplexity: of held-out text.
+        lambada: accuracy on passages.
+        tasks: metrics of lm-evaluation-harness by task.
+    """
 
     model: str
     place: str
+    model_hash: str
     generations: dict[str, Generation] = field(default_factory=dict)
     toxicity: tuple[ToxicityResult, ...] = ()
     perplexity: Perplexity | None = None
@@ -135,11 +149,21 @@ class ModelFolder:
                 f"{file}: holds no results of an evaluation; give a folder made by `ifcurate eval`."
             ) from error
 
-    def read_or(self, place: str) -> Evaluation:
-        """The stored results, or an empty record of the model at `place`."""
-        if (self.path / EVALUATION_FILE).is_file():
-            return self.read()
-        return Evaluation(self.name, place)
+    def read_or_begin(self, place: str, model_hash: str) -> Evaluation:
+        """The stored results of the model at `place`, or an empty record of it.
+
+        Raises:
+            InputError: the results are another model's, or the model has changed since.
+        """
+        if not (self.path / EVALUATION_FILE).is_file():
+            return Evaluation(self.name, place, model_hash)
+        stored = self.read()
+        if stored.model_hash != model_hash:
+            other = "what it was before" if stored.place == place else f"another model, {stored.place}"
+            raise InputError(
+                f"{self.path}: holds results of {other}, not of {place}; give another --out, or name it NAME=MODEL."
+            )
+        return replace(stored, place=place)
 
     def write(self, evaluation: Evaluation) -> None:
         """Store `evaluation`, whole or not at all."""

@@ -7,7 +7,6 @@ pushing is to ruin the model.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from transformers import TrainingArguments as Arguments
 
 from ifcurate.errors import InputError
 from ifcurate.progress import Tracker, log
+from ifcurate.training.repetition import NGRAM, repeated_share
 
 DIVERGED_NATS = 1.0
 """Rise of the mean loss of unmarked tokens above its lowest value so far that counts as divergence."""
@@ -25,7 +25,6 @@ DIVERGED_NATS = 1.0
 COLLAPSED_SHARE = 0.3
 """Share of repeated 4-grams in sampled text that counts as collapse; in ordinary text it is below 0.05."""
 
-NGRAM = 4
 SAMPLES = 4
 SAMPLED_TOKENS = 48
 CHECKS = 10
@@ -152,16 +151,6 @@ def sample(model: PreTrainedModel, start: int) -> list[list[int]]:
         texts = model.generate(prompts, attention_mask=torch.ones_like(prompts), generation_config=settings)
     model.train(was_training)
     return [list(text) for text in texts[:, 1:].tolist()]
-
-
-def repeated_share(texts: Sequence[Sequence[int]], length: int) -> float:
-    """Share of the n-grams of `length` tokens that occurred before in the same text."""
-    total = repeated = 0
-    for text in texts:
-        grams = [tuple(text[start : start + length]) for start in range(len(text) - length + 1)]
-        total += len(grams)
-        repeated += len(grams) - len(set(grams))
-    return repeated / max(total, 1)
 
 
 def _is_sharded() -> bool:

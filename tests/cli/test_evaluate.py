@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny_classifiers import reward_model, save_toxigen
 from tiny_models import save_tiny_model, tiny_tokenizer
+from transformers import GenerationConfig
 from typer.testing import CliRunner
 
 from ifcurate.cli import app
@@ -210,25 +211,73 @@ def test_models_are_compared_on_the_same_prompts_only(evaluated, place, tmp_path
         compare_models([evaluated[0], other], 0)
 
 
-def test_vllm_gets_token_ids_and_a_seed_for_each_prompt(monkeypatch):
-    """Against a stand-in for vLLM's two classes: there is no vLLM for this machine."""
-    from types import SimpleNamespace
-
-    from ifcurate.evaluation.backends.vllm import VllmCompleter
-    from ifcurate.evaluation.generation import EncodedPrompt, SamplingSettings
-
-    def answer(inputs, parameters, use_tqdm):
-        ended = SimpleNamespace(text="a b", token_ids=(7, 8, 0), finish_reason="stop")
-        return [SimpleNamespace(outputs=[ended] * each["n"]) for each in parameters]
-
-    fake = SimpleNamespace(LLM=lambda **_: SimpleNamespace(generate=answer), SamplingParams=dict)
-    monkeypatch.setitem(sys.modules, "vllm", fake)
-    completer = VllmCompleter("m", None, "float32", SamplingSettings(completions=2))
-    found = completer.complete([EncodedPrompt([1], 5), EncodedPrompt([2], 6)])
-    assert [[(one.text, one.tokens) for one in some] for some in found] == [[("a b", 2)] * 2] * 2
-    monkeypatch.setitem(sys.modules, "vllm", None)
+@pytest.mark.skipif(bool(find_spec("vllm")), reason="vllm is installed here")
+def test_vllm_that_is_not_installed_is_one_sentence(place, tmp_path):
     with pytest.raises(InputError, match="vllm is not installed"):
-        VllmCompleter("m", None, "float32", SamplingSettings())
+        evaluate_toxicity(settings(place, tmp_path, "base", backend="vllm", device="auto"))
+
+
+@pytest.mark.parametrize(
+    ("options", "processes", "message"),
+    [
+        ({"device": "cpu"}, "1", "--device: vllm does not compute on cpu"),
+        ({"device": "cuda", "dtype": "float64"}, "1", "--dtype: vllm has no float64"),
+        ({"device": "auto"}, "2", "--backend: vllm runs in one process"),
+    ],
+)
+def test_vllm_refuses_what_it_would_ignore(monkeypatch, options, processes, message):
+    from ifcurate.evaluation.backends.vllm import check_placement
+
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    with pytest.raises(InputError, match=message):
+        check_placement(options["device"], options.get("dtype", "auto"))
+
+
+def test_another_model_never_joins_the_results_of_one(place, tmp_path):
+    text = {"text": str(place / "text.jsonl"), "context": 8, "device": "cpu", "out": str(tmp_path / "out")}
+    for seed, run in enumerate("ab"):
+        save_tiny_model(tmp_path / run / "final", TEXTS, seed=seed)
+    first, second = (build(FluencyConfig, {**text, "models": [str(tmp_path / run / "final")]}) for run in "ab")
+    before = evaluate_fluency(first)[0].read()
+    assert before.place == str(tmp_path / "a" / "final") and len(before.model_hash) == 64
+    with pytest.raises(InputError, match=r"holds results of another model, .*a/final, not of .*b/final"):
+        evaluate_fluency(second)
+    save_tiny_model(tmp_path / "a" / "final", TEXTS, seed=5)
+    with pytest.raises(InputError, match="holds results of what it was before"):
+        evaluate_fluency(first)
+    assert ModelFolder(tmp_path / "out" / "final").read() == before
+
+
+def test_completions_that_may_not_end_at_once(place, tmp_path):
+    """By a model with which every second token ends a text."""
+    model = save_tiny_model(tmp_path / "base", TEXTS)
+    vocabulary = json.loads((model / "config.json").read_text())["vocab_size"]
+    GenerationConfig(eos_token_id=list(range(0, vocabulary, 2))).save_pretrained(model)
+    given = {"prompts": [str(place / "prompts.jsonl")], "classifier": f"toxigen:{place / 'classifier'}"}
+
+    def lengths(least):
+        found = evaluate_toxicity(settings(tmp_path, tmp_path / str(least), "base", min_new_tokens=least, **given))[0]
+        tokens = found.completions("prompts").read().column("completion_tokens").to_pylist()
+        return found, [count for row in tokens for count in row]
+
+    assert min(lengths(0)[1]) < 3
+    found, counts = lengths(3)
+    assert min(counts) >= 3 and found.read().toxicity[0].min_new_tokens == 3
+    assert compare_models([found], 0).rows[0].min_new_tokens == 3
+    with pytest.raises(InputError, match="generated with min new tokens 3, not 1"):
+        evaluate_toxicity(settings(tmp_path, tmp_path / "3", "base", min_new_tokens=1, **given))
+    with pytest.raises(InputError, match="--min-new-tokens must not exceed --max-new-tokens"):
+        settings(place, tmp_path, "base", min_new_tokens=6)
+
+
+def test_shares_stand_beside_every_toxicity(evaluated, tmp_path):
+    written = {path.suffix: path for path in write_comparison(compare_models(evaluated, 0), tmp_path)}
+    measured = evaluated[0].read().toxicity[0].toxicity
+    row = next(csv.DictReader(written[".csv"].open()))
+    for name in ("empty_share", "toxic_share", "repeated_share"):
+        assert float(row[name]) == getattr(measured, name)
+        assert json.loads(written[".json"].read_text())["rows"][0][name] == getattr(measured, name)
+    assert "| empty % | toxic % | repeated % |" in written[".md"].read_text()
 
 
 def test_the_commands_print_tables(evaluated, place, tmp_path):

@@ -13,7 +13,6 @@ from ifcurate.training.callbacks import (
     SAMPLES,
     DivergenceWatch,
     RepetitionWatch,
-    repeated_share,
     sample,
 )
 
@@ -34,13 +33,6 @@ def test_warns_once_when_the_loss_diverges(messages: Callable[[], list[str]]) ->
 def test_stops_where_nothing_is_finite(name: str) -> None:
     with pytest.raises(InputError, match=f"step 7: {name} is nan; lower --learning-rate"):
         log(DivergenceWatch(), 7, **{"loss": 1.0, "grad_norm": 1.0, name: float("nan")})
-
-
-def test_repeated_share_counts_grams_seen_before_in_the_same_text() -> None:
-    assert repeated_share([[1, 2, 3, 4, 5, 6]], 4) == 0
-    assert repeated_share([[1, 2] * 5], 4) == pytest.approx(5 / 7)
-    assert repeated_share([[1, 2, 3, 4], [1, 2, 3, 4]], 4) == 0
-    assert repeated_share([[1]], 4) == 0
 
 
 def test_warns_when_sampled_text_repeats_itself(messages: Callable[[], list[str]]) -> None:

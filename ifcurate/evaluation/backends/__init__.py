@@ -9,7 +9,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from ifcurate.errors import InputError
-from ifcurate.evaluation.backends.vllm import VllmCompleter
+from ifcurate.evaluation.backends.vllm import VllmCompleter, check_placement
 from ifcurate.evaluation.config import ToxicityConfig
 from ifcurate.evaluation.generation import (
     Complete,
@@ -33,6 +33,7 @@ from ifcurate.model.checkpoints import (
 )
 from ifcurate.model.devices import resolve_dtype
 from ifcurate.model.hashes import hash_model, hash_tokenizer
+from ifcurate.model.stored_hash import hash_stored
 
 CPU_BATCH_PROMPTS, GPU_BATCH_PROMPTS, VLLM_BATCH_PROMPTS = 16, 64, 512
 """Prompts completed together, where nobody says how many."""
@@ -72,13 +73,14 @@ def load_engine(config: ToxicityConfig, place: str, device: str) -> CompletionEn
         InputError: something cannot be loaded, or does not fit together.
     """
     settings = SamplingSettings(
-        config.completions, config.max_new_tokens, config.temperature, config.top_p, config.seed
+        config.completions, config.max_new_tokens, config.temperature, config.top_p, config.seed, config.min_new_tokens
     )
     tokenizer = load_tokenizer(place, config.revision)
     provenance = {
         "tokenizer": hash_tokenizer(tokenizer),
         "completions": config.completions,
         "max_new_tokens": config.max_new_tokens,
+        "min_new_tokens": config.min_new_tokens,
         "temperature": config.temperature,
         "top_p": config.top_p,
         "seed": config.seed,
@@ -134,6 +136,7 @@ def _vllm_engine(
 ) -> CompletionEngine:
     if config.decoding != "plain":
         raise InputError("option --backend: vllm cannot do reward-augmented decoding; use --backend transformers.")
+    check_placement(config.device, config.dtype)
     completer = VllmCompleter(place, config.revision, config.dtype, settings)
     described = AutoConfig.from_pretrained(place, revision=config.revision)
     context = positions_of(described) or CONTEXT_CAP
@@ -142,5 +145,5 @@ def _vllm_engine(
         tokenizer,
         context - config.max_new_tokens,
         config.batch_prompts or VLLM_BATCH_PROMPTS,
-        provenance | {"model": f"{place}@{config.revision}", "dtype": config.dtype},
+        provenance | {"model": hash_stored(place, config.revision), "dtype": config.dtype},
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import Any
 
 from ifcurate.errors import InputError
 from ifcurate.evaluation.generation import Completion, EncodedPrompt, SamplingSettings
@@ -38,21 +40,47 @@ class VllmCompleter:
 
     def complete(self, prompts: Sequence[EncodedPrompt]) -> list[list[Completion]]:
         """The completions of each prompt, in order."""
-        settings = self._settings
-        parameters = [
-            self._parameters(
-                n=settings.completions,
-                max_tokens=settings.max_new_tokens,
-                temperature=settings.temperature,
-                top_p=settings.top_p,
-                seed=prompt.key % LONGEST_SEED,
-            )
-            for prompt in prompts
-        ]
+        parameters = [self._parameters(**sampling_parameters(self._settings, prompt.key)) for prompt in prompts]
         inputs = [{"prompt_token_ids": prompt.token_ids} for prompt in prompts]
         answers = self._engine.generate(inputs, parameters, use_tqdm=False)
-        # A completion that stopped by itself carries its end token.
         return [
-            [Completion(one.text, len(one.token_ids) - (one.finish_reason == "stop")) for one in answer.outputs]
+            [Completion(one.text, own_tokens(one.token_ids, one.finish_reason)) for one in answer.outputs]
             for answer in answers
         ]
+
+
+def sampling_parameters(settings: SamplingSettings, key: int) -> dict[str, Any]:
+    """Arguments of vLLM's `SamplingParams` for a prompt with the random key `key`."""
+    return {
+        "n": settings.completions,
+        "max_tokens": settings.max_new_tokens,
+        "min_tokens": settings.min_new_tokens,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "seed": key % LONGEST_SEED,
+    }
+
+
+def own_tokens(token_ids: Sequence[int], finish_reason: str | None) -> int:
+    """Tokens of a completion without its end token, which one that stopped by itself carries."""
+    return len(token_ids) - (finish_reason == "stop")
+
+
+def check_placement(device: str, dtype: str) -> None:
+    """Refuse what vLLM decides by itself: it takes the machine's first GPU, in one process.
+
+    Raises:
+        InputError: another device is asked for, a dtype it does not have, or this is one of several processes.
+    """
+    if device not in ("auto", "cuda"):
+        raise InputError(
+            f"option --device: vllm does not compute on {device}, it takes the first GPU it sees; "
+            "leave the option out, set CUDA_VISIBLE_DEVICES, or use --backend transformers."
+        )
+    if dtype == "float64":
+        raise InputError("option --dtype: vllm has no float64; give another, or use --backend transformers.")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            "option --backend: vllm runs in one process, each of a launch would take the same GPU; "
+            "run it without torchrun or accelerate launch."
+        )
