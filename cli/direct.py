@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ifcurate.cli.declared import Given, declared_stage
+from ifcurate.model.settings import TrustSettings
 from ifcurate.pipelines.run_config import RunConfig
 
-FIELDS = {"queries", "contrast", "max_queries", "query_mean", "damping", "direction"}
+FIELDS = {"queries", "contrast", "max_queries", "query_mean", "damping", "direction", *TrustSettings.model_fields}
 
 
 def direct(run: str, given: Given) -> None:

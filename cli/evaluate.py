@@ -32,7 +32,7 @@ def implicit(settings: ImplicitConfig) -> None:
     from ifcurate.pipelines.evaluate import evaluate_saved
 
     models = _model_folders(settings.folders)
-    evaluate_saved(models, settings.classifier, settings.label, settings.device, settings.seed)
+    evaluate_saved(models, settings.classifier, settings.label, settings.device, settings.seed, settings.trust)
     print_toxicity(models)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ifcurate.cli.declared import Given, declared_stage
 from ifcurate.influence.settings import ScoringSettings
-from ifcurate.model.settings import ComputeSettings
+from ifcurate.model.settings import ComputeSettings, TrustSettings
 from ifcurate.pipelines.run_config import RunConfig
 
-FIELDS = {"bad_rows", *ScoringSettings.model_fields, *ComputeSettings.model_fields, "threads", "workers"}
+SETTINGS = (ScoringSettings, ComputeSettings, TrustSettings)
+FIELDS = {*(name for settings in SETTINGS for name in settings.model_fields), "threads", "workers", "bad_rows"}
 
 
 def score(run: str, given: Given) -> None:

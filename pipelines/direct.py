@@ -97,8 +97,8 @@ def query_sources(config: RunConfig) -> dict[str, str]:
 
 
 def _adopt(run: Run, published: Mapping[str, Path], config: RunConfig) -> None:
-    model = load_causal_lm(config.model, config.revision)
-    tokenizer = load_tokenizer(config.model, config.revision)
+    model = load_causal_lm(config.model, config.revision, trust=config.trust)
+    tokenizer = load_tokenizer(config.model, config.revision, config.trust)
     for behaviour, file in published.items():
         check_direction(load_direction(file), model, hash_model(model), hash_tokenizer(tokenizer))
         with finishing(run.direction(behaviour)) as part:
@@ -111,8 +111,8 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
     torch.set_num_threads(cores())
     forbid_reduced_precision()
     device = resolve_device(config.device)
-    tokenizer = load_tokenizer(config.model, config.revision)
-    model = load_causal_lm(config.model, config.revision, device=device)
+    tokenizer = load_tokenizer(config.model, config.revision, config.trust)
+    model = load_causal_lm(config.model, config.revision, device=device, trust=config.trust)
     check_vocabulary(tokenizer, model)
     hashes = {"model_hash": hash_model(model), "tokenizer_hash": hash_tokenizer(tokenizer)}
     context, start = context_length(model, config.context), start_token(tokenizer)

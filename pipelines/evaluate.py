@@ -24,6 +24,7 @@ from ifcurate.evaluation.results import Evaluation, Generation, ModelFolder, Spe
 from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer
 from ifcurate.model.devices import resolve_batch_tokens, resolve_dtype
 from ifcurate.model.stored_hash import hash_stored
+from ifcurate.model.trust import NOBODY, Trust
 
 
 def evaluate_toxicity(config: ToxicityConfig) -> list[ModelFolder]:
@@ -37,21 +38,23 @@ def evaluate_toxicity(config: ToxicityConfig) -> list[ModelFolder]:
     begun = _begin(config)
     for folder, known in begun:
         _complete(config, folder, known, prompt_sets, ranks)
-    classifier = load_classifier(config.classifier, config.label, ranks.device)
+    classifier = load_classifier(config.classifier, config.label, ranks.device, config.trust)
     for folder, _ in begun:
         for prompts in prompt_sets:
             _measure(folder, prompts.name, classifier, config.seed, ranks)
     return [folder for folder, _ in begun]
 
 
-def evaluate_saved(folders: Sequence[ModelFolder], spec: str, label: str | None, device: str, seed: int) -> None:
+def evaluate_saved(
+    folders: Sequence[ModelFolder], spec: str, label: str | None, device: str, seed: int, trust: Trust = NOBODY
+) -> None:
     """Classify saved completions of every prompt set with another classifier, such as ToxiGen's for implicit toxicity.
 
     Raises:
         InputError: a folder holds no completions, or the classifier cannot be loaded.
     """
     ranks = find_ranks(device)
-    classifier = load_classifier(spec, label, ranks.device)
+    classifier = load_classifier(spec, label, ranks.device, trust)
     for folder in folders:
         for prompts in folder.all_completions():
             _measure(folder, prompts, classifier, seed, ranks)
@@ -74,7 +77,9 @@ def evaluate_fluency(config: FluencyConfig) -> list[ModelFolder]:
         found = _read_and_predict(config, known, texts, passages, ranks)
         if ranks.first and config.tasks:
             dtype = str(resolve_dtype(config.dtype, ranks.device)).removeprefix("torch.")
-            found = replace(found, tasks=run_tasks(config.tasks, known.place, config.revision, ranks.device, dtype))
+            found = replace(
+                found, tasks=run_tasks(config.tasks, known.place, config.revision, ranks.device, dtype, config.trust)
+            )
         if ranks.first:
             folder.write(found)
     ranks.wait()
@@ -90,7 +95,7 @@ def evaluate_all(config: EvaluationConfig) -> list[ModelFolder]:
     check_tasks(config.tasks)
     folders = evaluate_toxicity(config)
     if config.implicit_classifier != "none":
-        evaluate_saved(folders, config.implicit_classifier, None, config.device, config.seed)
+        evaluate_saved(folders, config.implicit_classifier, None, config.device, config.seed, config.trust)
     if config.text is not None or config.lambada is not None or config.tasks:
         evaluate_fluency(config)
     return folders
@@ -105,7 +110,10 @@ def _start(device: str, threads: int | None) -> Ranks:
 def _begin(config: ModelsConfig) -> list[tuple[ModelFolder, Evaluation]]:
     """Every model's folder and what is known of that very model."""
     folders = model_folders(config.models, config.out)
-    return [(folder, folder.read_or_begin(place, hash_stored(place, config.revision))) for folder, place in folders]
+    return [
+        (folder, folder.read_or_begin(place, hash_stored(place, config.revision, config.trust)))
+        for folder, place in folders
+    ]
 
 
 def _read_prompt_sets(config: ToxicityConfig) -> list[PromptSet]:
@@ -173,8 +181,10 @@ def _read_and_predict(
 ) -> Evaluation:
     if texts is None and passages is None:
         return known
-    tokenizer = load_tokenizer(known.place, config.revision)
-    model = load_causal_lm(known.place, config.revision, resolve_dtype(config.dtype, ranks.device), ranks.device)
+    tokenizer = load_tokenizer(known.place, config.revision, config.trust)
+    model = load_causal_lm(
+        known.place, config.revision, resolve_dtype(config.dtype, ranks.device), ranks.device, config.trust
+    )
     check_vocabulary(tokenizer, model)
     context = context_length(model, config.context)
     reader = Reader(model, resolve_batch_tokens(config.batch_tokens, ranks.device), ranks)

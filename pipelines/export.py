@@ -113,11 +113,11 @@ def _write(corpus: AnnotatedCorpus, exporter: Exporter, penalties: list[float], 
 def _tokenizer(config: ExportConfig) -> PreTrainedTokenizerFast:
     run_file = Path(config.data) / RUN_FILE
     if config.tokenizer is not None:
-        return load_tokenizer(config.tokenizer, config.revision)
+        return load_tokenizer(config.tokenizer, config.revision, config.trust)
     if not run_file.is_file():
         raise InputError("option --tokenizer is required where --data is no run; give a folder or Hub id.")
     settings = {name: value for name, value in read_yaml(run_file).items() if name != PROVENANCE_KEY}
-    return load_tokenizer(str(settings["model"]), settings.get("revision"))
+    return load_tokenizer(str(settings["model"]), settings.get("revision"), config.trust)
 
 
 def _end_token(tokenizer: PreTrainedTokenizerFast) -> int:

@@ -46,7 +46,7 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         torch.set_num_threads(cores())
         forbid_reduced_precision()
         device = resolve_device(config.device)
-        tokenizer = load_tokenizer(config.model, config.revision)
+        tokenizer = load_tokenizer(config.model, config.revision, config.trust)
         context, embeddings = _checked_shape(config, tokenizer)
         sample = sample_windows(
             shards,
@@ -83,7 +83,7 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
 
 def _checked_shape(config: RunConfig, tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
     """Tokens a window and rows of the embedding, once model and tokenizer are known to fit; the model is not kept."""
-    model = load_causal_lm(config.model, config.revision)
+    model = load_causal_lm(config.model, config.revision, trust=config.trust)
     check_vocabulary(tokenizer, model)
     return context_length(model, config.context), embedding_rows(model)
 
@@ -98,7 +98,7 @@ def _fits(
     on_batch: Callable[[int], None],
 ) -> bool:
     """False where memory ran out: then there are no factors, and nobody holds the model, which fitting changes."""
-    model = load_causal_lm(config.model, config.revision, device=device)
+    model = load_causal_lm(config.model, config.revision, device=device, trust=config.trust)
     try:
         fit_factors(model, windows, start, run.factors, batch_windows, config.seed, on_batch)
     except RuntimeError as error:

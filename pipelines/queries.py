@@ -16,6 +16,6 @@ def build_queries(config: MiningConfig) -> tuple[Mined, list[Path]]:
     Raises:
         InputError: the table or the classifier cannot be used, or a side has no query.
     """
-    classify = load_classifier(config.classifier, config.label, resolve_device(config.device))
+    classify = load_classifier(config.classifier, config.label, resolve_device(config.device), config.trust)
     mined = mine_queries(config, classify)
     return mined, write_queries(mined, config)

@@ -23,10 +23,11 @@ from ifcurate.corpus.documents import check_documents
 from ifcurate.corpus.shards import Shard, corpus_fingerprint, list_shards
 from ifcurate.errors import InputError
 from ifcurate.files import clear, remove_parts
+from ifcurate.model.settings import TrustSettings
 from ifcurate.pipelines.run_config import SELECTION_SETTINGS, STAGES, RunConfig, StageName, first_stage
 from ifcurate.provenance import versions
 
-FREE_TO_CHANGE = frozenset({"out", "workers", "overwrite", "bad_rows"})
+FREE_TO_CHANGE = frozenset({"out", "workers", "overwrite", "bad_rows", *TrustSettings.model_fields})
 """Settings that leave no trace in what is finished."""
 
 

@@ -108,6 +108,8 @@ def _settings(run: Run, config: RunConfig) -> ScoreSettings:
         dtype=config.dtype,
         batch_tokens=config.batch_tokens,
         threads=config.threads,
+        allow_pickle=config.allow_pickle,
+        trust_remote_code=config.trust_remote_code,
     )
 
 

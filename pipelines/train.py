@@ -99,7 +99,9 @@ def train(config: TrainConfig) -> TrainingSummary:
         clear(out, TRAINING_FILE)
     state.wait_for_everyone()
     set_seed(config.seed)
-    tokenizer = load_tokenizer(config.tokenizer or str(config.model or config.config_name), config.revision)
+    tokenizer = load_tokenizer(
+        config.tokenizer or str(config.model or config.config_name), config.revision, config.trust
+    )
     checkpoint = _last_checkpoint(out) if (out / TRAINING_FILE).is_file() else None
     model = _load_model(config, checkpoint)
     if config.gradient_checkpointing:
@@ -149,17 +151,20 @@ def _load_model(config: TrainConfig, checkpoint: Path | None) -> PreTrainedModel
     published format: GPT-NeoX's output layer would stay as it was. `from_pretrained` knows both.
     """
     if checkpoint is not None and any((checkpoint / name).is_file() for name in WEIGHT_FILES):
-        return load_checkpoint(str(checkpoint))
+        return load_checkpoint(str(checkpoint), trust=config.trust)
     if config.model is not None:
-        return load_checkpoint(config.model, config.revision)
+        return load_checkpoint(config.model, config.revision, trust=config.trust)
     try:
-        architecture = AutoConfig.from_pretrained(config.config_name, revision=config.revision)
-        return AutoModelForCausalLM.from_config(architecture, dtype=torch.float32)
+        architecture = AutoConfig.from_pretrained(
+            config.config_name, revision=config.revision, **config.trust.of_code()
+        )
+        return AutoModelForCausalLM.from_config(architecture, dtype=torch.float32, **config.trust.of_code())
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
+        hint = config.trust.hint(str(config.config_name), error)
         raise InputError(
             f"option --config-name: {config.config_name} is no configuration of a causal language model ({reason}); "
-            "give a config.json, a folder with one, or a Hub id."
+            f"{hint or 'give a config.json, a folder with one, or a Hub id'}."
         ) from error
 
 

@@ -26,6 +26,7 @@ from ifcurate.evaluation.sequence_classifier import (
     output_activation,
     refuse_missing_weights,
 )
+from ifcurate.model.trust import NOBODY, Trust
 
 TOXICITY = "toxicity"
 TOXIGEN_ID = "tomh/toxigen_roberta"
@@ -99,13 +100,14 @@ class ProfanityCheck:
         return np.asarray(self._predict(list(texts)), dtype=np.float32)[:, None]
 
 
-def load_classifier(spec: str, label: str | None = None, device: str = "cpu") -> Classifier:
+def load_classifier(spec: str, label: str | None = None, device: str = "cpu", trust: Trust = NOBODY) -> Classifier:
     """The classifier that `spec` names, as listed at the top of this module.
 
     Args:
         spec: `KIND` or `KIND:WHICH`.
         label: the label that comes first; needed for `hf:`, the classifier's toxicity for the others.
         device: where a neural classifier runs.
+        trust: whether pickled weights and a model's own code are allowed.
 
     Raises:
         InputError: there is no such classifier or label, or a package or file is missing.
@@ -114,11 +116,11 @@ def load_classifier(spec: str, label: str | None = None, device: str = "cpu") ->
     if kind == "profanity-check" and not which:
         classifier: Classifier = ProfanityCheck()
     elif kind == "detoxify":
-        classifier = _detoxify(which or DETOXIFY_DEFAULT, label or TOXICITY, device)
+        classifier = _detoxify(which or DETOXIFY_DEFAULT, label or TOXICITY, device, trust)
     elif kind == "toxigen":
-        classifier = _toxigen(which or TOXIGEN_ID, device)
+        classifier = _toxigen(which or TOXIGEN_ID, device, trust)
     elif kind == "hf" and which:
-        classifier = _any_transformer(which, label, device)
+        classifier = _any_transformer(which, label, device, trust)
     else:
         raise InputError(
             f"option --classifier: there is no {spec!r}; give detoxify, detoxify:original, detoxify:FILE.ckpt, "
@@ -129,29 +131,47 @@ def load_classifier(spec: str, label: str | None = None, device: str = "cpu") ->
     return classifier
 
 
-def _detoxify(which: str, label: str, device: str) -> Classifier:
+def _detoxify(which: str, label: str, device: str, trust: Trust) -> Classifier:
     try:
-        from detoxify.detoxify import MODEL_URLS, load_checkpoint
+        from detoxify.detoxify import MODEL_URLS
     except ImportError as error:
         raise InputError(
             "option --classifier: detoxify is not installed; run `pip install 'ifcurate[eval]'`."
         ) from error
-    if which not in MODEL_URLS:
-        model, tokenizer, classes = _detoxify_checkpoint(Path(which))
+    if which in MODEL_URLS:
+        model, tokenizer, classes = _published_detoxify(which, MODEL_URLS[which], trust)
     else:
-        try:
-            model, tokenizer, classes = load_checkpoint(which)
-        except Exception as error:  # download errors of many types
-            raise InputError(
-                f"option --classifier: detoxify cannot load {which!r} ({first_line(error)}); without a network give "
-                "detoxify:FILE.ckpt, or profanity-check."
-            ) from error
+        model, tokenizer, classes = _detoxify_checkpoint(Path(which), trust)
     labels = [STANDARD_LABELS.get(name, name) for name in classes]
     name = f"detoxify-{which if which in MODEL_URLS else Path(which).stem}"
     return _transformer(name, labels, label, SequenceClassifier(model, tokenizer, torch.sigmoid, device))
 
 
-def _detoxify_checkpoint(path: Path) -> tuple[Any, Any, list[str]]:
+def _published_detoxify(which: str, url: str, trust: Trust) -> tuple[Any, Any, list[str]]:
+    """A model as Detoxify publishes it, without running what it may hold.
+
+    Detoxify's own loader unpickles whatever was downloaded. Here the file must have the hash that its name carries (the
+    first 8 hexadecimal digits of SHA-256), and only tensors and plain values are read, unless pickles are allowed.
+    """
+    from detoxify.detoxify import get_model_and_tokenizer
+
+    try:
+        loaded = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", progress=False, check_hash=True, weights_only=not trust.allow_pickle
+        )
+        classes = list(loaded["config"]["dataset"]["args"]["classes"])
+        model, tokenizer = get_model_and_tokenizer(**loaded["config"]["arch"]["args"], state_dict=loaded["state_dict"])
+    except Exception as error:  # download errors of many types, and those of torch and pickle
+        remedy = "without a network give detoxify:FILE.ckpt, or profanity-check"
+        if "weights_only" in str(error):
+            remedy = "it holds more than weights, give --allow-pickle if you trust its makers"
+        raise InputError(
+            f"option --classifier: detoxify cannot load {which!r} ({first_line(error)}); {remedy}."
+        ) from error
+    return model, tokenizer, classes
+
+
+def _detoxify_checkpoint(path: Path, trust: Trust) -> tuple[Any, Any, list[str]]:
     """Model, tokenizer and classes of a local file in Detoxify's format, built by Detoxify without any download.
 
     The file holds weights and the name of an architecture; `config.json` and the tokenizer come from the file's own
@@ -161,6 +181,11 @@ def _detoxify_checkpoint(path: Path) -> tuple[Any, Any, list[str]]:
 
     if not path.is_file():
         raise InputError(f"option --classifier: {path} is no file and no model of detoxify; give a checkpoint's path.")
+    if not trust.allow_pickle:
+        raise InputError(
+            f"option --classifier: {path} is pickled, and may run any code when it is read; give --allow-pickle if you "
+            "trust whoever made it."
+        )
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         architecture, weights = dict(loaded["config"]["arch"]["args"]), loaded["state_dict"]
@@ -184,9 +209,9 @@ def _is_described(folder: Path) -> bool:
     return (folder / "config.json").is_file()
 
 
-def _toxigen(which: str, device: str) -> Classifier:
+def _toxigen(which: str, device: str, trust: Trust) -> Classifier:
     """The published classifier has two unnamed outputs, of which the second means toxic."""
-    model, tokenizer = load_sequence_classifier(which)
+    model, tokenizer = load_sequence_classifier(which, trust)
     if model.config.num_labels != 2:
         raise InputError(
             f"option --classifier: {which} has {model.config.num_labels} labels, ToxiGen's classifier has 2; "
@@ -196,8 +221,8 @@ def _toxigen(which: str, device: str) -> Classifier:
     return TransformerClassifier("toxigen", (TOXICITY,), (1,), inner)
 
 
-def _any_transformer(which: str, label: str | None, device: str) -> Classifier:
-    model, tokenizer = load_sequence_classifier(which)
+def _any_transformer(which: str, label: str | None, device: str, trust: Trust) -> Classifier:
+    model, tokenizer = load_sequence_classifier(which, trust)
     labels = label_names(model)
     if label is None:
         raise InputError(f"option --label: is required with hf:{which}; it has {', '.join(labels)}.")

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from ifcurate.config import ALIASES, Config
 from ifcurate.corpus.settings import TextSettings
-from ifcurate.model.settings import DeviceSettings, RevisionSettings
+from ifcurate.model.settings import DeviceSettings, RevisionSettings, TrustSettings
 
 CLASSIFIERS = "detoxify[:original|:FILE.ckpt], toxigen[:FOLDER], profanity-check, hf:FOLDER-OR-ID"
 
@@ -123,7 +123,7 @@ class EvaluationConfig(ToxicityConfig, FluencyConfig):
     figure: bool = Field(True, description="draw toxicity against perplexity")
 
 
-class ImplicitConfig(DeviceSettings):
+class ImplicitConfig(TrustSettings, DeviceSettings):
     """`ifcurate eval implicit`."""
 
     folders: list[str] = Field(min_length=1, description="folders of models, made by `ifcurate eval`")
@@ -141,7 +141,7 @@ class CompareConfig(Config):
     seed: int = Field(42, ge=0, description="of the bootstrap")
 
 
-class MiningConfig(ClassifierSettings, PromptTableSettings, DeviceSettings):
+class MiningConfig(ClassifierSettings, PromptTableSettings, TrustSettings, DeviceSettings):
     """`ifcurate queries`."""
 
     source: str = Field(description="rtp, a Hub id, or files of .parquet, .jsonl[.gz|.zst]")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ifcurate.errors import InputError
+from ifcurate.model.trust import Trust
 
 
 def check_tasks(tasks: Sequence[str]) -> None:
@@ -25,7 +26,9 @@ def check_tasks(tasks: Sequence[str]) -> None:
         _task_manager(tasks)
 
 
-def run_tasks(tasks: Sequence[str], place: str, revision: str | None, device: str, dtype: str) -> dict[str, Any]:
+def run_tasks(
+    tasks: Sequence[str], place: str, revision: str | None, device: str, dtype: str, trust: Trust
+) -> dict[str, Any]:
     """The metrics of lm-evaluation-harness for `tasks` (names as it knows them), task by task.
 
     Raises:
@@ -34,7 +37,12 @@ def run_tasks(tasks: Sequence[str], place: str, revision: str | None, device: st
     manager = _task_manager(tasks)
     from lm_eval import simple_evaluate
 
-    arguments = {"pretrained": place, "dtype": dtype, **({"revision": revision} if revision else {})}
+    arguments = {
+        "pretrained": place,
+        "dtype": dtype,
+        **({"revision": revision} if revision else {}),
+        **trust.of_weights(),
+    }
     answer = simple_evaluate(
         model="hf", model_args=arguments, tasks=list(tasks), device=device, task_manager=manager, bootstrap_iters=0
     )

@@ -16,6 +16,7 @@ from transformers import DynamicCache, LogitsProcessor, PreTrainedModel, PreTrai
 from ifcurate.errors import InputError
 from ifcurate.evaluation.sequence_classifier import Activation, label_names, load_sequence_classifier, output_activation
 from ifcurate.model.hashes import hash_model
+from ifcurate.model.trust import NOBODY, Trust
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def load_reward_model(
     label: str | None = None,
     inverted: bool = True,
     device: str = "cpu",
+    trust: Trust = NOBODY,
 ) -> RewardModel:
     """A causal sequence-classification model of transformers (GPT-2, GPT-NeoX, Llama, Qwen, ...).
 
@@ -60,11 +62,12 @@ def load_reward_model(
         label: the output that is the reward; the first by default.
         inverted: see `RewardModel`.
         device: where it runs.
+        trust: see `load_sequence_classifier`.
 
     Raises:
         InputError: it cannot be loaded, is not causal, has no such label, or uses other tokens.
     """
-    model, its_tokenizer = load_sequence_classifier(name_or_path)
+    model, its_tokenizer = load_sequence_classifier(name_or_path, trust)
     if not isinstance(getattr(model, "score", None), nn.Module):
         raise InputError(
             f"option --reward-model: {name_or_path} ({type(model).__name__}) does not read from left to right; "

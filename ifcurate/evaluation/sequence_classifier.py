@@ -15,6 +15,7 @@ from ifcurate.corpus.tables import is_local
 from ifcurate.errors import InputError, first_line
 from ifcurate.model.checkpoints import positions_of
 from ifcurate.model.hashes import hash_model
+from ifcurate.model.trust import NOBODY, Trust
 from ifcurate.model.windows import bucket_by_length
 
 BATCH_TOKENS = 1 << 14
@@ -70,24 +71,24 @@ class SequenceClassifier:
         return scores
 
 
-def load_sequence_classifier(name_or_path: str) -> tuple[PreTrainedModel, Any]:
+def load_sequence_classifier(name_or_path: str, trust: Trust = NOBODY) -> tuple[PreTrainedModel, Any]:
     """A sequence-classification model with all of its weights, and its tokenizer; what lies on disk is not looked up.
 
     Raises:
-        InputError: there is no such model, or some of its weights are missing.
+        InputError: there is no such model, some of its weights are missing, or it wants more `trust`.
     """
     local = is_local(name_or_path)
     if local and not Path(name_or_path).is_dir():
         raise InputError(f"{name_or_path}: there is no such folder; give one written by save_pretrained or a Hub id.")
     try:
         model, loading = AutoModelForSequenceClassification.from_pretrained(
-            name_or_path, output_loading_info=True, local_files_only=local, dtype=torch.float32
+            name_or_path, output_loading_info=True, local_files_only=local, dtype=torch.float32, **trust.of_weights()
         )
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, local_files_only=local)
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, local_files_only=local, **trust.of_code())
     except Exception as error:  # transformers, safetensors and the Hub client raise many unrelated types here
         raise InputError(
             f"{name_or_path}: cannot be loaded as a text classifier ({first_line(error)}); "
-            "give a folder written by save_pretrained or a Hub id."
+            f"{trust.hint(name_or_path, error) or 'give a folder written by save_pretrained or a Hub id'}."
         ) from error
     refuse_missing_weights(name_or_path, loading["missing_keys"])
     return model, tokenizer

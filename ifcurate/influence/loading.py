@@ -49,8 +49,8 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
     device = resolve_device(settings.device)
     dtype = choose_dtype(settings.dtype, settings.engine, settings.alignment, device)
     engine = choose_engine(settings.engine, settings.alignment, dtype, device, len(settings.directions))
-    tokenizer = load_tokenizer(settings.model, settings.revision)
-    model = load_causal_lm(settings.model, settings.revision)
+    tokenizer = load_tokenizer(settings.model, settings.revision, settings.trust)
+    model = load_causal_lm(settings.model, settings.revision, trust=settings.trust)
     check_vocabulary(tokenizer, model)
     directions = [load_direction(Path(file)) for file in settings.directions]
     for direction in directions:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from ifcurate.config import Config
 from ifcurate.influence.engines import AUTO, ENGINES, Alignment
+from ifcurate.model.trust import Trust
 from ifcurate.registry import OneOf
 
 EngineName = Annotated[str, OneOf((AUTO, *ENGINES))]
@@ -89,6 +90,8 @@ class ScoreSettings:
         dtype: `auto`: bfloat16 for forward mode on a GPU, else float32.
         batch_tokens: positions a batch, padding included; default: what fits into memory.
         threads: CPU threads of this process.
+        allow_pickle: whether the model's weights may be pickled.
+        trust_remote_code: whether the model's own code may run.
         steps: relative finite-difference steps, one a direction; default: those found best on tokens drawn from the
             vocabulary, the same in every process. A run finds them on a sample of its corpus, and keeps them.
     """
@@ -103,4 +106,11 @@ class ScoreSettings:
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
     batch_tokens: int | None = None
     threads: int = 1
+    allow_pickle: bool = False
+    trust_remote_code: bool = False
     steps: tuple[float, ...] | None = None
+
+    @property
+    def trust(self) -> Trust:
+        """What may run code while the model is loaded."""
+        return Trust(self.allow_pickle, self.trust_remote_code)

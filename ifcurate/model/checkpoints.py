@@ -18,6 +18,7 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 
 from ifcurate.errors import InputError, first_line
+from ifcurate.model.trust import NOBODY, Trust
 
 CONTEXT_CAP = 2048
 """Longest default window in tokens: longer models are scored at 2,048, as in the paper."""
@@ -28,6 +29,7 @@ def load_causal_lm(
     revision: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
+    trust: Trust = NOBODY,
 ) -> PreTrainedModel:
     """A decoder-only model in evaluation mode, with every GPT-2 style `Conv1D` replaced by an equal `nn.Linear`.
 
@@ -36,29 +38,34 @@ def load_causal_lm(
         revision: branch, tag or commit of a Hub id.
         dtype: dtype of the weights, whatever the stored one is.
         device: where the weights go.
+        trust: whether pickled weights and the model's own code are allowed.
 
     Raises:
         InputError: see `load_checkpoint`.
     """
-    model = load_checkpoint(name_or_path, revision, dtype)
+    model = load_checkpoint(name_or_path, revision, dtype, trust)
     replace_conv1d(model)
     return model.eval().to(device)
 
 
 def load_checkpoint(
-    name_or_path: str, revision: str | None = None, dtype: torch.dtype = torch.float32
+    name_or_path: str,
+    revision: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    trust: Trust = NOBODY,
 ) -> PreTrainedModel:
     """A decoder-only model as transformers defines it, so that `save_pretrained` writes what it was read from.
 
     Raises:
-        InputError: there is no such model, it cannot be read as a causal language model, or a weight is not finite.
+        InputError: there is no such model, it cannot be read as a causal language model, it wants more `trust`, or a
+            weight is not finite.
     """
     try:
-        model = AutoModelForCausalLM.from_pretrained(name_or_path, revision=revision, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(name_or_path, revision=revision, dtype=dtype, **trust.of_weights())
     except Exception as error:  # transformers, safetensors and the Hub client raise many unrelated types here
         raise InputError(
             f"{name_or_path}: cannot be loaded as a causal language model ({first_line(error)}); "
-            "give --model a folder written by save_pretrained or a Hub id."
+            f"{trust.hint(name_or_path, error) or 'give --model a folder written by save_pretrained or a Hub id'}."
         ) from error
     if getattr(model, "is_quantized", False):
         raise InputError(f"{name_or_path}: is quantized, its weights have no derivative; give the unquantized model.")
@@ -68,18 +75,18 @@ def load_checkpoint(
     return model
 
 
-def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrainedTokenizerFast:
+def load_tokenizer(name_or_path: str, revision: str | None = None, trust: Trust = NOBODY) -> PreTrainedTokenizerFast:
     """The fast tokenizer of a model: only those know which characters a token covers.
 
     Raises:
         InputError: there is none, or it is a slow one.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision, use_fast=True, **trust.of_code())
     except Exception as error:  # as above
         raise InputError(
             f"{name_or_path}: has no tokenizer that can be loaded ({first_line(error)}); "
-            "put tokenizer.json beside the model."
+            f"{trust.hint(name_or_path, error) or 'put tokenizer.json beside the model'}."
         ) from error
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(

@@ -8,9 +8,26 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from ifcurate.config import ALIASES, Config
+from ifcurate.model.trust import Trust
 
 
-class RevisionSettings(Config):
+class TrustSettings(Config):
+    """What may run code while it is loaded. Files do not remember it: whoever gives the command says so each time."""
+
+    panel = "Model"
+
+    allow_pickle: bool = Field(
+        False, exclude=True, description="read pickled weights (.bin, .pt, .ckpt), which may run any code"
+    )
+    trust_remote_code: bool = Field(False, exclude=True, description="run the Python code that a model brings")
+
+    @property
+    def trust(self) -> Trust:
+        """Both, as loaders take them."""
+        return Trust(self.allow_pickle, self.trust_remote_code)
+
+
+class RevisionSettings(TrustSettings):
     """Of everything that is loaded from the Hub."""
 
     panel = "Model"

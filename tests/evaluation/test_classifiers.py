@@ -1,15 +1,20 @@
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_classifiers import TEXTS, save_detoxify, save_toxigen
 from tiny_models import save_tiny_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ifcurate.errors import InputError
 from ifcurate.evaluation.classifiers import load_classifier
+from ifcurate.files import sha256_of
+from ifcurate.model.trust import Trust
 
+PICKLES = Trust(allow_pickle=True)
 CLASSES = ["toxic", "severe_toxic", "obscene", "identity_hate"]
 
 
@@ -25,7 +30,7 @@ def no_network(monkeypatch):
 def test_a_detoxify_checkpoint_scores_as_detoxify_does(tmp_path):
     detoxify = pytest.importorskip("detoxify")
     checkpoint = save_detoxify(tmp_path / "one", CLASSES, outputs=6)
-    classifier = load_classifier(f"detoxify:{checkpoint}")
+    classifier = load_classifier(f"detoxify:{checkpoint}", trust=PICKLES)
     assert classifier.labels == ("toxicity", "severe_toxicity", "obscene", "identity_attack")
     assert classifier.name == "detoxify-toxic"
     local = save_detoxify(tmp_path / "two", CLASSES, outputs=6, model_type=str(tmp_path / "one"))
@@ -39,11 +44,14 @@ def test_a_detoxify_checkpoint_scores_as_detoxify_does(tmp_path):
 def test_the_detoxify_label_that_counts_comes_first(tmp_path):
     pytest.importorskip("detoxify")
     checkpoint = save_detoxify(tmp_path / "one", CLASSES, outputs=4)
-    plain, by_label = load_classifier(f"detoxify:{checkpoint}"), load_classifier(f"detoxify:{checkpoint}", "obscene")
+    plain, by_label = (
+        load_classifier(f"detoxify:{checkpoint}", trust=PICKLES),
+        load_classifier(f"detoxify:{checkpoint}", "obscene", trust=PICKLES),
+    )
     assert by_label.labels[0] == "obscene"
     assert np.array_equal(by_label.score(TEXTS)[:, 0], plain.score(TEXTS)[:, 2])
     with pytest.raises(InputError, match="no label 'rude'; it has toxicity, severe_toxicity"):
-        load_classifier(f"detoxify:{checkpoint}", "rude")
+        load_classifier(f"detoxify:{checkpoint}", "rude", trust=PICKLES)
 
 
 def test_detoxify_checkpoints_that_cannot_be_used(tmp_path):
@@ -62,7 +70,51 @@ def test_detoxify_checkpoints_that_cannot_be_used(tmp_path):
         (tmp_path / "missing.ckpt", "is no file and no model of detoxify"),
     ):
         with pytest.raises(InputError, match=message):
-            load_classifier(f"detoxify:{spec}")
+            load_classifier(f"detoxify:{spec}", trust=PICKLES)
+
+
+def test_pickled_classifiers_are_refused_unless_allowed(tmp_path):
+    checkpoint = save_detoxify(tmp_path / "one", CLASSES, outputs=4)
+    folder = save_toxigen(tmp_path / "toxigen", pickled=True)
+    for spec in (f"detoxify:{checkpoint}", f"toxigen:{folder}", f"hf:{folder}"):
+        with pytest.raises(InputError, match=r"pickled.* may run any code when .* read; give --allow-pickle"):
+            load_classifier(spec, "LABEL_0" if spec.startswith("hf") else None)
+    assert load_classifier(f"toxigen:{folder}", trust=PICKLES).labels == ("toxicity",)
+
+
+def test_detoxifys_download_is_checked_and_runs_nothing(tmp_path, monkeypatch):
+    detoxify = pytest.importorskip("detoxify.detoxify")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    local = save_detoxify(tmp_path / "one", CLASSES, outputs=4)
+    local = save_detoxify(tmp_path / "two", CLASSES, outputs=4, model_type=str(tmp_path / "one"))
+
+    def publish(file, name):
+        published = tmp_path / name
+        file.rename(published)
+        monkeypatch.setitem(detoxify.MODEL_URLS, "original", published.as_uri())
+
+    publish(local, "toxic-00000000.ckpt")
+    with pytest.raises(InputError, match=r"cannot load 'original' \(invalid hash value"):
+        load_classifier("detoxify:original")
+    file = tmp_path / "toxic-00000000.ckpt"
+    publish(file, f"toxic-{sha256_of(file)[:8]}.ckpt")
+    assert load_classifier("detoxify:original").labels[0] == "toxicity"
+
+    torch.save({"state_dict": RunsCode(tmp_path / "ran")}, tmp_path / "evil.ckpt")
+    publish(tmp_path / "evil.ckpt", f"evil-{sha256_of(tmp_path / 'evil.ckpt')[:8]}.ckpt")
+    with pytest.raises(InputError, match="cannot load 'original'"):
+        load_classifier("detoxify:original")
+    assert not (tmp_path / "ran").exists()
+
+
+class RunsCode:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return (Path.touch, (self.file,))
 
 
 def test_toxigen_reads_its_own_format_and_scores_the_second_output(tmp_path):
@@ -102,9 +154,9 @@ def test_any_text_classifier_with_the_label_named(tmp_path):
 
 def test_a_classifier_that_emits_nan_is_an_error(tmp_path):
     folder = save_toxigen(tmp_path / "nan")
-    weights = torch.load(folder / "pytorch_model.bin", weights_only=True)
+    weights = load_file(folder / "model.safetensors")
     weights["classifier.out_proj.bias"][:] = torch.nan
-    torch.save(weights, folder / "pytorch_model.bin")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match="emits NaN"):
         load_classifier(f"toxigen:{folder}").score(TEXTS)
 

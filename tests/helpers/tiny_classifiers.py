@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from tiny_models import CONFIGS, SMALL, tiny_tokenizer
 from transformers import (
     AutoModelForSequenceClassification,
@@ -54,8 +55,8 @@ def save_detoxify(folder: Path, classes: list[str], outputs: int, model_type: st
     return folder / "toxic.ckpt"
 
 
-def save_toxigen(folder: Path, labels: int = 2) -> Path:
-    """A folder as ToxiGen-RoBERTa's: `pytorch_model.bin`, byte-level BPE files, labels without names."""
+def save_toxigen(folder: Path, labels: int = 2, pickled: bool = False) -> Path:
+    """A folder as ToxiGen-RoBERTa's: weights in one file, byte-level BPE files, labels without names."""
     bpe = json.loads(tiny_tokenizer(TEXTS).backend_tokenizer.to_str())["model"]
     folder.mkdir()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -69,7 +70,11 @@ def save_toxigen(folder: Path, labels: int = 2) -> Path:
     )
     config.architectures = ["RobertaForSequenceClassification"]
     config.save_pretrained(folder)
-    torch.save(random_model(RobertaForSequenceClassification, config).state_dict(), folder / "pytorch_model.bin")
+    weights = random_model(RobertaForSequenceClassification, config).state_dict()
+    if pickled:
+        torch.save(weights, folder / "pytorch_model.bin")
+    else:
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 
 

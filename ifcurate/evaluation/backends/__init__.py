@@ -75,7 +75,7 @@ def load_engine(config: ToxicityConfig, place: str, device: str) -> CompletionEn
     settings = SamplingSettings(
         config.completions, config.max_new_tokens, config.temperature, config.top_p, config.seed, config.min_new_tokens
     )
-    tokenizer = load_tokenizer(place, config.revision)
+    tokenizer = load_tokenizer(place, config.revision, config.trust)
     provenance = {
         "tokenizer": hash_tokenizer(tokenizer),
         "completions": config.completions,
@@ -92,7 +92,7 @@ def load_engine(config: ToxicityConfig, place: str, device: str) -> CompletionEn
     if config.backend == "vllm":
         return _vllm_engine(config, place, tokenizer, settings, provenance)
     dtype = resolve_dtype(config.dtype, device)
-    model = load_causal_lm(place, config.revision, dtype, device)
+    model = load_causal_lm(place, config.revision, dtype, device, config.trust)
     check_vocabulary(tokenizer, model)
     provenance |= {"model": hash_model(model), "dtype": str(dtype).removeprefix("torch.")}
     processor, decoding = _decoding(config, tokenizer, device)
@@ -116,7 +116,9 @@ def _decoding(
         return None, {}
     if config.reward_model is None:
         raise InputError("option --decoding: rad needs a reward model; name one with --reward-model.")
-    reward: RewardModel = load_reward_model(config.reward_model, tokenizer, config.rad_label, config.rad_invert, device)
+    reward: RewardModel = load_reward_model(
+        config.reward_model, tokenizer, config.rad_label, config.rad_invert, device, config.trust
+    )
     provenance = {
         "reward_model": reward.identity,
         "rad_output": reward.output,
@@ -137,13 +139,13 @@ def _vllm_engine(
     if config.decoding != "plain":
         raise InputError("option --backend: vllm cannot do reward-augmented decoding; use --backend transformers.")
     check_placement(config.device, config.dtype)
-    completer = VllmCompleter(place, config.revision, config.dtype, settings)
-    described = AutoConfig.from_pretrained(place, revision=config.revision)
+    completer = VllmCompleter(place, config.revision, config.dtype, settings, config.trust)
+    described = AutoConfig.from_pretrained(place, revision=config.revision, **config.trust.of_code())
     context = positions_of(described) or CONTEXT_CAP
     return CompletionEngine(
         completer.complete,
         tokenizer,
         context - config.max_new_tokens,
         config.batch_prompts or VLLM_BATCH_PROMPTS,
-        provenance | {"model": hash_stored(place, config.revision), "dtype": config.dtype},
+        provenance | {"model": hash_stored(place, config.revision, config.trust), "dtype": config.dtype},
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from ifcurate.errors import InputError
 from ifcurate.evaluation.generation import Completion, EncodedPrompt, SamplingSettings
+from ifcurate.model.trust import NOBODY, Trust
 
 LONGEST_SEED = 1 << 31
 """vLLM takes 32-bit seeds."""
@@ -21,12 +22,15 @@ class VllmCompleter:
         revision: of a Hub id.
         dtype: `auto`, `float32`, `bfloat16`.
         settings: how to draw.
+        trust: whether pickled weights and the model's own code are allowed.
 
     Raises:
         InputError: vLLM is not installed.
     """
 
-    def __init__(self, model: str, revision: str | None, dtype: str, settings: SamplingSettings) -> None:
+    def __init__(
+        self, model: str, revision: str | None, dtype: str, settings: SamplingSettings, trust: Trust = NOBODY
+    ) -> None:
         try:
             from vllm import LLM, SamplingParams
         except ImportError as error:
@@ -34,7 +38,14 @@ class VllmCompleter:
                 "option --backend: vllm is not installed; run `pip install vllm` on a machine it supports, "
                 "or use --backend transformers."
             ) from error
-        self._engine = LLM(model=model, revision=revision, dtype=dtype, seed=settings.seed)
+        self._engine = LLM(
+            model=model,
+            revision=revision,
+            dtype=dtype,
+            seed=settings.seed,
+            load_format="auto" if trust.allow_pickle else "safetensors",
+            **trust.of_code(),
+        )
         self._parameters = SamplingParams
         self._settings = settings
 
