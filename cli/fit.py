@@ -23,11 +23,11 @@ FIELDS = {
 
 def fit(settings: RunConfig) -> None:
     """Stage 1: start a run and fit the model's curvature on a sample of the corpus."""
-    from ifcurate.corpus.shards import list_shards
+    from ifcurate.corpus.shards import known, list_shards
     from ifcurate.pipelines.fit import fit as run_stage
     from ifcurate.pipelines.run import create_run
 
-    shards = list_shards(settings.corpus)
+    shards = [known(shard) for shard in list_shards(settings.corpus)]
     started = create_run(settings, shards)
     run_stage(started, settings, shards)
     print(f"factors: {started.factors}")

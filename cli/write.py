@@ -5,7 +5,7 @@ from __future__ import annotations
 from ifcurate.cli.declared import Given, declared_stage
 from ifcurate.pipelines.run_config import RunConfig
 
-FIELDS = {"token_ids", "workers"}
+FIELDS = {"token_ids", "output_format", "workers"}
 
 
 def write(run: str, given: Given) -> None:

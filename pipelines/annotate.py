@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ifcurate.annotation.schema import written_fields
 from ifcurate.annotation.writer import check_new_columns
-from ifcurate.corpus.shards import Shard, list_corpus
+from ifcurate.corpus.shards import Shard, known, list_corpus, open_shard
 from ifcurate.influence.engines.choice import choose_dtype, choose_engine
 from ifcurate.influence.queries import read_queries
 from ifcurate.model.devices import resolve_device
@@ -40,7 +40,7 @@ def annotate(config: RunConfig) -> Summary:
         InputError: something given cannot be used; nothing half-written is left.
     """
     listing = list_corpus(config.corpus)
-    shards = listing.shards
+    shards = [known(shard) for shard in listing.shards]
     _refuse_early(config, shards)
     run = create_run(config, shards)
     log.info(listing.sentence())
@@ -64,4 +64,7 @@ def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> None:
             read_queries(source, config.max_queries, config.seed)
     if not Run(Path(config.out)).file.is_file():  # else they were looked at when it began
         behaviours = list(published) or [config.behaviour]
+        if config.output_format == "parquet":
+            for shard in shards:
+                open_shard(shard).schema  # noqa: B018, whose types Parquet needs, and lines do not
         check_new_columns(shards, written_fields(behaviours, config.token_ids, config.with_loss))

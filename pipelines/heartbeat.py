@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ifcurate.corpus.shards import Shard, open_shard
+from ifcurate.corpus.shards import Shard, known, open_shard
 from ifcurate.progress import Tracker
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -41,7 +41,7 @@ class Pulse:
     def __init__(self, folder: Path, shards: Sequence[Shard]) -> None:
         """`folder` is where the beats go."""
         self._folder = folder
-        self._shards = {shard.name: shard for shard in shards}
+        self._shards = {shard.name: known(shard) for shard in shards}
         self._current: str | None = None
         self._bytes_per_row = 0.0
         self._tokens = 0

@@ -20,7 +20,7 @@ from typing import Any
 from ifcurate.annotation.reader import RUN_FILE
 from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
 from ifcurate.corpus.documents import check_documents
-from ifcurate.corpus.shards import Shard, corpus_fingerprint, list_shards
+from ifcurate.corpus.shards import Shard, corpus_fingerprint, known, list_shards
 from ifcurate.errors import InputError
 from ifcurate.files import clear, remove_parts
 from ifcurate.model.settings import TrustSettings
@@ -162,7 +162,7 @@ def corpus_of(run: Run, config: RunConfig) -> list[Shard]:
     Raises:
         InputError: the corpus is gone or is another one now.
     """
-    shards = list_shards(config.corpus)
+    shards = [known(shard) for shard in list_shards(config.corpus)]
     _refuse_other_corpus(run, corpus_fingerprint(shards))
     return shards
 

@@ -38,7 +38,7 @@ _FIRST_STAGE: dict[StageName, frozenset[str]] = {
     "direct": frozenset({"behaviour", "queries", "contrast", "max_queries", "query_mean", "damping", "direction"}),
     "score": frozenset({"engine", "alignment", "dtype", "threads", "with_loss"}),
     "select": SELECTION_SETTINGS,
-    "write": frozenset({"token_ids"}),
+    "write": frozenset({"token_ids", "output_format"}),
 }
 
 
@@ -65,6 +65,9 @@ class RunConfig(
     out: str = Field(description="the run folder; the same command continues a stopped run")
     preset: str | None = Field(None, description="named settings: " + ", ".join(PRESETS))
     token_ids: bool = Field(True, description="write the column token_ids")
+    output_format: Literal["same", "parquet", "jsonl"] = Field(
+        "same", description="of the annotated shards; same: JSON Lines stay lines, with our keys appended"
+    )
 
     def of(self, behaviour: str) -> RunConfig:
         """The same settings for one of the behaviours that a run scores."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ifcurate.annotation.lines import PROVENANCE_FILE, write_provenance
 from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.shards import Shard
 from ifcurate.corpus.sources import reading
@@ -37,15 +39,19 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
     """
     selections = [Selection.load(run.selection, behaviour) for behaviour in run.behaviours or [config.behaviour]]
     metadata = {selection.behaviour: _metadata(run, config, selection, shards) for selection in selections}
-    pending = [shard for shard in shards if not _is_written(run, shard, metadata)]
+    lines = _prepare_lines(run, config, shards, metadata)
+    pending = [shard for shard in shards if not _is_written(shard.annotated(run.data, config.output_format), metadata)]
+    for shard in pending:
+        _remove_other_formats(run, config, shard)
     if pending:
         with timed(run.logs, "write") as stage:
             _write_pending(run, config, pending, metadata)
             stage.add(tokens=selections[0].tokens)
-    _check_all_written(run, shards, selections[0])
+    if not lines:
+        _check_all_written(run, shards, selections[0])
     source = ReportSource(
-        data=[shard.output(run.data) for shard in shards],
-        folder=run.data,
+        data={shard.name: shard.annotated(run.data, config.output_format) for shard in shards},
+        metadata=metadata,
         selection=run.selection,
         corpus=config.corpus,
         model=config.model,
@@ -68,6 +74,7 @@ def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metada
         config.token_ids,
         config.with_loss,
         beats,
+        config.output_format,
     )
     with watching(beats, track("write", sum(shard.size for shard in pending))):
         run_tasks([step], len(pending), config.workers or cores(), threads=1, logs=run.logs / "write", results=run.data)
@@ -93,10 +100,33 @@ def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequenc
     }
 
 
-def _is_written(run: Run, shard: Shard, metadata: dict[str, Any]) -> bool:
-    file = shard.output(run.data)
-    if not file.is_file():
-        return False
+def _prepare_lines(run: Run, config: RunConfig, shards: Sequence[Shard], metadata: dict[str, Any]) -> list[Path]:
+    """The shards that are written as JSON Lines; those of another selection are deleted, and how it is now is said.
+
+    Lines cannot say themselves how they were made: `PROVENANCE_FILE` says it for all, before the first is written.
+    """
+    files = [shard.annotated(run.data, config.output_format) for shard in shards]
+    lines = [file for file in files if file.suffix != ".parquet"]
+    said = run.data / PROVENANCE_FILE
+    wanted = json.loads(json.dumps(metadata))
+    if lines and not (said.is_file() and json.loads(said.read_text(encoding="utf-8")) == wanted):
+        for file in lines:
+            file.unlink(missing_ok=True)
+        write_provenance(run.data, metadata)
+    return lines
+
+
+def _remove_other_formats(run: Run, config: RunConfig, shard: Shard) -> None:
+    """Delete what an earlier --output-format made of `shard`: two files of one name are no corpus."""
+    wanted = shard.annotated(run.data, config.output_format)
+    for output_format in ("same", "parquet", "jsonl"):
+        if (other := shard.annotated(run.data, output_format)) != wanted:
+            other.unlink(missing_ok=True)
+
+
+def _is_written(file: Path, metadata: dict[str, Any]) -> bool:
+    if not file.is_file() or file.suffix != ".parquet":
+        return file.is_file()
     try:
         schema = pq.read_schema(file)
     except (pa.ArrowException, OSError):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from ifcurate.annotation.batches import AnnotatedBatch
+from ifcurate.annotation.lines import read_provenance
 from ifcurate.annotation.schema import mask_column, spans_column
 from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.shards import Shard, list_shards, open_shard
@@ -106,9 +107,9 @@ class AnnotatedCorpus:
                 or the model has no embedding for a token.
         """
         reader = open_shard(shard)
-        names = reader.schema.names
+        names = reader.readable.names
         masks = [mask_column(behaviour) for behaviour in self.behaviours]
-        if self._made_with_own_tokenizer(shard, reader.schema) and all(name in names for name in (TOKEN_IDS, *masks)):
+        if self._made_with_own_tokenizer(shard, reader.readable) and all(name in names for name in (TOKEN_IDS, *masks)):
             read, columns = self._as_annotated, [TOKEN_IDS, *masks]
         else:
             spans = [spans_column(behaviour) for behaviour in self.behaviours]
@@ -121,7 +122,8 @@ class AnnotatedCorpus:
 
     def _made_with_own_tokenizer(self, shard: Shard, schema: pa.Schema) -> bool:
         """Whether every annotation of the shard says that it is of the tokenizer that is read for."""
-        annotations = [entry for entry in metadata_of(schema, shard.path).values() if isinstance(entry, dict)]
+        said = metadata_of(schema, shard.path) if shard.format == ".parquet" else read_provenance(shard)
+        annotations = [entry for entry in said.values() if isinstance(entry, dict)]
         made = [entry.get("tokenizer_hash") for entry in annotations]
         return bool(made) and all(tokenizer == self._tokenizer_hash for tokenizer in made)
 

@@ -49,20 +49,20 @@ def write_annotated(
     for field in added:
         schema = schema.append(field)
     compared = [field.name for field in fields if field not in added]
-    incoming = _Rows(annotations, pa.schema(fields))
+    incoming = Rows(annotations, pa.schema(fields))
     with writing_parquet(path, schema, reader.times_in_utc) as sink:
         for batch in reader.batches():
             ours = incoming.take(batch.num_rows)
             if ours.num_rows < batch.num_rows:
-                raise _misfit(shard, f"has more rows than the {sink.num_rows + ours.num_rows:,} scored")
+                raise misfit(shard, f"has more rows than the {sink.num_rows + ours.num_rows:,} scored")
             for name in compared:
-                _check_shared(shard, name, batch, ours, sink.num_rows)
+                check_shared(shard, name, batch, ours, sink.num_rows)
             columns = [*batch.columns, *(ours.column(field.name) for field in added)]
             sink.write(pa.RecordBatch.from_arrays(columns, schema=schema))
         if incoming.take(1).num_rows:
-            raise _misfit(shard, f"has only {sink.num_rows:,} rows, fewer than were scored")
+            raise misfit(shard, f"has only {sink.num_rows:,} rows, fewer than were scored")
         if sink.num_rows != reader.num_rows:
-            raise _misfit(shard, f"gave {sink.num_rows:,} rows where it announces {reader.num_rows:,}")
+            raise misfit(shard, f"gave {sink.num_rows:,} rows where it announces {reader.num_rows:,}")
     return sink.num_rows
 
 
@@ -87,10 +87,10 @@ def new_columns(shard: Shard, schema: pa.Schema, fields: Sequence[pa.Field]) -> 
 def check_new_columns(shards: Sequence[Shard], fields: Sequence[pa.Field]) -> None:
     """Open every shard and refuse what `new_columns` does, before anything expensive is done with the corpus."""
     for shard in shards:
-        new_columns(shard, open_shard(shard).schema, fields)
+        new_columns(shard, open_shard(shard).readable, fields)
 
 
-class _Rows:
+class Rows:
     """A stream of record batches, cut anew."""
 
     def __init__(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
@@ -120,7 +120,8 @@ def _merged_metadata(shard: Shard, schema: pa.Schema, metadata: Mapping[str, Any
     return attach(schema, {**metadata_of(schema, shard.path), **metadata})
 
 
-def _check_shared(shard: Shard, name: str, batch: pa.RecordBatch, ours: pa.RecordBatch, first_row: int) -> None:
+def check_shared(shard: Shard, name: str, batch: pa.RecordBatch, ours: pa.RecordBatch, first_row: int) -> None:
+    """Refuse a column that behaviours share, where `batch` has other values in it than `ours`."""
     if name == LOSS:
         _check_close(shard, batch, ours, first_row)
     else:
@@ -159,5 +160,6 @@ def _check_equal(shard: Shard, name: str, batch: pa.RecordBatch, ours: pa.Record
             )
 
 
-def _misfit(shard: Shard, problem: str) -> InputError:
+def misfit(shard: Shard, problem: str) -> InputError:
+    """What to say of a shard that is not the one that was scored."""
     return InputError(f"{shard.path}: {problem}; it changed since it was scored, score it again.")

@@ -79,11 +79,11 @@ def document_columns(shard: Shard, reader: ShardReader, text_column: str, id_col
     Raises:
         InputError: a column is missing, there twice, or of the wrong type.
     """
-    _require(shard, reader.schema, text_column, "--text-column", is_text)
-    if id_column is None and ID not in reader.schema.names:
+    _require(shard, reader.readable, text_column, "--text-column", is_text)
+    if id_column is None and ID not in reader.readable.names:
         return None
     ids_from = id_column or ID
-    _require(shard, reader.schema, ids_from, "--id-column", lambda kind: is_text(kind) or pa.types.is_integer(kind))
+    _require(shard, reader.readable, ids_from, "--id-column", lambda kind: is_text(kind) or pa.types.is_integer(kind))
     return ids_from
 
 

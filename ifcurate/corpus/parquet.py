@@ -42,6 +42,7 @@ class ParquetReader:
         self._path = path
         with self._opened() as file:
             self.schema: pa.Schema = file.schema_arrow
+            self.readable = self.schema
             self.num_rows: int = file.metadata.num_rows
             self._row_bytes = _largest_row_bytes(file.metadata)
             columns = [file.metadata.schema.column(index) for index in range(file.metadata.num_columns)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -14,7 +14,7 @@ from fsspec import AbstractFileSystem
 from fsspec.core import has_magic, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from ifcurate.corpus.jsonl import JsonlReader
+from ifcurate.corpus.jsonl import JsonlFacts, JsonlReader
 from ifcurate.corpus.parquet import ParquetReader
 from ifcurate.corpus.sources import BATCH_ROWS
 from ifcurate.errors import InputError, first_line
@@ -33,16 +33,23 @@ class Shard:
         path: where it is: a local path or an fsspec URL.
         format: one of `FORMATS`.
         size: bytes as stored.
+        facts: what `known` found out about a file of JSON Lines.
     """
 
     name: str
     path: str
     format: str
     size: int
+    facts: JsonlFacts | None = field(default=None, compare=False, repr=False)
 
     def output(self, folder: Path) -> Path:
         """Where what belongs to this shard goes below `folder`: the same name, as Parquet."""
         return folder / f"{self.name}.parquet"
+
+    def annotated(self, folder: Path, output_format: str) -> Path:
+        """Where this shard goes with our columns: the same name, in the `same` format, as `parquet` or as `jsonl`."""
+        same = output_format == "same" or (output_format == "jsonl" and self.format != ".parquet")
+        return folder / f"{self.name}{self.format if same else f'.{output_format}'}"
 
 
 @dataclass
@@ -64,9 +71,13 @@ class Listing:
 class ShardReader(Protocol):
     """What `open_shard` returns; opening it again for every iteration, it can be read many times."""
 
-    schema: pa.Schema
+    readable: pa.Schema
     num_rows: int
     times_in_utc: bool
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The types of all columns; `readable` are those that have one."""
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The rows in order, in batches of at most `rows` rows and bounded size; `columns` picks some."""
@@ -76,14 +87,27 @@ class ShardReader(Protocol):
 
 
 def open_shard(shard: Shard) -> ShardReader:
-    """A reader of `shard`. Parquet: reads the footer. JSON Lines: reads the file once for its schema and row count.
+    """A reader of `shard`. Parquet: reads the footer. JSON Lines: reads the file once for its schema and row count,
+    unless they are `known`.
 
     Raises:
         InputError: the file is corrupt, truncated, or its lines do not fit one schema.
     """
     if shard.format == ".parquet":
         return ParquetReader(shard.path)
-    return JsonlReader(shard.path, _COMPRESSION[shard.format])
+    return open_lines(shard)
+
+
+def open_lines(shard: Shard) -> JsonlReader:
+    """`open_shard` of a file of JSON Lines."""
+    return JsonlReader(shard.path, _COMPRESSION[shard.format], shard.facts)
+
+
+def known(shard: Shard) -> Shard:
+    """`shard` with what opening it finds out, so that processes it is handed to need not look at every line again."""
+    if shard.format == ".parquet" or shard.facts is not None:
+        return shard
+    return replace(shard, facts=open_lines(shard).facts)
 
 
 def list_shards(source: str) -> list[Shard]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from ifcurate.annotation import schema
-from ifcurate.corpus.parquet import ParquetReader
+from ifcurate.corpus.shards import list_shards, open_shard
 
 HIGHEST = 30
 """Documents shown."""
@@ -39,12 +39,14 @@ class ShownDocument:
     left_out: int
 
 
-def highest_documents(table: Path, data: Path, text_column: str, behaviour: str) -> Iterator[ShownDocument]:
+def highest_documents(
+    table: Path, data: Mapping[str, Path], text_column: str, behaviour: str
+) -> Iterator[ShownDocument]:
     """The `HIGHEST` documents with selected tokens, from the highest rank down.
 
     Args:
         table: `selection/<behaviour>.parquet`, one row a record.
-        data: folder of the annotated shards.
+        data: name of a shard -> where it is with our columns.
         text_column: the column that holds the documents.
         behaviour: whose columns are read.
     """
@@ -54,7 +56,7 @@ def highest_documents(table: Path, data: Path, text_column: str, behaviour: str)
         [str(table), HIGHEST],
     ).fetchall()
     for shard, row in highest:
-        yield _shown(data / f"{shard}.parquet", shard, row, text_column, behaviour)
+        yield _shown(data[shard], shard, row, text_column, behaviour)
 
 
 def cut_text(text: str, spans: Sequence[tuple[int, int]]) -> list[Piece]:
@@ -83,7 +85,7 @@ def _shown(file: Path, shard: str, row: int, text_column: str, behaviour: str) -
 
 def _row(file: Path, row: int, names: list[str]) -> pa.RecordBatch:
     first = 0
-    for batch in ParquetReader(str(file)).batches(names):
+    for batch in open_shard(list_shards(str(file))[0]).batches(names):
         if row < first + batch.num_rows:
             return batch.select(names).slice(row - first, 1)
         first += batch.num_rows

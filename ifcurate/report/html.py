@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import yaml
 
 from ifcurate.annotation import schema
 from ifcurate.artifacts import read_artifact
-from ifcurate.corpus.parquet import ParquetReader, metadata_of
 from ifcurate.files import write_text
 from ifcurate.report.documents import ShownDocument, highest_documents
 from ifcurate.selection.table import Selection, records_path
@@ -33,8 +32,8 @@ class ReportSource:
     """Where the results are that a report tells of, and what they were made from.
 
     Attributes:
-        data: the annotated shards, in the order of the corpus.
-        folder: of the annotated shards.
+        data: name of a shard -> where it is with our columns, in the order of the corpus.
+        metadata: behaviour -> how its columns were made.
         selection: folder of the selections.
         corpus: as the user named it.
         model: as the user named it.
@@ -42,8 +41,8 @@ class ReportSource:
         token_ids: whether the shards carry `token_ids`.
     """
 
-    data: Sequence[Path]
-    folder: Path
+    data: Mapping[str, Path]
+    metadata: Mapping[str, Any]
     selection: Path
     corpus: str
     model: str
@@ -69,7 +68,7 @@ def write_report(source: ReportSource, selections: Sequence[Selection], out: Pat
         out: the run folder.
     """
     behaviours = [selection.behaviour for selection in selections]
-    metadata = _metadata(source.data[0], behaviours)
+    metadata = _metadata(source, behaviours)
     facts: dict[str, Any] = {
         "annotated": [_annotated(source, selection, metadata[selection.behaviour]) for selection in selections],
         "behaviours": ", ".join(behaviours),
@@ -78,7 +77,10 @@ def write_report(source: ReportSource, selections: Sequence[Selection], out: Pat
         "shards": len(source.data),
     }
     write_text(out / "report.html", _TEMPLATES.get_template("report.html.j2").render(**facts))
-    card = {"tags": ["ifcurate", "data-curation"], "configs": [{"config_name": "default", "data_files": "data/**"}]}
+    card = {
+        "tags": ["ifcurate", "data-curation"],
+        "configs": [{"config_name": "default", "data_files": "data/**/[!_]*"}],
+    }
     details = {behaviour: made.model_dump() for behaviour, made in metadata.items()}
     write_text(
         out / "README.md",
@@ -90,13 +92,14 @@ def write_report(source: ReportSource, selections: Sequence[Selection], out: Pat
     )
 
 
-def _metadata(file: Path, behaviours: Sequence[str]) -> dict[str, schema.ColumnsMetadata]:
-    stored = metadata_of(ParquetReader(str(file)).schema, file)
+def _metadata(source: ReportSource, behaviours: Sequence[str]) -> dict[str, schema.ColumnsMetadata]:
+    first = next(iter(source.data.values()))
+    stored = json.loads(json.dumps(dict(source.metadata)))
     remedy = "delete it and run `ifcurate write` again"
-    return {name: read_artifact(schema.ColumnsMetadata, stored.get(name, {}), file, remedy) for name in behaviours}
+    return {name: read_artifact(schema.ColumnsMetadata, stored.get(name, {}), first, remedy) for name in behaviours}
 
 
 def _annotated(source: ReportSource, selection: Selection, metadata: schema.ColumnsMetadata) -> AnnotatedBehaviour:
     table = records_path(source.selection, selection.behaviour)
-    documents = highest_documents(table, source.folder, source.text_column, selection.behaviour)
+    documents = highest_documents(table, source.data, source.text_column, selection.behaviour)
     return AnnotatedBehaviour(selection, metadata, list(documents))

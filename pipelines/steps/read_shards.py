@@ -9,7 +9,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from ifcurate.corpus.documents import read_documents
 from ifcurate.corpus.settings import BadRows
-from ifcurate.corpus.shards import Shard, list_shards
+from ifcurate.corpus.shards import Shard, known, list_shards
 
 SHARD = "shard"
 ROW = "row"
@@ -41,7 +41,8 @@ class ReadShards(PipelineStep):
         bad_rows: BadRows = "refuse",
     ) -> None:
         super().__init__()
-        self.shards = list_shards(corpus) if isinstance(corpus, str) else list(corpus)
+        listed = list_shards(corpus) if isinstance(corpus, str) else corpus
+        self.shards = [known(shard) for shard in listed]
         self.text_column = text_column
         self.id_column = id_column
         self.bad_rows = bad_rows

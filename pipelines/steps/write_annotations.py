@@ -11,10 +11,11 @@ from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from ifcurate.annotation.columns import annotation_columns
+from ifcurate.annotation.lines import append_to_lines, write_as_lines
 from ifcurate.annotation.schema import written_fields
 from ifcurate.annotation.writer import write_annotated
 from ifcurate.corpus.parquet import ParquetReader
-from ifcurate.corpus.shards import Shard
+from ifcurate.corpus.shards import Shard, known
 from ifcurate.pipelines.heartbeat import beat
 from ifcurate.selection.scores import LOSS, TOKEN_IDS
 from ifcurate.selection.table import Selection, ShardRecords
@@ -35,6 +36,7 @@ class WriteAnnotations(PipelineStep):
         token_ids: whether to add the column `token_ids`.
         with_loss: whether to add the column `loss`, which the sidecars must have.
         beats: folder for progress, watched by the recipe.
+        output_format: `same` as the input's, `parquet` or `jsonl`.
     """
 
     name = "🏷️ Annotations"
@@ -52,9 +54,10 @@ class WriteAnnotations(PipelineStep):
         token_ids: bool = True,
         with_loss: bool = False,
         beats: Path | None = None,
+        output_format: str = "same",
     ) -> None:
         super().__init__()
-        self.shards = list(shards)
+        self.shards = [known(shard) for shard in shards]
         self.scores = scores
         self.selection = selection
         self.data = data
@@ -63,6 +66,7 @@ class WriteAnnotations(PipelineStep):
         self.token_ids = token_ids
         self.with_loss = with_loss
         self.beats = beats
+        self.output_format = output_format
 
     def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Passes upstream documents on, then writes this task's shards."""
@@ -73,8 +77,16 @@ class WriteAnnotations(PipelineStep):
         for shard in self.shards[rank::world_size]:
             with self.track_time("shard"):
                 annotations = self._annotations(shard, selections)
-                written = write_annotated(shard, shard.output(self.data), fields, annotations, self.metadata)
+                written = self._write(shard, fields, annotations)
             self.stat_update("documents", value=written, unit="shard")
+
+    def _write(self, shard: Shard, fields: Sequence[pa.Field], annotations: Iterator[pa.RecordBatch]) -> int:
+        path = shard.annotated(self.data, self.output_format)
+        if path.suffix == ".parquet":
+            return write_annotated(shard, path, fields, annotations, self.metadata)
+        if shard.format == ".parquet":
+            return write_as_lines(shard, path, fields, annotations)
+        return append_to_lines(shard, path, fields, annotations)
 
     def _annotations(self, shard: Shard, selections: Sequence[Selection]) -> Iterator[pa.RecordBatch]:
         sidecar = shard.output(self.scores)

@@ -14,7 +14,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from ifcurate.corpus.documents import ID
 from ifcurate.corpus.parquet import ParquetSink, writing_parquet
-from ifcurate.corpus.shards import Shard, open_shard
+from ifcurate.corpus.shards import Shard, known, open_shard
 from ifcurate.errors import InputError
 from ifcurate.pipelines.steps.read_shards import SHARD
 from ifcurate.selection.quantile import Histogram
@@ -50,7 +50,7 @@ class WriteScores(PipelineStep):
         with_loss: bool = False,
     ) -> None:
         super().__init__()
-        self.shards = list(shards)
+        self.shards = [known(shard) for shard in shards]
         self.folder = folder
         self.behaviours = list(behaviours)
         self.metadata = dict(metadata)

@@ -10,16 +10,19 @@ import pyarrow.parquet as pq
 import pytest
 from commands import Command
 from corpora import typed_table, write_rows
-from runs import Workshop, contents, rows_of, write_shards
+from runs import Workshop, contents, rows_of, texts, write_shards
 
+from ifcurate.annotation.reader import AnnotatedCorpus
 from ifcurate.annotation.schema import annotation_fields
 from ifcurate.config import build
 from ifcurate.corpus.parquet import metadata_of
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import load_tokenizer
 from ifcurate.pipelines.annotate import annotate
-from ifcurate.pipelines.run import Run
+from ifcurate.pipelines.run import Run, corpus_of
 from ifcurate.pipelines.run_config import RunConfig
+from ifcurate.pipelines.select import select
+from ifcurate.pipelines.write import write
 from ifcurate.selection.scores import TOKEN_IDS
 from ifcurate.selection.table import Selection
 
@@ -107,7 +110,11 @@ def test_whatever_text_there_is_gets_through(workshop: Workshop, finished: Run, 
     write_rows(corpus / "empty.jsonl", [])
     pq.write_table(typed_table(), corpus / "typed.parquet")
     run = workshop.annotate(
-        corpus=f"file://{corpus}", direction=finished.direction("toxic"), out=tmp_path / "run", budget="100"
+        corpus=f"file://{corpus}",
+        direction=finished.direction("toxic"),
+        out=tmp_path / "run",
+        budget="100",
+        output_format="parquet",
     )
     assert names(run.data) == ["empty.parquet", "sub.parquet", "sub/a.parquet", "sub/b.parquet", "typed.parquet"]
     annotated = pq.read_table(run.data / "sub/a.parquet").to_pylist()
@@ -120,6 +127,40 @@ def test_whatever_text_there_is_gets_through(workshop: Workshop, finished: Run, 
     assert typed.select(typed_table().column_names).equals(typed_table())
     ids = {row["id"] for row in rows_of(run.scores)}
     assert ids == {"7", *(f"sub/a:{row}" for row in range(7)), "sub/b:0", *(f"typed:{row}" for row in range(3))}
+
+
+def test_json_lines_stay_lines(workshop: Workshop, finished: Run, tmp_path: Path) -> None:
+    """The same annotations as in Parquet; train and export read either; another selection writes them anew."""
+    corpus, parquet = tmp_path / "corpus", tmp_path / "parquet"
+    rows = [{"text": text, "odd": [1, "x"]} for text in texts(30, seed=3)]
+    write_rows(corpus / "a.jsonl", rows)
+    write_rows(corpus / "sub" / "b.jsonl.gz", rows[:10])
+    write_rows(parquet / "a.parquet", [{"text": row["text"]} for row in rows])
+    options = {"direction": finished.direction("toxic"), "budget": "50"}
+    run = workshop.annotate(corpus=corpus, out=tmp_path / "run", **options)
+    assert names(run.data) == ["_ifcurate.json", "a.jsonl", "sub/b.jsonl.gz"]
+    lines = (run.data / "a.jsonl").read_text().splitlines()
+    for before, after in zip((corpus / "a.jsonl").read_text().splitlines(), lines, strict=True):
+        assert after.startswith(before[:-1] + ", ")
+    as_parquet = workshop.annotate(corpus=parquet, out=tmp_path / "run2", **options)
+    table = pq.read_table(as_parquet.data / "a.parquet")
+    influence = [np.float32(json.loads(line)["toxic_influence"]).tolist() for line in lines]
+    assert influence == table["toxic_influence"].to_pylist()
+    tokenizer = load_tokenizer(str(workshop.root / "model"))
+    read = AnnotatedCorpus(str(run.root), ["toxic"], tokenizer)
+    assert sum(int(document.marks.sum()) for document in read.documents()) == 50
+    assert read.counts["toxic"].annotated_marked == 50
+    before = (run.data / "a.jsonl").read_bytes()
+    again = workshop.config(corpus=corpus, out=tmp_path / "run", **options)
+    write(run, again, corpus_of(run, again))
+    assert (run.data / "a.jsonl").read_bytes() == before
+    other = again.model_copy(update={"budget": "20"})
+    select(run, other, corpus_of(run, other))
+    write(run, other, corpus_of(run, other))
+    assert (run.data / "a.jsonl").read_bytes() != before
+    assert AnnotatedCorpus(str(run.root), ["toxic"], tokenizer).source == str(run.root)
+    with pytest.raises(InputError, match=r"a.jsonl, line 1: column 'odd\[\]' holds a string where"):
+        workshop.annotate(corpus=corpus, out=tmp_path / "run3", output_format="parquet", **options)
 
 
 def test_shards_of_one_token_documents(workshop: Workshop, finished: Run, tmp_path: Path) -> None:

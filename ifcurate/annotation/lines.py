@@ -1,0 +1,180 @@
+"""Annotated JSON Lines: every line as it was written, with our keys appended.
+
+No type of the input is guessed, so nothing of it can change. What Parquet keeps in its schema stands in one file
+beside the shards, `PROVENANCE_FILE`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from ifcurate.annotation.writer import Rows, check_shared, misfit, new_columns
+from ifcurate.corpus.jsonl import holds_row
+from ifcurate.corpus.shards import Shard, open_lines, open_shard
+from ifcurate.corpus.sources import open_bytes
+from ifcurate.errors import InputError
+from ifcurate.files import finishing, write_text
+
+PROVENANCE_FILE = "_ifcurate.json"
+"""Behaviour name -> how its columns were made, as a Parquet shard says it in its schema."""
+
+LINES_AT_ONCE = 1024
+_JSON_TYPES = ("null", "boolean", "integer", "floating", "string", "large_string", "string_view")
+
+
+def append_to_lines(shard: Shard, path: Path, fields: Sequence[pa.Field], annotations: Iterable[pa.RecordBatch]) -> int:
+    """Write the lines of `shard`, a file of JSON Lines, with the keys `fields` appended, and count the rows.
+
+    The arguments are those of `write_annotated`; compression and line ends stay. Influence is written with the fewest
+    digits that give back its float32.
+
+    Raises:
+        InputError: a key is there already, the row counts differ, or the disk is full.
+    """
+    reader = open_lines(shard)
+    known = [*reader.readable, *(pa.field(name, pa.null()) for name in reader.facts.conflicts)]
+    added = new_columns(shard, pa.schema(known), fields)
+    compared = [field.name for field in fields if field not in added]
+    shared = reader.batches(compared, LINES_AT_ONCE) if compared else iter(())
+    incoming, lines = Rows(annotations, pa.schema(fields)), reader.lines()
+    theirs = Rows(shared, pa.schema([reader.readable.field(name) for name in compared]))
+    rows = 0
+    with finishing(path) as part, _writing(part, shard.format) as out:
+        while chunk := list(islice(lines, LINES_AT_ONCE)):
+            count = sum(map(holds_row, chunk))
+            ours = incoming.take(count)
+            if ours.num_rows < count:
+                raise misfit(shard, f"has more rows than the {rows + ours.num_rows:,} scored")
+            if compared:
+                old = theirs.take(count)
+                for name in compared:
+                    check_shared(shard, name, old, ours, rows)
+            keys = _as_json(ours.select([field.name for field in added]))
+            out.write(b"".join(_joined(line, keys) if holds_row(line) else line for line in chunk))
+            rows += count
+        if incoming.take(1).num_rows:
+            raise misfit(shard, f"has only {rows:,} rows, fewer than were scored")
+    return rows
+
+
+def write_as_lines(shard: Shard, path: Path, fields: Sequence[pa.Field], annotations: Iterable[pa.RecordBatch]) -> int:
+    """Write the rows of `shard`, a Parquet file, as JSON Lines with the keys `fields` appended, and count them.
+
+    Raises:
+        InputError: see `append_to_lines`; or a column holds what JSON has no value for.
+    """
+    reader = open_shard(shard)
+    for column in reader.schema:
+        if not _is_json(column.type):
+            raise InputError(
+                f"{shard.path}: column {column.name!r} holds {column.type}, which JSON has no value for; "
+                "give --output-format same or parquet, or cast the column."
+            )
+    added = new_columns(shard, reader.schema, fields)
+    compared = [field.name for field in fields if field not in added]
+    incoming, rows = Rows(annotations, pa.schema(fields)), 0
+    with finishing(path) as part, _writing(part, ".jsonl") as out:
+        for batch in reader.batches(rows=LINES_AT_ONCE):
+            ours = incoming.take(batch.num_rows)
+            if ours.num_rows < batch.num_rows:
+                raise misfit(shard, f"has more rows than the {rows + ours.num_rows:,} scored")
+            for name in compared:
+                check_shared(shard, name, batch, ours, rows)
+            keys = _as_json(ours.select([field.name for field in added]))
+            for number, row in enumerate(batch.to_pylist(), start=rows):
+                out.write(_joined(_line(shard, number, row), keys))
+            rows += batch.num_rows
+        if incoming.take(1).num_rows:
+            raise misfit(shard, f"has only {rows:,} rows, fewer than were scored")
+    return rows
+
+
+def write_provenance(folder: Path, metadata: Mapping[str, Any]) -> None:
+    """Say in `folder` how the columns of its JSON Lines were made."""
+    write_text(folder / PROVENANCE_FILE, json.dumps(dict(metadata), indent=2, sort_keys=True) + "\n")
+
+
+def read_provenance(shard: Shard) -> dict[str, Any]:
+    """What `write_provenance` said in the folder that `shard` was listed in; empty where it said nothing.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    file = shard.path.removesuffix(f"{shard.name}{shard.format}") + PROVENANCE_FILE
+    try:
+        with open_bytes(file) as stream:
+            return dict(json.loads(stream.read()))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{file}: is damaged; run `ifcurate write` again, or delete it.") from error
+
+
+def _is_json(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return all(_is_json(field.type) for field in kind)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _is_json(kind.value_type)
+    return any(getattr(pa.types, f"is_{name}")(kind) for name in _JSON_TYPES)
+
+
+def _line(shard: Shard, number: int, row: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    except ValueError as error:
+        raise InputError(
+            f"{shard.path}, row {number} (counted from 0): holds NaN or infinity, which JSON has no value for; "
+            "give --output-format same or parquet, or correct the row."
+        ) from error
+
+
+def _as_json(batch: pa.RecordBatch) -> Iterator[bytes]:
+    """The columns of each row as the inside of a JSON object."""
+    columns = [_values(batch.column(name)) for name in batch.schema.names]
+    for values in zip(*columns, strict=True):
+        row = dict(zip(batch.schema.names, values, strict=True))
+        yield orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+
+
+def _values(column: pa.Array) -> Iterable[Any]:
+    """Lists of numbers as numpy arrays, which orjson writes with the fewest digits of their own type."""
+    kind = column.type
+    if pa.types.is_floating(kind):
+        return cast("Iterable[Any]", column.to_numpy())
+    if not pa.types.is_list(kind) or not pa.types.is_floating(kind.value_type):
+        return cast("Iterable[Any]", column.to_pylist())
+    offsets, values = column.offsets.to_numpy(), np.ascontiguousarray(column.values.to_numpy())
+    return (values[first:last] for first, last in pairwise(offsets))
+
+
+def _joined(line: bytes, keys: Iterator[bytes]) -> bytes:
+    """A line's object with the next `keys` before its closing brace."""
+    content = line.rstrip()
+    body = content[:-1].rstrip()
+    comma = b"" if body.endswith(b"{") and not body.removesuffix(b"{").strip(b"\xef\xbb\xbf \t") else b", "
+    return body + comma + next(keys) + b"}" + line[len(content) :]
+
+
+@contextmanager
+def _writing(part: Path, suffix: str) -> Iterator[BinaryIO]:
+    """A stream into `part`, compressed as `suffix` says; the same bytes at any time of day."""
+    if suffix == ".jsonl.zst":
+        with pa.CompressedOutputStream(pa.OSFile(str(part), "wb"), "zstd") as packed:
+            yield cast(BinaryIO, packed)
+        return
+    with part.open("wb") as plain:
+        if suffix == ".jsonl.gz":
+            with gzip.GzipFile(filename="", mode="wb", fileobj=plain, mtime=0) as zipped:
+                yield cast(BinaryIO, zipped)
+        else:
+            yield plain
