@@ -107,7 +107,7 @@ class JsonlReader:
             except TypeConflictError as conflict:
                 conflicts.setdefault(key, f": {conflict}; remove it or give it a key.")
         readable = pa.schema([field for field in fields if field.name not in conflicts])
-        return JsonlFacts(readable, conflicts, rows, present)
+        return JsonlFacts(readable, conflicts, rows, dict(present))
 
     def lines(self) -> Iterator[bytes]:
         """Every line as it was written, blank ones and line ends included; `holds_row` tells those with a row."""
@@ -134,7 +134,7 @@ class JsonlReader:
 
     def nulls(self, column: str) -> int:
         """Rows where the key `column` is null or absent."""
-        return self.num_rows - self.facts.present[column]
+        return self.num_rows - self.facts.present.get(column, 0)
 
     def _batch(self, rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
         with reading(self._path, "JSON Lines"):
