@@ -7,6 +7,7 @@ import importlib
 import re
 import shlex
 from collections.abc import Iterator
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,15 @@ def test_quoted_python_imports_what_there_is(page: Path) -> None:
 
 def test_the_pages_hold_commands() -> None:
     assert sum(len(commands(page)) for page in PAGES) > 15
+
+
+def test_the_table_of_private_interfaces_is_true() -> None:
+    """Each name stands in the file that is named, and the bounds are those of `pyproject.toml`."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (.*?) \| `(.*?\.py)` \| .* \| `(.*?)` \|$", page, re.M)
+    assert len(rows) == 10
+    for library, what, file, bounds in rows:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert [name for name in re.findall(r"`(.*?)`", what) if name not in text] == [], file
+        asked = [re.sub(r"^[\w-]+", "", line) for line in requires("ifcurate") or [] if line.startswith(library)]
+        assert library == "Python" or [set(one.split(",")) for one in asked] == [set(bounds.split(","))], library
