@@ -53,7 +53,7 @@ class WorkerSettings(ComputeSettings):
     panel = "Machine"
 
     threads: int = Field(1, ge=1, description="CPU threads a worker")
-    workers: int | None = Field(None, ge=1, description="processes; default: all cores, or one a GPU")
+    workers: int | None = Field(None, ge=1, description="processes; default: what cores and memory allow, or one a GPU")
     seed: int = Field(0, ge=0, description="of every random choice")
 
 
