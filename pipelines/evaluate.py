@@ -12,7 +12,8 @@ from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.tables import has_path, missing_column, read_rows, text_at
 from ifcurate.errors import InputError
 from ifcurate.evaluation.backends import load_engine
-from ifcurate.evaluation.classifiers import Classifier, load_classifier
+from ifcurate.evaluation.classifiers import load_classifier
+from ifcurate.evaluation.classifiers.base import Classifier
 from ifcurate.evaluation.completions import generate, prompts_of, score
 from ifcurate.evaluation.config import EvaluationConfig, FluencyConfig, ModelsConfig, ToxicityConfig
 from ifcurate.evaluation.fluency import Reader, measure_lambada, measure_perplexity

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from ifcurate.corpus.parquet import ParquetReader, attach, metadata_of
 from ifcurate.errors import InputError
-from ifcurate.evaluation.classifiers import Classifier
+from ifcurate.evaluation.classifiers.base import Classifier
 from ifcurate.evaluation.generation import Complete, EncodedPrompt, plan_batches
 from ifcurate.evaluation.metrics import Scores
 from ifcurate.evaluation.prompts import Prompt, PromptSet

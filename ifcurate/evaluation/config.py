@@ -8,9 +8,8 @@ from pydantic import Field, model_validator
 
 from ifcurate.config import ALIASES, Config
 from ifcurate.corpus.settings import TextSettings
+from ifcurate.evaluation.classifiers import USAGE
 from ifcurate.model.settings import DeviceSettings, RevisionSettings, TrustSettings
-
-CLASSIFIERS = "detoxify[:original|:FILE.ckpt], toxigen[:FOLDER], profanity-check, hf:FOLDER-OR-ID"
 
 
 class ModelsConfig(RevisionSettings, DeviceSettings):
@@ -31,7 +30,7 @@ class ClassifierSettings(Config):
 
     panel = "Classifier"
 
-    classifier: str = Field("detoxify", description=CLASSIFIERS)
+    classifier: str = Field("detoxify", description=USAGE)
     label: str | None = Field(None, description="label that counts; required for hf:, the classifier's own otherwise")
 
 
@@ -127,7 +126,7 @@ class ImplicitConfig(TrustSettings, DeviceSettings):
     """`ifcurate eval implicit`."""
 
     folders: list[str] = Field(min_length=1, description="folders of models, made by `ifcurate eval`")
-    classifier: str = Field("toxigen", description=CLASSIFIERS)
+    classifier: str = Field("toxigen", description=USAGE)
     label: str | None = Field(None, description="label that counts; required for hf:, the classifier's own otherwise")
     seed: int = Field(42, ge=0, description="of the bootstrap")
 

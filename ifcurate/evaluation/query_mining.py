@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ifcurate.corpus.tables import Row, has_path, missing_column, read_rows, text_at
 from ifcurate.errors import InputError
-from ifcurate.evaluation.classifiers import Classifier
+from ifcurate.evaluation.classifiers.base import Classifier
 from ifcurate.evaluation.config import MiningConfig
 from ifcurate.evaluation.near_duplicates import NearDuplicates
 from ifcurate.evaluation.prompts import read_prompts

@@ -10,7 +10,8 @@ from tiny_models import save_tiny_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ifcurate.errors import InputError
-from ifcurate.evaluation.classifiers import load_classifier
+from ifcurate.evaluation.classifiers import CLASSIFIERS, USAGE, load_classifier
+from ifcurate.evaluation.config import ClassifierSettings
 from ifcurate.files import sha256_of
 from ifcurate.model.trust import Trust
 
@@ -181,3 +182,45 @@ def test_profanity_check_works_offline():
 def test_what_is_no_classifier_is_refused(spec):
     with pytest.raises(InputError):
         load_classifier(spec)
+
+
+def detoxify_example(folder):
+    pytest.importorskip("detoxify")
+    return f"detoxify:{save_detoxify(folder, CLASSES, outputs=4)}", None
+
+
+def profanity_check_example(folder):
+    pytest.importorskip("profanity_check")
+    return "profanity-check", None
+
+
+EXAMPLES = {
+    "detoxify": detoxify_example,
+    "toxigen": lambda folder: (f"toxigen:{save_toxigen(folder)}", None),
+    "profanity-check": profanity_check_example,
+    "hf": lambda folder: (f"hf:{save_toxigen(folder, labels=3)}", "LABEL_1"),
+}
+"""Classifier -> what makes a tiny one in a folder, with the text that names it and the label it needs."""
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_every_classifier_keeps_the_contract(name, tmp_path):
+    assert name in EXAMPLES, f"give {name} a tiny example in EXAMPLES"
+    text, label = EXAMPLES[name](tmp_path / "example")
+    classifier = load_classifier(text, label, trust=PICKLES)
+    scores = classifier.score(TEXTS)
+    assert scores.dtype == np.float32 and scores.shape == (len(TEXTS), len(classifier.labels))
+    assert ((scores >= 0) & (scores <= 1)).all() and scores[:, 0].std() > 0
+    assert np.array_equal(scores, load_classifier(text, label, trust=PICKLES).score(TEXTS))
+    assert label in (None, classifier.labels[0]) and classifier.name and classifier.identity
+    assert classifier.texts_cut == 0
+    with pytest.raises(InputError, match=r"option --label: .* has no label 'no such label'; it has"):
+        load_classifier(text, "no such label", trust=PICKLES)
+
+
+def test_help_and_errors_list_the_classifiers():
+    usage = "detoxify[:original|:FILE.ckpt], toxigen[:FOLDER], profanity-check, hf:FOLDER-OR-ID"
+    assert usage == USAGE == ClassifierSettings.model_fields["classifier"].description
+    with pytest.raises(InputError) as raised:
+        load_classifier("perspective")
+    assert str(raised.value) == f"option --classifier: there is no 'perspective'; give one of {usage}."
