@@ -107,6 +107,20 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return content
 
 
+def read_provenance(file: Path, *needed: str) -> dict[str, Any]:
+    """What `save` was told beside the settings.
+
+    Raises:
+        InputError: the file cannot be read, or says nothing under one of the names `needed`.
+    """
+    stored = read_yaml(file).get(PROVENANCE_KEY)
+    found = stored if isinstance(stored, dict) else {}
+    for name in needed:
+        if name not in found:
+            raise InputError(f"{file}: lacks `{PROVENANCE_KEY}: {name}`, what it was made from; make it anew.")
+    return found
+
+
 def save(settings: Config, path: Path, provenance: Mapping[str, Any]) -> None:
     """Write every setting, defaults included, and `provenance` under its own key; `build` reads it back."""
     content = {**settings.model_dump(mode="json"), PROVENANCE_KEY: dict(provenance)}

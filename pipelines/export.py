@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from ifcurate.annotation.reader import RUN_FILE, AnnotatedCorpus
-from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
+from ifcurate.config import PROVENANCE_KEY, build, read_provenance, read_yaml, save
 from ifcurate.corpus.shards import corpus_fingerprint
 from ifcurate.errors import InputError
 from ifcurate.export import EXPORTERS
@@ -96,7 +96,7 @@ def _finished(out: Path, config: ExportConfig, fingerprint: dict[str, Any]) -> E
                 f"option --{name.replace('_', '-')}: {out} was made with {getattr(stored, name)!r}, not {value!r}; "
                 "give another --out, or --overwrite."
             )
-    made_from = read_yaml(file)[PROVENANCE_KEY]
+    made_from = read_provenance(file, "corpus", SUMMARY)
     if made_from["corpus"] != fingerprint:
         raise InputError(f"option DATA: {config.data} is not what {out} was made from; give another --out.")
     return ExportSummary(**made_from[SUMMARY])

@@ -51,11 +51,11 @@ def keep_engine(run: Run, found: FoundEngine) -> None:
     write_text(run.engine, found.model_dump_json(indent=2) + "\n")
 
 
-def kept_engine(run: Run) -> FoundEngine:
+def read_engine(run: Run) -> FoundEngine:
     """What `keep_engine` wrote.
 
     Raises:
-        InputError: the file is damaged or of another version, or the run has got other directions since.
+        InputError: the file is damaged or of another version.
     """
     remedy = f"delete {run.scores}, and score again"
     found = read_artifact(FoundEngine, run.engine.read_bytes(), run.engine, remedy)
@@ -63,6 +63,16 @@ def kept_engine(run: Run) -> FoundEngine:
         raise InputError(
             f"{run.engine}: has {len(found.steps)} steps for {len(found.behaviours)} behaviours; {remedy}."
         )
+    return found
+
+
+def kept_engine(run: Run) -> FoundEngine:
+    """What `keep_engine` wrote, to go on scoring with.
+
+    Raises:
+        InputError: see `read_engine`; or the run has got other directions since.
+    """
+    found = read_engine(run)
     if found.behaviours != run.behaviours:
         raise InputError(
             f"{run.root}: was scored for {', '.join(found.behaviours)}, and now has directions for "

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ifcurate.annotation.reader import RUN_FILE
-from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
+from ifcurate.config import build, read_provenance, save
 from ifcurate.corpus.documents import check_documents
 from ifcurate.corpus.shards import Shard, corpus_fingerprint, known, list_shards
 from ifcurate.errors import InputError
@@ -198,7 +198,7 @@ def _mixed(run: Run, name: str, stored: RunConfig, config: RunConfig) -> InputEr
 
 
 def _stored_fingerprint(run: Run) -> dict[str, Any]:
-    return dict(read_yaml(run.file)[PROVENANCE_KEY]["corpus"])
+    return dict(read_provenance(run.file, "corpus")["corpus"])
 
 
 def _refuse_other_corpus(run: Run, fingerprint: dict[str, Any]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.files import write_text
 from ifcurate.pipelines.executor import run_tasks
+from ifcurate.pipelines.found_engine import read_engine
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import timed
@@ -42,10 +42,9 @@ def selection_settings(run: Run, config: RunConfig) -> SelectionSettings:
     """What of a run's settings decides the selection.
 
     Raises:
-        InputError: nothing is scored yet.
+        InputError: nothing is scored yet, or `engine.json` is damaged.
     """
     if not run.engine.is_file():
         raise InputError(f"{run.root}: is not scored yet; run `ifcurate score {run.root}` first.")
-    scored = json.loads(run.engine.read_text(encoding="utf-8"))
     options = {name: getattr(config, name) for name in SelectionOptions.model_fields}
-    return SelectionSettings(behaviour=config.behaviour, context=scored["context"], **options)
+    return SelectionSettings(behaviour=config.behaviour, context=read_engine(run).context, **options)

@@ -22,7 +22,7 @@ from transformers import (
     set_seed,
 )
 
-from ifcurate.config import PROVENANCE_KEY, build, read_yaml, save
+from ifcurate.config import build, read_provenance, save
 from ifcurate.errors import InputError
 from ifcurate.files import clear, write_text
 from ifcurate.model.checkpoints import (
@@ -187,7 +187,7 @@ def _refuse_other_training(config: TrainConfig, data: TrainingData, file: Path) 
                 f"option --{name.replace('_', '-')}: {file.parent} was trained with {getattr(stored, name)!r}, not "
                 f"{value!r}; give what {file.name} says to continue, another --out, or --overwrite."
             )
-    if read_yaml(file)[PROVENANCE_KEY]["corpus"] != data.fingerprint():
+    if read_provenance(file, "corpus")["corpus"] != data.fingerprint():
         raise InputError(f"option --data: {config.data} is not what {file.parent} was trained on; give another --out.")
 
 

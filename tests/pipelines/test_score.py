@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_model
 
+from ifcurate.config import read_provenance
 from ifcurate.errors import InputError
 from ifcurate.influence.batch_size import bytes_per_worker
 from ifcurate.machine import cores, memory
@@ -67,6 +68,13 @@ def test_a_damaged_engine_file_is_one_sentence(
     run.engine.write_text("{")
     with pytest.raises(InputError, match=r"engine\.json: is damaged or of another version"):
         kept_engine(run)
+
+
+def test_a_run_file_that_does_not_say_its_corpus_is_one_sentence(finished: Run, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("corpus: c\n")
+    with pytest.raises(InputError, match=r"run\.yaml: lacks `ifcurate: corpus`"):
+        read_provenance(tmp_path / "run.yaml", "corpus")
+    assert read_provenance(finished.file, "corpus")["corpus"]
 
 
 def test_a_run_is_not_scored_for_other_behaviours(finished: Run, tmp_path: Path) -> None:
