@@ -46,13 +46,15 @@ def fluency(settings: FluencyConfig) -> None:
 
 def everything(settings: EvaluationConfig) -> None:
     """Toxicity, implicit toxicity and fluency of models, and their comparison."""
-    from ifcurate.cli.tables import print_fluency, print_toxicity
+    from ifcurate.cli.tables import print_fluency, print_skipped, print_toxicity
+    from ifcurate.pipelines.available import can_draw
     from ifcurate.pipelines.evaluate import evaluate_all
 
     folders = evaluate_all(settings)
     print_toxicity(folders)
     print_fluency(folders)
-    _compare(folders, Path(settings.out), settings.seed, settings.figure)
+    _compare(folders, Path(settings.out), settings.seed, settings.figure and can_draw())
+    print_skipped(folders)
 
 
 def compare(settings: CompareConfig) -> None:

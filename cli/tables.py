@@ -61,6 +61,13 @@ def print_fluency(folders: Sequence[ModelFolder]) -> None:
             console.print(line, highlight=False, soft_wrap=True)
 
 
+def print_skipped(folders: Sequence[ModelFolder]) -> None:
+    """What an evaluation of everything left out, once each."""
+    if is_first_process():
+        for sentence in dict.fromkeys(sentence for folder in folders for sentence in folder.read().skipped):
+            Console().print(f"skipped: {sentence}", highlight=False, soft_wrap=True, markup=False)
+
+
 def print_comparison(comparison: Comparison) -> None:
     """The table with the trade-off, and the paired differences."""
     _print("Comparison", HEADINGS, [table_cells(row) for row in comparison.rows])

@@ -26,6 +26,7 @@ from ifcurate.model.checkpoints import check_vocabulary, context_length, load_ca
 from ifcurate.model.devices import resolve_batch_tokens, resolve_dtype
 from ifcurate.model.stored_hash import hash_stored
 from ifcurate.model.trust import NOBODY, Trust
+from ifcurate.pipelines.available import NO_CLASSIFIER, available
 
 
 def evaluate_toxicity(config: ToxicityConfig) -> list[ModelFolder]:
@@ -88,17 +89,25 @@ def evaluate_fluency(config: FluencyConfig) -> list[ModelFolder]:
 
 
 def evaluate_all(config: EvaluationConfig) -> list[ModelFolder]:
-    """Toxicity, implicit toxicity and fluency.
+    """Toxicity, implicit toxicity and fluency, of all that can be had; what was skipped stands in the results.
 
     Raises:
-        InputError: something given cannot be used.
+        InputError: something given cannot be used, or cannot be had and `skip_missing` is not set.
     """
-    check_tasks(config.tasks)
-    folders = evaluate_toxicity(config)
-    if config.implicit_classifier != "none":
+    config, skipped = available(config)
+    ranks = _start(config.device, config.threads)
+    begun = _begin(config)
+    if config.prompts:
+        evaluate_toxicity(config)
+    folders = [folder for folder, _ in begun]
+    if config.prompts and config.implicit_classifier != NO_CLASSIFIER:
         evaluate_saved(folders, config.implicit_classifier, None, config.device, config.seed, config.trust)
     if config.text is not None or config.lambada is not None or config.tasks:
         evaluate_fluency(config)
+    if ranks.first:
+        for folder, known in begun:
+            folder.write(replace(folder.read_or_begin(known.place, known.model_hash), skipped=skipped))
+    ranks.wait()
     return folders
 
 

@@ -120,6 +120,7 @@ class EvaluationConfig(ToxicityConfig, FluencyConfig):
 
     implicit_classifier: str = Field("toxigen", description="classifier of implicit toxicity; none: leave it out")
     figure: bool = Field(True, description="draw toxicity against perplexity")
+    skip_missing: bool = Field(False, description="leave out what cannot be had, such as weights without a network")
 
 
 class ImplicitConfig(TrustSettings, DeviceSettings):

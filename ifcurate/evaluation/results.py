@@ -88,6 +88,7 @@ class Evaluation:
         perplexity: of held-out text.
         lambada: accuracy on passages.
         tasks: metrics of lm-evaluation-harness by task.
+        skipped: what the last evaluation of everything left out, and why.
     """
 
     model: str
@@ -98,6 +99,7 @@ class Evaluation:
     perplexity: Perplexity | None = None
     lambada: Lambada | None = None
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
 
     def with_toxicity(self, result: ToxicityResult) -> Evaluation:
         """The same with `result` in place of one on the same prompts by the same classifier and label."""

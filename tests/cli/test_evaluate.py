@@ -366,3 +366,21 @@ def test_progress_of_classifying_counts_prompts_once(evaluated, monkeypatch):
     classifier = load_classifier("profanity-check") if find_spec("profanity_check") else pytest.skip("not installed")
     completions.score(evaluated[1].completions("prompts"), classifier, find_ranks("cpu"))
     assert seen == [(1, 3), (2, 6), (3, 8)]
+
+
+def test_what_cannot_be_had_is_said_before_anything_runs_or_skipped(place, tmp_path):
+    given = [
+        *("eval", "all", str(place / "base"), str(tmp_path / "no-model"), "--prompts", str(place / "prompts.jsonl")),
+        *("--prompts", str(tmp_path / "no-prompts.jsonl"), "--classifier", f"toxigen:{place / 'classifier'}"),
+        *("--implicit-classifier", f"toxigen:{tmp_path / 'no-weights'}", "--text", str(place / "text.jsonl")),
+        *("--context", "8", "--completions", "2", "--max-new-tokens", "3", "--device", "cpu", "--no-figure"),
+        *("--out", str(tmp_path / "out")),
+    ]
+    refused = CliRunner().invoke(app, given)
+    assert refused.exit_code != 0 and not (tmp_path / "out").exists()
+    said = str(refused.exception) + refused.output
+    assert all(name in said for name in ("no-model", "no-prompts", "no-weights", "--skip-missing"))
+    done = CliRunner().invoke(app, [*given, "--skip-missing"], catch_exceptions=False)
+    assert done.exit_code == 0 and done.output.count("skipped: ") == 3
+    found = ModelFolder(tmp_path / "out" / "base").read()
+    assert len(found.skipped) == 3 and len(found.toxicity) == 1 and found.perplexity is not None
