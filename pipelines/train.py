@@ -38,7 +38,9 @@ from ifcurate.provenance import versions
 from ifcurate.training.callbacks import DivergenceWatch, RepetitionWatch, TrainingLog
 from ifcurate.training.config import RecordSettings, TrainConfig
 from ifcurate.training.data import TrainingData
+from ifcurate.training.forms import ASCENT, Penalty
 from ifcurate.training.packing import PaddingCollator
+from ifcurate.training.spared import spared_tokens
 from ifcurate.training.trainer import PenalizedTrainer
 
 TRAINING_FILE = "training.yaml"
@@ -206,6 +208,12 @@ def _trainer(config: TrainConfig, model: PreTrainedModel, data: TrainingData, st
     rows = data.rows()
     arguments = _arguments(config, data.length, len(rows), state)
     refuse_data_parallel(arguments.n_gpu)
+    penalty = Penalty(
+        config.penalty_form if config.penalties else ASCENT,
+        config.penalty_clamp,
+        config.penalty_beta,
+        spared_tokens(config.spare, data.tokenizer, model),
+    )
     return PenalizedTrainer(
         model=model,
         args=arguments,
@@ -213,8 +221,25 @@ def _trainer(config: TrainConfig, model: PreTrainedModel, data: TrainingData, st
         eval_dataset=data.held_out_rows(),
         data_collator=PaddingCollator(start_token(data.tokenizer)),
         processing_class=data.tokenizer,
-        penalty_form=config.penalty_form,
+        penalty_form=penalty,
+        reference_model=_reference(config, model) if penalty.needs_reference and config.penalties else None,
     )
+
+
+def _reference(config: TrainConfig, model: PreTrainedModel) -> PreTrainedModel:
+    """The model that the penalty compares with: named, or a copy of the one to fine-tune as it is published."""
+    source = config.penalty_reference or config.model
+    if source is None:
+        raise InputError(
+            f"option --penalty-reference: is required for --penalty-form {config.penalty_form} from scratch; "
+            "give a model with the same tokenizer."
+        )
+    reference = load_checkpoint(source, config.revision, trust=config.trust)
+    if reference.get_input_embeddings().num_embeddings != model.get_input_embeddings().num_embeddings:
+        raise InputError(
+            f"option --penalty-reference: {source} has another vocabulary; give one of the same tokenizer."
+        )
+    return reference.requires_grad_(False)
 
 
 def refuse_data_parallel(gpus: int) -> None:

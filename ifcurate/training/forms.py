@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ifcurate.errors import InputError
@@ -24,14 +25,60 @@ class MarkedRows(NamedTuple):
     """The rows of a chunk of logits whose label is marked.
 
     Attributes:
-        losses: `[rows]`: `l_j = -log p_j`, with its graph.
-        logits: `[rows, vocabulary]`, float32 or float64, with their graph.
+        losses: `[rows]`: `l_j = -log p_j`, with its graph; spared tokens are left out of the softmax.
+        logits: `[rows, vocabulary]`, float32 or float64, with their graph; minus infinity at spared tokens.
         targets: int64 `[rows]`: the labels.
+        reference: `[rows]`: the labels' losses under a reference model, or None where there is none.
     """
 
     losses: Tensor
     logits: Tensor
     targets: Tensor
+    reference: Tensor | None
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """How marked tokens are pushed away; lambda is their own.
+
+    Attributes:
+        form: one of `PENALTY_FORMS`.
+        clamp: where `clamped` stops: nats (`9.0`), a share of ln(vocabulary) (`100%`), or nats above the token's loss
+            under the reference model (`base+2`).
+        beta: inverse temperature of `npo`; 0 would be ascent.
+        spared: token ids that are left out of the softmax at marked labels, so that the probability pushed off a
+            marked token does not go to them, and that are never marked themselves: the end of a text.
+
+    Raises:
+        InputError: there is no such form, `clamp` cannot be read, or `beta` is not positive.
+    """
+
+    form: str = "ascent"
+    clamp: str = "100%"
+    beta: float = 0.1
+    spared: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.form not in PENALTY_FORMS:
+            raise InputError(f"there is no penalty form {self.form!r}; give one of {', '.join(PENALTY_FORMS)}.")
+        parse_clamp(self.clamp)
+        if not 0 < self.beta < math.inf:
+            raise InputError(f"a beta of {self.beta} cannot be; give a positive, finite number.")
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it takes the losses of a reference model."""
+        return self.form == "npo" or (self.form == "clamped" and parse_clamp(self.clamp)[0] == "base+")
+
+    def terms(self, rows: MarkedRows) -> Tensor:
+        """`[rows]`: what lambda multiplies.
+
+        Raises:
+            InputError: the losses of a reference model are needed and not there.
+        """
+        if self.needs_reference and rows.reference is None:
+            raise InputError(f"the penalty form {self.form} needs the losses of a reference model; give one.")
+        return PENALTY_FORMS[self.form].terms(rows, self)
 
 
 class PenaltyForm(NamedTuple):
@@ -42,41 +89,66 @@ class PenaltyForm(NamedTuple):
         description: one line for people.
     """
 
-    terms: Callable[[MarkedRows], Tensor]
+    terms: Callable[[MarkedRows, Penalty], Tensor]
     description: str
 
 
-def ascent(rows: MarkedRows) -> Tensor:
+def ascent(rows: MarkedRows, penalty: Penalty) -> Tensor:
     """`-l` (Eq. 9): gradient ascent, unbounded below."""
+    del penalty
     return -rows.losses
 
 
-def unlikelihood(rows: MarkedRows) -> Tensor:
+def unlikelihood(rows: MarkedRows, penalty: Penalty) -> Tensor:
     """`-log(1 - p)` (Welleck et al. 2020): bounded below by 0, vanishing gradient once p is small.
 
     Finite even where p rounds to 1: 1 - p is the sum of all the others.
     """
+    del penalty
     others = rows.logits.scatter(1, rows.targets.unsqueeze(-1), float("-inf"))
     return rows.logits.logsumexp(-1) - others.logsumexp(-1)
+
+
+def clamped(rows: MarkedRows, penalty: Penalty) -> Tensor:
+    """`-min(l, m)`: ascent that stops at a loss of m; at uniform guessing by default, where only fluency is to lose."""
+    kind, value = parse_clamp(penalty.clamp)
+    if kind == "base+" and rows.reference is not None:
+        return -rows.losses.minimum(rows.reference.to(rows.losses.dtype) + value)
+    limit = value * math.log(rows.logits.shape[-1] - len(penalty.spared)) if kind == "%" else value
+    return -rows.losses.clamp(max=limit)
+
+
+def npo(rows: MarkedRows, penalty: Penalty) -> Tensor:
+    """`(2 / beta) log(1 + (p / p_ref)^beta)` (Zhang et al. 2024): ascent that fades as p falls below p_ref."""
+    assert rows.reference is not None
+    ratio = rows.reference.to(rows.losses.dtype) - rows.losses
+    return (2 / penalty.beta) * (penalty.beta * ratio).logaddexp(ratio.new_zeros(()))
 
 
 ASCENT = "ascent"
 PENALTY_FORMS: dict[str, PenaltyForm] = {
     ASCENT: PenaltyForm(ascent, "Eq. 9"),
-    "unlikelihood": PenaltyForm(unlikelihood, "bounded"),
+    "unlikelihood": PenaltyForm(unlikelihood, "bounded, by the probability"),
+    "clamped": PenaltyForm(clamped, "ascent that stops at --penalty-clamp"),
+    "npo": PenaltyForm(npo, "fades below a reference model's probability"),
 }
 """By the name that `--penalty-form` and `penalized_loss` take."""
 
 
-def form_named(name: str) -> PenaltyForm:
-    """The form called `name`.
+def parse_clamp(text: str) -> tuple[str, float]:
+    """`9.0` (nats), `100%` (of ln(vocabulary)) or `base+2` (above the reference) as a kind and a number.
 
     Raises:
-        InputError: there is none.
+        InputError: it is none of these, or not positive and finite.
     """
-    if name not in PENALTY_FORMS:
-        raise InputError(f"there is no penalty form {name!r}; give one of {', '.join(PENALTY_FORMS)}.")
-    return PENALTY_FORMS[name]
+    kind = next((kind for kind, found in (("%", text.endswith("%")), ("base+", text.startswith("base+"))) if found), "")
+    try:
+        value = float(text.removesuffix("%").removeprefix("base+"))
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise InputError(f"a clamp of {text!r} cannot be; give nats (9.0), a share of ln(vocabulary) (100%) or base+2.")
+    return kind, value / 100 if kind == "%" else value
 
 
 def parse_penalties(texts: Sequence[str], behaviours: Sequence[str]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ifcurate.errors import InputError
-from ifcurate.training.forms import ASCENT, MarkedRows, PenaltyForm, form_named
+from ifcurate.training.forms import ASCENT, MarkedRows, Penalty
 
 IGNORED = -100
 """Label of a position that is no label: padding, and the first token of a pack."""
@@ -44,8 +44,9 @@ def penalized_loss(
     labels: Tensor,
     mask: Tensor,
     penalty: float = 1.0,
-    form: str = ASCENT,
+    form: str | Penalty = ASCENT,
     denominator: Tensor | float | None = None,
+    reference: Tensor | None = None,
 ) -> Tensor:
     """Eq. 9 for one mask and one lambda.
 
@@ -54,9 +55,10 @@ def penalized_loss(
         labels: int64 `[batch, length]`, aligned with the inputs, -100 where there is no label.
         mask: bool `[batch, length]`, aligned with `labels`: True on the tokens to push away from.
         penalty: lambda, at least 0 and finite.
-        form: one of `PENALTY_FORMS`; `ascent` is the paper's.
+        form: one of `PENALTY_FORMS`, or a `Penalty` with its parameters; `ascent` is the paper's.
         denominator: N; by default the number of labels here. Under gradient accumulation or several processes pass
             the number of labels of the whole step.
+        reference: float `[batch, length]`: the labels' losses under a reference model, for the forms that compare.
 
     Returns:
         float32 scalar.
@@ -67,15 +69,16 @@ def penalized_loss(
     if not 0 <= penalty < math.inf:
         raise InputError(f"a penalty of {penalty} cannot be; give a finite lambda of at least 0.")
     weights = torch.where(mask, -float(penalty), 1.0)
-    return weighted_loss(logits, labels, weights, form, denominator).loss
+    return weighted_loss(logits, labels, weights, form, denominator, reference).loss
 
 
 def weighted_loss(
     logits: Tensor,
     labels: Tensor,
     weights: Tensor,
-    form: str = ASCENT,
+    form: str | Penalty = ASCENT,
     denominator: Tensor | float | None = None,
+    reference: Tensor | None = None,
 ) -> WeightedLoss:
     """Eq. 9 for any weights: c_j where c_j > 0, and a penalty of lambda = -c_j where c_j <= 0.
 
@@ -85,17 +88,19 @@ def weighted_loss(
         weights: float `[batch, length]`, aligned with `labels`.
         form: see `penalized_loss`.
         denominator: see `penalized_loss`.
+        reference: see `penalized_loss`.
     """
+    penalty = form if isinstance(form, Penalty) else Penalty(form)
     targets = next_labels(labels).to(logits.device)
-    token_weights = functional.pad(weights, (0, 1), value=0.0)[..., 1:].to(logits.device, torch.float32)
+    token_weights = _ahead(weights).to(logits.device, torch.float32)
+    for token in penalty.spared:
+        token_weights = token_weights.masked_fill((targets == token) & (token_weights <= 0), 1.0)
     if denominator is None:
         denominator = targets.ne(IGNORED).sum().clamp(min=1)
+    rows = logits.reshape(-1, logits.shape[-1])
+    compared = None if reference is None else _ahead(reference).to(logits.device).reshape(-1)
     loss, losses = _Chunked.apply(  # type: ignore[no-untyped-call]
-        logits.reshape(-1, logits.shape[-1]),
-        targets.reshape(-1),
-        token_weights.reshape(-1),
-        form_named(form),
-        denominator,
+        rows, targets.reshape(-1), token_weights.reshape(-1), penalty, denominator, compared
     )
     return WeightedLoss(loss, functional.pad(losses.view(labels.shape), (1, 0))[..., :-1])
 
@@ -103,6 +108,11 @@ def weighted_loss(
 def next_labels(labels: Tensor) -> Tensor:
     """The label that each position predicts: `labels` shifted left by one, -100 at the end."""
     return functional.pad(labels, (0, 1), value=IGNORED)[..., 1:]
+
+
+def _ahead(values: Tensor) -> Tensor:
+    """`values` of the tokens at the positions that predict them: shifted left by one, 0 at the end."""
+    return functional.pad(values, (0, 1), value=0.0)[..., 1:]
 
 
 def count_labels(labels: Tensor) -> Tensor:
@@ -119,7 +129,13 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, targets: Tensor, weights: Tensor, form: PenaltyForm, denominator: Tensor | float
+        ctx: Any,
+        logits: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        penalty: Penalty,
+        denominator: Tensor | float,
+        reference: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         wants_gradient = ctx.needs_input_grad[0]
         gradient = torch.empty_like(logits) if wants_gradient else None
@@ -132,7 +148,8 @@ class _Chunked(torch.autograd.Function):
             with torch.set_grad_enabled(wants_gradient):
                 chunk = logits[part].detach().to(precise).requires_grad_(wants_gradient)
                 losses = functional.cross_entropy(chunk, targets[part], ignore_index=IGNORED, reduction="none")
-                terms = _terms(losses, chunk, targets[part], weights[part], form)
+                compared = None if reference is None else reference[part]
+                terms = _terms(losses, chunk, targets[part], weights[part], penalty, compared)
                 loss = terms.sum() / denominator
             token_losses[part] = losses.detach()
             total += loss.detach()
@@ -143,15 +160,34 @@ class _Chunked(torch.autograd.Function):
         return total, token_losses
 
     @staticmethod
-    def backward(ctx: Any, loss_gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, loss_gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None, None, None, None]:  # type: ignore[override]
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:
             raise RuntimeError("the gradient of this loss was used already; compute the loss again")
-        return gradient.mul_(loss_gradient), None, None, None, None
+        return gradient.mul_(loss_gradient), None, None, None, None, None
 
 
-def _terms(losses: Tensor, logits: Tensor, targets: Tensor, weights: Tensor, form: PenaltyForm) -> Tensor:
-    """`c_j l_j` of each row, and `lambda_j` times the form's term for the marked ones."""
+def _terms(
+    losses: Tensor, logits: Tensor, targets: Tensor, weights: Tensor, penalty: Penalty, reference: Tensor | None
+) -> Tensor:
+    """`c_j l_j` of each row, and `lambda_j` times the penalty's term for the marked ones."""
     marked = ((weights < 0) & targets.ne(IGNORED)).nonzero().squeeze(-1)
-    rows = MarkedRows(losses[marked], logits[marked], targets[marked])
-    return (losses * weights.clamp(min=0.0)).index_add(0, marked, -weights[marked] * form.terms(rows))
+    rows = _marked_rows(losses, logits, targets, marked, penalty.spared, reference)
+    return (losses * weights.clamp(min=0.0)).index_add(0, marked, -weights[marked] * penalty.terms(rows))
+
+
+def _marked_rows(
+    losses: Tensor,
+    logits: Tensor,
+    targets: Tensor,
+    marked: Tensor,
+    spared: tuple[int, ...],
+    reference: Tensor | None,
+) -> MarkedRows:
+    compared = None if reference is None else reference[marked]
+    own, own_targets = logits[marked], targets[marked]
+    if not spared:
+        return MarkedRows(losses[marked], own, own_targets, compared)
+    own = own.index_fill(1, torch.tensor(spared, device=own.device), float("-inf"))
+    own_losses = own.logsumexp(-1) - own.gather(1, own_targets.unsqueeze(-1)).squeeze(-1)
+    return MarkedRows(own_losses, own, own_targets, compared)

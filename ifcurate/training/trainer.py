@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainerControl
 
 from ifcurate.errors import InputError
-from ifcurate.training.forms import ASCENT, form_named
+from ifcurate.training.forms import ASCENT, Penalty
 from ifcurate.training.packing import LABELS, LOSS_WEIGHTS
 from ifcurate.training.penalty import IGNORED, count_labels, weighted_loss
 
@@ -24,6 +24,8 @@ class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[
 
     Batches carry `loss_weights` (float `[batch, length]`, see `ifcurate.training.packing`); without them every weight
     is 1.
+    `penalty_form` is one of `PENALTY_FORMS`, or a `Penalty` with its parameters; forms that compare with a reference
+    model take it as `reference_model`, which is never trained.
     N is the number of labels of the whole optimizer step: all accumulated micro-batches of all processes. Set
     `remove_unused_columns=False`, or the Trainer drops the weights.
 
@@ -31,12 +33,20 @@ class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[
     `marked_share` (of the labels) since the last log.
     """
 
-    penalty_form: str = ASCENT
+    penalty = Penalty()
 
-    def __init__(self, *args: Any, penalty_form: str = ASCENT, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        penalty_form: str | Penalty = ASCENT,
+        reference_model: nn.Module | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
-        form_named(penalty_form)  # refused here rather than at the first step
-        self.penalty_form = penalty_form
+        self.penalty = penalty_form if isinstance(penalty_form, Penalty) else Penalty(penalty_form)
+        if self.penalty.needs_reference and reference_model is None:
+            raise InputError(f"the penalty form {self.penalty.form} needs a reference model; give one.")
+        self.reference_model = reference_model
         # The loss below is divided by N of the whole step; the Trainer must not divide it by the accumulation again.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
@@ -71,10 +81,20 @@ class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[
         denominator = num_items_in_batch
         if denominator is not None:
             denominator = denominator / self.accelerator.num_processes
-        loss, losses = weighted_loss(outputs.logits, labels, weights, self.penalty_form, denominator)
+        reference = self._reference_losses(inputs, labels)
+        loss, losses = weighted_loss(outputs.logits, labels, weights, self.penalty, denominator, reference)
         if model.training:
             self._tally(losses, labels, weights)
         return (loss, outputs) if return_outputs else loss
+
+    def _reference_losses(self, inputs: dict[str, Any], labels: Tensor) -> Tensor | None:
+        """`[batch, length]`: each label's loss under the frozen reference model, in the same rows."""
+        if self.reference_model is None or not self.penalty.needs_reference:
+            return None
+        self.reference_model = self.reference_model.to(labels.device).eval()
+        with torch.no_grad():
+            logits = self.reference_model(**inputs).logits
+            return weighted_loss(logits, labels, torch.ones(labels.shape)).token_losses
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the mean losses of marked and unmarked tokens to the Trainer's own figures."""

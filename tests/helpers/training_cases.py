@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.utils.data import SequentialSampler
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
+from ifcurate.training.forms import Penalty
 from ifcurate.training.packing import PaddingCollator
 from ifcurate.training.trainer import PenalizedTrainer
 
@@ -90,7 +91,8 @@ def trained(folder: Path, rows: list[dict], accumulation: int, form: str) -> InO
         args=arguments(folder, accumulation),
         train_dataset=rows,
         data_collator=PaddingCollator(0),
-        penalty_form=form,
+        penalty_form=Penalty(form, clamp="2.0", spared=SPARED if form in ("clamped", "npo") else ()),
+        reference_model=tiny_model(),
     )
     trainer.train()
     return trainer
@@ -98,7 +100,7 @@ def trained(folder: Path, rows: list[dict], accumulation: int, form: str) -> InO
 
 def plain_loop(rows: list[dict], rows_per_step: int, form: str) -> dict[str, torch.Tensor]:
     """Eq. 9 written down: one row at a time, float64 sums, one gradient step for all rows of a step."""
-    model = tiny_model()
+    model, frozen = tiny_model(), tiny_model()
     for step in range(STEPS):
         own = rows[step * rows_per_step : (step + 1) * rows_per_step]
         labels = sum(len(row["input_ids"]) - 1 for row in own)
@@ -106,11 +108,16 @@ def plain_loop(rows: list[dict], rows_per_step: int, form: str) -> dict[str, tor
         for row in own:
             tokens = torch.as_tensor(row["input_ids"])
             log_probs = functional.log_softmax(model(tokens.unsqueeze(0)).logits[0].double(), dim=-1)
+            with torch.no_grad():
+                reference = functional.log_softmax(frozen(tokens.unsqueeze(0)).logits[0].double(), dim=-1)
             for position in range(1, len(tokens)):
                 loss = -log_probs[position - 1, tokens[position]]
                 weight = float(row["loss_weights"][position])
-                if weight < 0 and form == "unlikelihood":
-                    total = total + -weight * -torch.log1p(-torch.exp(-loss))
+                spared = form in ("clamped", "npo") and int(tokens[position]) in SPARED
+                if weight < 0 and form != "ascent" and not spared:
+                    total = total + -weight * by_hand(form, log_probs[position - 1], reference, tokens, position)
+                elif weight <= 0 and spared:
+                    total = total + loss  # a spared token is never marked
                 else:
                     total = total + weight * loss
         model.zero_grad()
@@ -121,7 +128,22 @@ def plain_loop(rows: list[dict], rows_per_step: int, form: str) -> dict[str, tor
     return model.state_dict()
 
 
-CASES = [(1, "ascent"), (4, "ascent"), (4, "unlikelihood")]
+def by_hand(
+    form: str, log_probs: torch.Tensor, reference: torch.Tensor, tokens: torch.Tensor, position: int
+) -> torch.Tensor:
+    """What lambda multiplies, at one marked token."""
+    token = int(tokens[position])
+    if form == "unlikelihood":
+        return -torch.log1p(-torch.exp(log_probs[token]))
+    kept = [index for index in range(len(log_probs)) if index not in SPARED]
+    loss = -log_probs[kept].log_softmax(-1)[kept.index(token)]
+    if form == "clamped":
+        return -loss.clamp(max=2.0)
+    return 20.0 * torch.log1p(torch.exp(0.1 * (-reference[position - 1, token] - loss)))
+
+
+SPARED = (1,)
+CASES = [(1, "ascent"), (4, "ascent"), (4, "unlikelihood"), (4, "clamped"), (4, "npo")]
 
 
 def train_every_case(rank: int, processes: int, port: int, folder: Path) -> None:

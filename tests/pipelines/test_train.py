@@ -169,6 +169,32 @@ def test_penalties_are_read(penalty: list[str], expected: dict[str, float]) -> N
     assert config.penalties == expected
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"penalty_form": "clamped", "spare": "end"},
+        {"penalty_form": "clamped", "penalty_clamp": "base+1"},
+        {"penalty_form": "npo", "spare": "end"},
+        {"preset": "recommended"},
+    ],
+)
+def test_every_form_trains_and_stops_less_far_than_ascent(
+    options: dict[str, str], inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {**inputs, "max_steps": 30, "penalty": ["toxic=1"]}
+    pushed = train(build(TrainConfig, settings))
+    other = train(build(TrainConfig, {**settings, **options, "out": str(tmp_path / "other")}, presets=PRESETS))
+    assert other.loss_marked is not None and pushed.loss_marked is not None
+    assert other.loss_marked != pushed.loss_marked
+    if "penalty_form" in options:
+        assert other.loss_marked < pushed.loss_marked
+
+
+def test_a_reference_is_needed_from_scratch(inputs: dict[str, Any]) -> None:
+    scratch = {**inputs, "model": None, "config_name": inputs["model"], "penalty_form": "npo", "penalty": ["toxic=1"]}
+    assert "option --penalty-reference: is required for --penalty-form npo" in refused(scratch)
+
+
 def test_several_gpus_in_one_process_are_refused() -> None:
     with pytest.raises(InputError, match=r"has 4 GPUs, .* `torchrun --nproc-per-node 4 --no-python ifcurate train"):
         refuse_data_parallel(4)

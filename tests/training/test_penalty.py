@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +11,7 @@ from torch.nn import functional
 
 from ifcurate.errors import InputError
 from ifcurate.training import penalty as module
-from ifcurate.training.forms import PENALTY_FORMS
+from ifcurate.training.forms import PENALTY_FORMS, Penalty
 from ifcurate.training.penalty import IGNORED, next_labels, penalized_loss, weighted_loss
 
 BATCH, LENGTH, VOCABULARY = 3, 7, 11
@@ -49,7 +52,7 @@ def _chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("form", list(PENALTY_FORMS))
 def test_an_empty_mask_has_the_gradient_bits_of_the_standard_loss(dtype: torch.dtype, form: str) -> None:
     logits, labels, mask = case(dtype=dtype)
-    ours = penalized_loss(logits, labels, torch.zeros_like(mask), 1.0, form)
+    ours = penalized_loss(logits, labels, torch.zeros_like(mask), 1.0, form, reference=torch.ones(labels.shape))
     theirs = standard(logits, labels, labels_in(labels))
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
     assert torch.equal(gradient(ours, logits), gradient(theirs, logits))
@@ -59,31 +62,96 @@ def test_an_empty_mask_has_the_gradient_bits_of_the_standard_loss(dtype: torch.d
 @pytest.mark.parametrize("form", list(PENALTY_FORMS))
 def test_lambda_zero_leaves_marked_labels_out_of_the_sum_but_not_of_n(form: str) -> None:
     logits, labels, mask = case()
-    ours = penalized_loss(logits, labels, mask, 0.0, form)
+    ours = penalized_loss(logits, labels, mask, 0.0, form, reference=torch.ones(labels.shape))
     theirs = standard(logits, labels.masked_fill(mask, IGNORED), labels_in(labels))
     assert torch.equal(gradient(ours, logits), gradient(theirs, logits))
 
 
-@pytest.mark.usefixtures("_chunk")
-@pytest.mark.parametrize("form", list(PENALTY_FORMS))
-@given(seed=st.integers(0, 1000), penalty=st.floats(0.1, 30))
-@settings(max_examples=20, deadline=None)
-def test_equals_the_formula(form: str, seed: int, penalty: float) -> None:
-    logits, labels, mask = case(seed, torch.float64)
+CLOSED: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "ascent": lambda p, reference: torch.log(p),
+    "unlikelihood": lambda p, reference: -torch.log(1 - p),
+    "clamped": lambda p, reference: -torch.minimum(-torch.log(p), torch.tensor(1.5, dtype=p.dtype)),
+    "npo": lambda p, reference: 2 / 0.3 * torch.log(1 + (p / torch.exp(-reference)) ** 0.3),
+}
+"""What lambda multiplies, written from the token's probability and its loss under the reference model."""
+
+
+def by_hand(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    mask: torch.Tensor,
+    reference: torch.Tensor,
+    form: str,
+    penalty: float,
+    spared: tuple[int, ...] = (),
+) -> list[torch.Tensor]:
+    """The summands of Eq. 9, token by token."""
     terms = []
     for row in range(BATCH):
         for position in range(1, LENGTH):
             label = int(labels[row, position])
             if label == IGNORED:
                 continue
-            p = logits[row, position - 1].softmax(-1)[label]
-            penalised = penalty * torch.log(p) if form == "ascent" else -penalty * torch.log(1 - p)
-            terms.append(penalised if mask[row, position] else -torch.log(p))
+            own = logits[row, position - 1]
+            if not mask[row, position] or label in spared:
+                terms.append(-torch.log(own.softmax(-1)[label]))
+                continue
+            kept = [token for token in range(VOCABULARY) if token not in spared]
+            p = own[kept].softmax(-1)[kept.index(label)]
+            terms.append(penalty * CLOSED[form](p, reference[row, position]))
+    return terms
+
+
+@pytest.mark.usefixtures("_chunk")
+@pytest.mark.parametrize("spared", [(), (0,), (3, 7)])
+@pytest.mark.parametrize("form", list(PENALTY_FORMS))
+@given(seed=st.integers(0, 1000), penalty=st.floats(0.1, 30))
+@settings(max_examples=10, deadline=None)
+def test_equals_the_formula(form: str, spared: tuple[int, ...], seed: int, penalty: float) -> None:
+    """Spared tokens are left out of the softmax at marked labels, and are never marked themselves."""
+    logits, labels, mask = case(seed, torch.float64)
+    reference = torch.rand(labels.shape, dtype=torch.float64) * 5
+    terms = by_hand(logits, labels, mask, reference, form, penalty, spared)
     expected = torch.stack(terms).sum() / len(terms)
-    ours = penalized_loss(logits, labels, mask, penalty, form)
+    chosen = Penalty(form, clamp="1.5", beta=0.3, spared=spared)
+    ours = penalized_loss(logits, labels, mask, penalty, chosen, reference=reference)
     summands = float(torch.stack(terms).detach().abs().mean())  # marked tokens and others can all but cancel
     assert ours.item() == pytest.approx(expected.item(), abs=1e-6 * summands)
-    torch.testing.assert_close(gradient(ours, logits), gradient(expected, logits), rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(gradient(ours, logits), gradient(expected, logits), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("form", list(PENALTY_FORMS))
+def test_no_gradient_reaches_a_spared_token_at_a_marked_label(form: str) -> None:
+    logits, labels, _ = case(dtype=torch.float64)
+    labels, mask = labels.clamp(min=1), torch.ones(BATCH, LENGTH, dtype=torch.bool)
+    chosen = Penalty(form, clamp="50", spared=(0,))
+    slope = gradient(penalized_loss(logits, labels, mask, 1.0, chosen, reference=torch.ones(labels.shape)), logits)
+    assert not slope[..., 0].any()
+    assert slope[:, :-1, 1:].abs().sum() > 0
+
+
+def test_clamps_are_nats_shares_of_uniform_guessing_or_above_the_reference() -> None:
+    logits = torch.zeros(1, 3, VOCABULARY, dtype=torch.float64, requires_grad=True)
+    labels, mask = torch.tensor([[0, 1, 2]]), torch.ones(1, 3, dtype=torch.bool)
+    uniform = math.log(VOCABULARY)
+    for clamp, limit in [("1.25", 1.25), ("50%", uniform / 2), ("100%", uniform), ("base+0.5", 1.5), ("99", uniform)]:
+        reference = torch.ones(labels.shape)
+        loss = penalized_loss(logits, labels, mask, 1.0, Penalty("clamped", clamp), reference=reference)
+        assert loss.item() == pytest.approx(-limit), clamp
+    for clamp in ("0", "-1", "nan", "base", "base+", "%", "many"):
+        with pytest.raises(InputError, match=r"a clamp of .* cannot be; give nats"):
+            Penalty("clamped", clamp)
+
+
+def test_a_form_that_compares_needs_a_reference() -> None:
+    logits, labels, mask = case()
+    for penalty in (Penalty("npo"), Penalty("clamped", "base+1")):
+        assert penalty.needs_reference
+        with pytest.raises(InputError, match="needs the losses of a reference model"):
+            penalized_loss(logits, labels, mask, 1.0, penalty)
+    assert not Penalty("clamped").needs_reference
+    with pytest.raises(InputError, match="a beta of 0 cannot be"):
+        Penalty("npo", beta=0)
 
 
 def test_the_denominator_is_the_number_of_labels_and_can_be_given() -> None:
@@ -153,10 +221,14 @@ def test_a_second_backward_pass_is_refused() -> None:
 
 def test_a_form_goes_by_its_name_and_no_other_is_taken() -> None:
     logits, labels = torch.randn(1, 4, 5), torch.tensor([[0, 1, 2, 3]])
-    losses = {name: float(penalized_loss(logits, labels, labels == 2, 1.0, name)) for name in PENALTY_FORMS}
+    losses = {
+        name: float(penalized_loss(logits, labels, labels == 2, 1.0, name)) for name in ("ascent", "unlikelihood")
+    }
     assert losses["ascent"] < losses["unlikelihood"]
     assert losses["ascent"] == float(penalized_loss(logits, labels, labels == 2))
-    with pytest.raises(InputError, match="there is no penalty form 'ascend'; give one of ascent, unlikelihood"):
+    with pytest.raises(
+        InputError, match="there is no penalty form 'ascend'; give one of ascent, unlikelihood, clamped, npo"
+    ):
         penalized_loss(logits, labels, labels == 2, 1.0, "ascend")
 
 

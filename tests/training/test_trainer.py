@@ -63,7 +63,8 @@ def test_an_empty_mask_trains_like_the_standard_trainer_bit_for_bit(tmp_path: Pa
         expected = model.state_dict()
         for form in PENALTY_FORMS:
             ours = tiny_model(torch.float32)
-            InOrder(model=ours, args=args, train_dataset=rows, data_collator=collator, penalty_form=form).train()
+            given = {"penalty_form": form, "reference_model": tiny_model(torch.float32)}
+            InOrder(model=ours, args=args, train_dataset=rows, data_collator=collator, **given).train()
             assert all(torch.equal(value, expected[name]) for name, value in ours.state_dict().items())
 
 
