@@ -74,7 +74,8 @@ def test_every_command_is_looked_at() -> None:
     assert {words.split()[0] for words in [*WHOLE, *STAGES]} == set(COMMANDS)
 
 
-def test_the_help_shows_the_default(command: Any) -> None:
+def test_the_help_shows_the_default(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     shown = " ".join(command("select", "--help").out.split())
     assert "tau is this quantile of all" in shown
     assert "[default: (0.99)]" in shown
