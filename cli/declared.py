@@ -144,7 +144,7 @@ def _option(kind: type[Config], name: str, field: FieldInfo) -> Any:
 
 def shown_default(field: FieldInfo) -> str | None:
     """A field's default as the help shows it; None where there is none to show."""
-    default = field.get_default(call_default_factory=True)
+    default = field.default_factory() if field.default_factory is not None else field.default  # type: ignore[call-arg]
     if default is None or default is PydanticUndefined or default == []:
         return None
     if isinstance(default, bool):
