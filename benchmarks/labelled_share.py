@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ifcurate.corpus.shards import Shard
-from ifcurate.pipelines.run import Run, corpus_of, open_run
+from ifcurate.pipelines.corpus_record import present_shards
+from ifcurate.pipelines.run import Run, open_run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.select import selection_settings
 from ifcurate.selection.algorithm import select
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("--labels", nargs="+", required=True)
     given = parser.parse_args()
     run, config = open_run(given.run)
-    shards = corpus_of(run, config)
+    shards = present_shards(run)
     database = duckdb.connect()
     read_labels(database, shards, given.label_column)
     console = Console()

@@ -9,11 +9,12 @@ from ifcurate.pipelines.run_config import SELECTION_SETTINGS, RunConfig
 def select(run: str, given: Given) -> None:
     """Stage 4: choose the tokens to suppress; loads no model."""
     from ifcurate.cli.tables import print_selection
-    from ifcurate.pipelines.run import continue_run, corpus_of
+    from ifcurate.pipelines.corpus_record import recorded_shards
+    from ifcurate.pipelines.run import continue_run
     from ifcurate.pipelines.select import select as run_stage
 
     opened, settings = continue_run(run, "select", given, anew=True)
-    shards = corpus_of(opened, settings)
+    shards = recorded_shards(opened)
     for behaviour in opened.behaviours or [settings.behaviour]:
         print_selection(run_stage(opened, settings.of(behaviour), shards))
     print(f"selection: {opened.selection}; now run: ifcurate write {run}")

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ifcurate.annotation.changed import ChangedShardError
 from ifcurate.annotation.schema import written_fields
 from ifcurate.annotation.writer import check_new_columns
-from ifcurate.corpus.shards import Shard, known, list_corpus, open_shard
+from ifcurate.corpus.shards import Shard, known, list_corpus, list_shards, open_shard
 from ifcurate.influence.engines.choice import choose_dtype, choose_engine
 from ifcurate.influence.queries import read_queries
 from ifcurate.model.devices import resolve_device
+from ifcurate.pipelines.corpus_record import reconcile
 from ifcurate.pipelines.direct import direct, published_directions, query_sources
 from ifcurate.pipelines.fit import fit
 from ifcurate.pipelines.run import Run, create_run
@@ -19,18 +21,19 @@ from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.score import score
 from ifcurate.pipelines.select import select
 from ifcurate.pipelines.stage_times import Stage, read_stages
-from ifcurate.pipelines.write import write
+from ifcurate.pipelines.write import skipped_rows, write
 from ifcurate.progress import log
 from ifcurate.selection.table import Selection
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did: a selection for each behaviour, its stages, and where it is."""
+    """What a run did: a selection for each behaviour, its stages, where it is, and rows skipped for want of a text."""
 
     run: Run
     selections: list[Selection]
     stages: list[Stage]
+    skipped: int = 0
 
 
 def annotate(config: RunConfig) -> Summary:
@@ -47,10 +50,21 @@ def annotate(config: RunConfig) -> Summary:
     if not config.directions:
         fit(run, config, shards)
     direct(run, config)
+    try:
+        selections = _score_and_write(run, config, shards)
+    except ChangedShardError as error:  # under its old size and time
+        log.warning(str(error))
+        shards = [known(shard) for shard in list_shards(config.corpus)]
+        reconcile(run, config, config.corpus, shards)
+        selections = _score_and_write(run, config, shards)
+    return Summary(run, selections, read_stages(run.logs), skipped_rows(run, shards))
+
+
+def _score_and_write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> list[Selection]:
     score(run, config, shards)
     selections = [select(run, config.of(behaviour), shards) for behaviour in run.behaviours]
     write(run, config, shards)
-    return Summary(run, selections, read_stages(run.logs))
+    return selections
 
 
 def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -153,6 +154,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
         "queries": described,
         "query_mean": config.query_mean,
         "factors_hash": hash_factors(run.factors),
+        "sample": json.loads(run.sample.read_text(encoding="utf-8")),
         "damping": config.damping,
     }
     return Direction(precondition(difference, run.factors, config.damping, device), provenance)

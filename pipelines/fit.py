@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
+from ifcurate.files import write_text
 from ifcurate.influence.curvature import fit_factors
 from ifcurate.influence.sample import sample_windows
 from ifcurate.machine import cores
@@ -59,6 +61,8 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             embeddings,
             config.bad_rows,
         )
+        facts = {"documents": sample.documents, "tokens": sample.tokens, "hash": sample.hash()}
+        write_text(run.sample, json.dumps(facts, indent=2) + "\n")
         with track("fit", PASSES * sample.tokens) as tracker:
 
             def on_batch(tokens: int) -> None:

@@ -2,6 +2,8 @@
 
 RUN/
   run.yaml                      every setting, library versions: replays the run
+  corpus.json                   where the corpus is, and its shards
+  sample.json                   what the factors were fitted on
   factors/                      Kronfluence's own files
   direction/<behaviour>.safetensors
   scores/<shard>.parquet        sidecars, row-aligned with the input
@@ -20,15 +22,16 @@ from typing import Any
 from ifcurate.annotation.reader import RUN_FILE
 from ifcurate.config import build, read_provenance, save
 from ifcurate.corpus.documents import check_documents
-from ifcurate.corpus.shards import Shard, corpus_fingerprint, known, list_shards
+from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.files import clear, remove_parts
 from ifcurate.model.settings import TrustSettings
+from ifcurate.pipelines.corpus_record import absolute, reconcile, record_corpus, unseen_shards
 from ifcurate.pipelines.run_config import SELECTION_SETTINGS, STAGES, RunConfig, StageName, first_stage
 from ifcurate.provenance import versions
 
-FREE_TO_CHANGE = frozenset({"out", "workers", "overwrite", "bad_rows", *TrustSettings.model_fields})
-"""Settings that leave no trace in what is finished."""
+FREE_TO_CHANGE = frozenset({"out", "workers", "overwrite", "corpus", *TrustSettings.model_fields})
+"""Settings that leave no trace in the result; a corpus is told by its shards."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,16 @@ class Run:
     def file(self) -> Path:
         """Settings and versions."""
         return self.root / RUN_FILE
+
+    @property
+    def corpus(self) -> Path:
+        """Where the corpus is, and its shards."""
+        return self.root / "corpus.json"
+
+    @property
+    def sample(self) -> Path:
+        """What the factors were fitted on."""
+        return self.root / "sample.json"
 
     @property
     def factors(self) -> Path:
@@ -94,7 +107,8 @@ class Run:
 def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:
     """The run folder `config.out`: made, or taken up again where the same run was stopped.
 
-    Before anything is made, every shard is opened and checked.
+    Before anything is made, every shard is opened and checked; later, those that are new or changed, which are scored
+    again, see `reconcile`.
 
     Raises:
         InputError: the folder holds something else, or results of other settings or of another corpus; names them.
@@ -104,7 +118,7 @@ def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:
     if config.overwrite:
         clear(run.root, RUN_FILE)
     _refuse_other_folder(run, config)
-    fingerprint = corpus_fingerprint(shards)
+    unseen = list(shards)
     if run.file.is_file():
         run.remove_parts()
         _, stored = open_run(config.out)
@@ -112,12 +126,13 @@ def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:
         for name in changed:
             if run.has_results_from(first_stage(name)):
                 raise _mixed(run, name, stored, config)
-        if run.has_results_from(STAGES[0]):
-            _refuse_other_corpus(run, fingerprint)
-        if not changed and fingerprint == _stored_fingerprint(run):
-            return run
-    check_documents(shards, config.text_column, config.id_column, config.bad_rows)
-    record(run, config, fingerprint)
+        if not changed:
+            unseen = unseen_shards(run, shards)
+    check_documents(unseen, config.text_column, config.id_column, config.bad_rows)
+    if run.has_results_from(STAGES[0]):
+        reconcile(run, config, config.corpus, shards)
+    record(run, config, {"place": absolute(config.corpus), "bytes": sum(shard.size for shard in shards)})
+    record_corpus(run, config.corpus, shards)
     return run
 
 
@@ -152,24 +167,14 @@ def continue_run(root: str, stage: StageName, given: Mapping[str, Any], anew: bo
     if changed and not anew and run.has_results_from(stage):
         raise _mixed(run, changed[0], stored, config)
     if config != stored:
-        record(run, config, _stored_fingerprint(run))
+        place = {"place": absolute(config.corpus)} if given.get("corpus") else {}
+        record(run, config, {**read_provenance(run.file, "corpus")["corpus"], **place})
     return run, config
 
 
-def corpus_of(run: Run, config: RunConfig) -> list[Shard]:
-    """The shards a run was made from.
-
-    Raises:
-        InputError: the corpus is gone or is another one now.
-    """
-    shards = [known(shard) for shard in list_shards(config.corpus)]
-    _refuse_other_corpus(run, corpus_fingerprint(shards))
-    return shards
-
-
-def record(run: Run, config: RunConfig, fingerprint: dict[str, Any]) -> None:
-    """Write `run.yaml`."""
-    save(config, run.file, {**versions(), "corpus": fingerprint})
+def record(run: Run, config: RunConfig, corpus: Mapping[str, Any]) -> None:
+    """Write `run.yaml`; `corpus` says where the corpus is and how large it was."""
+    save(config, run.file, {**versions(), "corpus": dict(corpus)})
 
 
 def _refuse_other_folder(run: Run, config: RunConfig) -> None:
@@ -185,7 +190,8 @@ def _refuse_other_folder(run: Run, config: RunConfig) -> None:
 
 
 def _changed_settings(stored: RunConfig, config: RunConfig) -> list[str]:
-    names = (name for name in RunConfig.model_fields if name not in FREE_TO_CHANGE)
+    free = FREE_TO_CHANGE | ({"bad_rows"} if config.bad_rows == "skip" else set())  # what was scored had none
+    names = (name for name in RunConfig.model_fields if name not in free)
     return [name for name in names if getattr(config, name) != getattr(stored, name)]
 
 
@@ -195,16 +201,3 @@ def _mixed(run: Run, name: str, stored: RunConfig, config: RunConfig) -> InputEr
     if name in SELECTION_SETTINGS:
         hint += f", or `ifcurate select {run.root}` with it and then `ifcurate write {run.root}`"
     return InputError(f"option --{option}: {run.root} was made with {before!r}, not {now!r}; {hint}.")
-
-
-def _stored_fingerprint(run: Run) -> dict[str, Any]:
-    return dict(read_provenance(run.file, "corpus")["corpus"])
-
-
-def _refuse_other_corpus(run: Run, fingerprint: dict[str, Any]) -> None:
-    stored = _stored_fingerprint(run)
-    if stored != fingerprint:
-        raise InputError(
-            f"option CORPUS: {run.root} was made from {stored['shards']} shards of {stored['bytes']:,} bytes, now "
-            f"there are {fingerprint['shards']} of {fingerprint['bytes']:,}; give another --out."
-        )

@@ -36,7 +36,7 @@ SELECTION_SETTINGS = frozenset(SelectionOptions.model_fields)
 
 _FIRST_STAGE: dict[StageName, frozenset[str]] = {
     "direct": frozenset({"behaviour", "queries", "contrast", "max_queries", "query_mean", "damping", "direction"}),
-    "score": frozenset({"engine", "alignment", "dtype", "threads", "with_loss"}),
+    "score": frozenset({"engine", "alignment", "dtype", "threads", "with_loss", "bad_rows"}),
     "select": SELECTION_SETTINGS,
     "write": frozenset({"token_ids", "output_format"}),
 }

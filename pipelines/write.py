@@ -5,29 +5,33 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ifcurate.annotation.changed import ChangedShardError
 from ifcurate.annotation.lines import PROVENANCE_FILE, write_provenance
 from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.shards import Shard
 from ifcurate.corpus.sources import reading
 from ifcurate.errors import InputError
 from ifcurate.machine import cores
+from ifcurate.pipelines.corpus_record import distrust
 from ifcurate.pipelines.executor import run_tasks
 from ifcurate.pipelines.heartbeat import watching
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
+from ifcurate.pipelines.select import is_current, selection_origin
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.pipelines.steps.write_annotations import WriteAnnotations
 from ifcurate.progress import track
 from ifcurate.report.html import ReportSource, write_report
-from ifcurate.selection.scores import DIRECTIONS, HISTOGRAMS, read_sidecar_metadata
+from ifcurate.selection.scores import DIRECTIONS, HISTOGRAMS, SCORES, SHARD, read_sidecar_metadata, sidecar_metadata
 from ifcurate.selection.settings import SelectionOptions
-from ifcurate.selection.table import Selection
+from ifcurate.selection.table import Selection, summary_path
 from ifcurate.version import __version__
 
 
@@ -35,7 +39,8 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
     """Write the annotated shards that are missing or belong to an earlier selection, then report and dataset card.
 
     Raises:
-        InputError: a behaviour has no selection, or a shard changed since it was scored.
+        ChangedShardError: a shard changed since it was scored.
+        InputError: a behaviour has no selection, or one of other scores.
     """
     selections = [Selection.load(run.selection, behaviour) for behaviour in run.behaviours or [config.behaviour]]
     metadata = {selection.behaviour: _metadata(run, config, selection, shards) for selection in selections}
@@ -45,7 +50,11 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         _remove_other_formats(run, config, shard)
     if pending:
         with timed(run.logs, "write") as stage:
-            _write_pending(run, config, pending, metadata)
+            try:
+                _write_pending(run, config, pending, metadata)
+            except ChangedShardError:
+                distrust(run)
+                raise
             stage.add(tokens=selections[0].tokens)
     if not lines:
         _check_all_written(run, shards, selections[0])
@@ -75,6 +84,7 @@ def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metada
         config.with_loss,
         beats,
         config.output_format,
+        config.text_column,
     )
     with watching(beats, track("write", sum(shard.size for shard in pending))):
         run_tasks([step], len(pending), config.workers or cores(), threads=1, logs=run.logs / "write", results=run.data)
@@ -82,18 +92,26 @@ def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metada
 
 def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequence[Shard]) -> dict[str, Any]:
     """How the columns were made: what the sidecars say of the scores, and what the selection was."""
+    origin = selection_origin(run, config.of(selection.behaviour), shards)
+    if not is_current(run, config.of(selection.behaviour), origin):
+        raise InputError(
+            f"{summary_path(run.selection, selection.behaviour)}: was made of other scores or settings; "
+            f"run `ifcurate select {run.root}` first."
+        )
     sidecar = shards[0].output(run.scores)
     with reading(str(sidecar), "scores"):
         scored = read_sidecar_metadata(pq.read_metadata(sidecar), sidecar)
     if selection.behaviour not in scored.directions:
         raise InputError(f"{sidecar}: has no scores of {selection.behaviour!r}; delete it and score its shard again.")
-    of_scores = scored.model_dump(exclude={HISTOGRAMS, DIRECTIONS, "tokens"})
+    of_scores = scored.model_dump(exclude={HISTOGRAMS, DIRECTIONS, SHARD, SCORES, "tokens"})
     of_selection = {name: getattr(selection, name) for name in ("tau", "budget_tokens", *SelectionOptions.model_fields)}
     of_direction = scored.directions[selection.behaviour].model_dump()
     return {
         **of_scores,
         **of_direction,
         **of_selection,
+        "selection_hash": sha256(origin.encode()).hexdigest(),
+        "skipped_rows": skipped_rows(run, shards),
         "token_ids": config.token_ids,
         "with_loss": config.with_loss,
         "version": __version__,
@@ -122,6 +140,19 @@ def _remove_other_formats(run: Run, config: RunConfig, shard: Shard) -> None:
     for output_format in ("same", "parquet", "jsonl"):
         if (other := shard.annotated(run.data, output_format)) != wanted:
             other.unlink(missing_ok=True)
+
+
+def skipped_rows(run: Run, shards: Sequence[Shard]) -> int:
+    """Rows of the corpus that have no text and were skipped.
+
+    Raises:
+        InputError: a score file is missing or cannot be read.
+    """
+    skipped = 0
+    for sidecar in (shard.output(run.scores) for shard in shards):
+        facts = sidecar_metadata(sidecar).shard
+        skipped += 0 if facts is None else facts.skipped
+    return skipped
 
 
 def _is_written(file: Path, metadata: dict[str, Any]) -> bool:

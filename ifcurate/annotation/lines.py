@@ -18,7 +18,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ifcurate.annotation.writer import Rows, check_shared, misfit, new_columns
+from ifcurate.annotation.changed import TextCheck, misfit
+from ifcurate.annotation.writer import Rows, check_shared, new_columns
 from ifcurate.corpus.jsonl import holds_row
 from ifcurate.corpus.shards import Shard, open_lines, open_shard
 from ifcurate.corpus.sources import open_bytes
@@ -32,14 +33,21 @@ LINES_AT_ONCE = 1024
 _JSON_TYPES = ("null", "boolean", "integer", "floating", "string", "large_string", "string_view")
 
 
-def append_to_lines(shard: Shard, path: Path, fields: Sequence[pa.Field], annotations: Iterable[pa.RecordBatch]) -> int:
+def append_to_lines(
+    shard: Shard,
+    path: Path,
+    fields: Sequence[pa.Field],
+    annotations: Iterable[pa.RecordBatch],
+    texts: TextCheck | None = None,
+) -> int:
     """Write the lines of `shard`, a file of JSON Lines, with the keys `fields` appended, and count the rows.
 
     The arguments are those of `write_annotated`; compression and line ends stay. Influence is written with the fewest
     digits that give back its float32.
 
     Raises:
-        InputError: a key is there already, the row counts differ, or the disk is full.
+        ChangedShardError: see `write_annotated`.
+        InputError: a key is there already, or the disk is full.
     """
     reader = open_lines(shard)
     known = [*reader.readable, *(pa.field(name, pa.null()) for name in reader.facts.conflicts)]
@@ -55,6 +63,8 @@ def append_to_lines(shard: Shard, path: Path, fields: Sequence[pa.Field], annota
             ours = incoming.take(count)
             if ours.num_rows < count:
                 raise misfit(shard, f"has more rows than the {rows + ours.num_rows:,} scored")
+            if texts is not None:
+                texts.see_lines(chunk)
             if compared:
                 old = theirs.take(count)
                 for name in compared:
@@ -64,10 +74,18 @@ def append_to_lines(shard: Shard, path: Path, fields: Sequence[pa.Field], annota
             rows += count
         if incoming.take(1).num_rows:
             raise misfit(shard, f"has only {rows:,} rows, fewer than were scored")
+        if texts is not None:
+            texts.finish()
     return rows
 
 
-def write_as_lines(shard: Shard, path: Path, fields: Sequence[pa.Field], annotations: Iterable[pa.RecordBatch]) -> int:
+def write_as_lines(
+    shard: Shard,
+    path: Path,
+    fields: Sequence[pa.Field],
+    annotations: Iterable[pa.RecordBatch],
+    texts: TextCheck | None = None,
+) -> int:
     """Write the rows of `shard`, a Parquet file, as JSON Lines with the keys `fields` appended, and count them.
 
     Raises:
@@ -88,6 +106,8 @@ def write_as_lines(shard: Shard, path: Path, fields: Sequence[pa.Field], annotat
             ours = incoming.take(batch.num_rows)
             if ours.num_rows < batch.num_rows:
                 raise misfit(shard, f"has more rows than the {rows + ours.num_rows:,} scored")
+            if texts is not None:
+                texts.see_batch(batch)
             for name in compared:
                 check_shared(shard, name, batch, ours, rows)
             keys = _as_json(ours.select([field.name for field in added]))
@@ -96,6 +116,8 @@ def write_as_lines(shard: Shard, path: Path, fields: Sequence[pa.Field], annotat
             rows += batch.num_rows
         if incoming.take(1).num_rows:
             raise misfit(shard, f"has only {rows:,} rows, fewer than were scored")
+        if texts is not None:
+            texts.finish()
     return rows
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ifcurate.annotation.changed import TextCheck, misfit
 from ifcurate.corpus.parquet import attach, metadata_of, writing_parquet
 from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.errors import InputError
@@ -26,6 +27,7 @@ def write_annotated(
     fields: Sequence[pa.Field],
     annotations: Iterable[pa.RecordBatch],
     metadata: Mapping[str, Any],
+    texts: TextCheck | None = None,
 ) -> int:
     """Write the rows of `shard` with the columns `fields` appended to the Parquet file `path`, and count them.
 
@@ -39,9 +41,11 @@ def write_annotated(
         fields: the columns to append, in order.
         annotations: batches of any size that have these columns, one row for each row of the input, in its order.
         metadata: what to say under the key `ifcurate`: behaviour name -> how its columns were made, tokenizer included.
+        texts: tells whether the texts are those that were scored, where that is known.
 
     Raises:
-        InputError: a column is there already, the row counts differ, or the disk is full.
+        ChangedShardError: the rows of the input are more, fewer or others than the annotations are of.
+        InputError: a column is there already, or the disk is full.
     """
     reader = open_shard(shard)
     added = new_columns(shard, reader.schema, fields)
@@ -55,6 +59,8 @@ def write_annotated(
             ours = incoming.take(batch.num_rows)
             if ours.num_rows < batch.num_rows:
                 raise misfit(shard, f"has more rows than the {sink.num_rows + ours.num_rows:,} scored")
+            if texts is not None:
+                texts.see_batch(batch)
             for name in compared:
                 check_shared(shard, name, batch, ours, sink.num_rows)
             columns = [*batch.columns, *(ours.column(field.name) for field in added)]
@@ -63,6 +69,8 @@ def write_annotated(
             raise misfit(shard, f"has only {sink.num_rows:,} rows, fewer than were scored")
         if sink.num_rows != reader.num_rows:
             raise misfit(shard, f"gave {sink.num_rows:,} rows where it announces {reader.num_rows:,}")
+        if texts is not None:
+            texts.finish()
     return sink.num_rows
 
 
@@ -158,8 +166,3 @@ def _check_equal(shard: Shard, name: str, batch: pa.RecordBatch, ours: pa.Record
                 f"{shard.path}, row {first_row + row} (counted from 0): column {name!r} holds another tokenization "
                 "than this run's; rename or drop it, or give --no-token-ids."
             )
-
-
-def misfit(shard: Shard, problem: str) -> InputError:
-    """What to say of a shard that is not the one that was scored."""
-    return InputError(f"{shard.path}: {problem}; it changed since it was scored, score it again.")

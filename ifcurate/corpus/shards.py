@@ -21,6 +21,8 @@ from ifcurate.errors import InputError, first_line
 
 FORMATS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst")
 _COMPRESSION = {".jsonl": None, ".jsonl.gz": "gzip", ".jsonl.zst": "zstd"}
+_STAMPS = ("mtime", "created", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash")
+"""What file systems call the time of a file's last change, or a hash; on disk, `created` is that of its inode's."""
 _ADVICE = f"give a file, folder or glob of {', '.join(FORMATS)}"
 
 
@@ -33,6 +35,7 @@ class Shard:
         path: where it is: a local path or an fsspec URL.
         format: one of `FORMATS`.
         size: bytes as stored.
+        stamp: what the file system says of the last change, or nothing where it says nothing.
         facts: what `known` found out about a file of JSON Lines.
     """
 
@@ -40,11 +43,16 @@ class Shard:
     path: str
     format: str
     size: int
+    stamp: str = field(default="", compare=False)
     facts: JsonlFacts | None = field(default=None, compare=False, repr=False)
 
     def output(self, folder: Path) -> Path:
         """Where what belongs to this shard goes below `folder`: the same name, as Parquet."""
         return folder / f"{self.name}.parquet"
+
+    def all_annotated(self, folder: Path) -> set[Path]:
+        """Wherever `annotated` may put it."""
+        return {self.annotated(folder, output_format) for output_format in ("same", "parquet", "jsonl")}
 
     def annotated(self, folder: Path, output_format: str) -> Path:
         """Where this shard goes with our columns: the same name, in the `same` format, as `parquet` or as `jsonl`."""
@@ -215,7 +223,8 @@ def _shard(filesystem: AbstractFileSystem, relative: str, info: dict[str, Any]) 
         return None
     local = isinstance(filesystem, LocalFileSystem)
     address = path if local else filesystem.unstrip_protocol(path)
-    return Shard(relative.removesuffix(suffix), address, suffix, int(info["size"]))
+    stamp = ":".join(str(info[name]) for name in _STAMPS if info.get(name) is not None)
+    return Shard(relative.removesuffix(suffix), address, suffix, int(info["size"]), stamp)
 
 
 def corpus_fingerprint(shards: Sequence[Shard]) -> dict[str, Any]:

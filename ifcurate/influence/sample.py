@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 
 import numpy as np
@@ -34,6 +35,13 @@ class Sample:
     windows: list[Window]
     documents: int
     tokens: int
+
+    def hash(self) -> str:
+        """Hex SHA-256 of the windows' tokens, in order."""
+        digest = sha256()
+        for window in self.windows:
+            digest.update(len(window).to_bytes(8, "little") + np.asarray(window.token_ids, np.int64).tobytes())
+        return digest.hexdigest()
 
 
 def sample_windows(

@@ -6,8 +6,10 @@ training on the token makes the behaviour likelier. Unit: nats per unit of the d
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,10 @@ HISTOGRAMS = "histograms"
 """Key of a sidecar's metadata: behaviour name -> `Histogram.to_text()`."""
 DIRECTIONS = "directions"
 """Key of a sidecar's metadata: behaviour name -> hash of its direction, and the error measured for its step."""
+SHARD = "shard"
+"""Key of a sidecar's metadata: `ShardFacts`."""
+SCORES = "scores"
+"""Key of a sidecar's metadata: hash of every influence in it."""
 
 _REMEDY = "delete this file and score its shard again"
 
@@ -67,8 +73,20 @@ class DirectionFacts(OpenArtifact):
     relative_error: float | None
 
 
+class ShardFacts(OpenArtifact):
+    """The shard that was scored: bytes, rows, hash of its texts (`TextHash`), and rows without a text, skipped."""
+
+    size: int
+    rows: int
+    texts: Sha256
+    skipped: int
+
+
 class SidecarMetadata(OpenArtifact):
-    """What a sidecar says of itself, under the keys `HISTOGRAMS` and `DIRECTIONS` and further ones."""
+    """What a sidecar says of itself, under the keys `HISTOGRAMS`, `DIRECTIONS` and `SHARD` and further ones."""
+
+    shard: ShardFacts | None = None
+    scores: Sha256 | None = None
 
     histograms: dict[BehaviourName, str] = Field(default_factory=dict)
     directions: dict[BehaviourName, DirectionFacts] = Field(default_factory=dict)
@@ -81,6 +99,39 @@ def read_sidecar_metadata(footer: pq.FileMetaData, path: Path) -> SidecarMetadat
         InputError: it is damaged.
     """
     return read_artifact(SidecarMetadata, metadata_of_file(footer, path), path, _REMEDY)
+
+
+def sidecar_metadata(path: Path) -> SidecarMetadata:
+    """What the sidecar at `path` says of itself.
+
+    Raises:
+        InputError: it is missing, cannot be read or is damaged.
+    """
+    _require_file(path)
+    with reading(str(path), "scores"):
+        footer = pq.read_metadata(path)
+    return read_sidecar_metadata(footer, path)
+
+
+def hash_sidecars(sidecars: Sequence[tuple[str, Path]]) -> str:
+    """Hex SHA-256 of what all sidecars of a corpus say of themselves: scores, texts and how they were made.
+
+    Raises:
+        InputError: one is missing or cannot be read.
+    """
+    digest = sha256()
+    for name, path in sorted(sidecars):
+        _require_file(path)
+        with reading(str(path), "scores"):
+            footer = pq.read_metadata(path)
+        said = json.dumps([name, footer.num_rows, metadata_of_file(footer, path)], sort_keys=True)
+        digest.update(said.encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: this score file is missing; score its shard again.")
 
 
 @dataclass(frozen=True)
@@ -135,7 +186,7 @@ class Sidecar:
         Raises:
             InputError: there are none for this behaviour.
         """
-        self._require_file()
+        _require_file(self.path)
         with reading(str(self.path), "scores"):
             stored = read_sidecar_metadata(pq.read_metadata(self.path), self.path).histograms
             if self.behaviour in stored:
@@ -173,16 +224,12 @@ class Sidecar:
         raise IndexError(f"{self.path}: has no row {row}")
 
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        self._require_file()
+        _require_file(self.path)
         reader = ParquetReader(str(self.path))
         absent = [name for name in columns if name not in reader.schema.names]
         if absent:
             raise InputError(f"{self.path}: has no column {absent[0]!r}; {_REMEDY}.")
         return reader.batches(columns)
-
-    def _require_file(self) -> None:
-        if not self.path.is_file():
-            raise InputError(f"{self.path}: this score file is missing; score its shard again.")
 
 
 def _flat(batch: pa.RecordBatch, name: str, source: str) -> tuple[Ints, NDArray[Any]]:

@@ -10,14 +10,16 @@ import pyarrow as pa
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
+from ifcurate.annotation.changed import TextCheck
 from ifcurate.annotation.columns import annotation_columns
 from ifcurate.annotation.lines import append_to_lines, write_as_lines
 from ifcurate.annotation.schema import written_fields
 from ifcurate.annotation.writer import write_annotated
 from ifcurate.corpus.parquet import ParquetReader
 from ifcurate.corpus.shards import Shard, known
+from ifcurate.errors import InputError
 from ifcurate.pipelines.heartbeat import beat
-from ifcurate.selection.scores import LOSS, TOKEN_IDS
+from ifcurate.selection.scores import LOSS, TOKEN_IDS, sidecar_metadata
 from ifcurate.selection.table import Selection, ShardRecords
 
 
@@ -37,6 +39,7 @@ class WriteAnnotations(PipelineStep):
         with_loss: whether to add the column `loss`, which the sidecars must have.
         beats: folder for progress, watched by the recipe.
         output_format: `same` as the input's, `parquet` or `jsonl`.
+        text_column: column that holds the documents, which must be those that were scored.
     """
 
     name = "🏷️ Annotations"
@@ -55,6 +58,7 @@ class WriteAnnotations(PipelineStep):
         with_loss: bool = False,
         beats: Path | None = None,
         output_format: str = "same",
+        text_column: str = "text",
     ) -> None:
         super().__init__()
         self.shards = [known(shard) for shard in shards]
@@ -67,6 +71,7 @@ class WriteAnnotations(PipelineStep):
         self.with_loss = with_loss
         self.beats = beats
         self.output_format = output_format
+        self.text_column = text_column
 
     def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Passes upstream documents on, then writes this task's shards."""
@@ -81,12 +86,19 @@ class WriteAnnotations(PipelineStep):
             self.stat_update("documents", value=written, unit="shard")
 
     def _write(self, shard: Shard, fields: Sequence[pa.Field], annotations: Iterator[pa.RecordBatch]) -> int:
-        path = shard.annotated(self.data, self.output_format)
+        path, texts = shard.annotated(self.data, self.output_format), self._text_check(shard)
         if path.suffix == ".parquet":
-            return write_annotated(shard, path, fields, annotations, self.metadata)
+            return write_annotated(shard, path, fields, annotations, self.metadata, texts)
         if shard.format == ".parquet":
-            return write_as_lines(shard, path, fields, annotations)
-        return append_to_lines(shard, path, fields, annotations)
+            return write_as_lines(shard, path, fields, annotations, texts)
+        return append_to_lines(shard, path, fields, annotations, texts)
+
+    def _text_check(self, shard: Shard) -> TextCheck:
+        sidecar = shard.output(self.scores)
+        facts = sidecar_metadata(sidecar).shard
+        if facts is None:
+            raise InputError(f"{sidecar}: does not say which texts it is of; delete it and score its shard again.")
+        return TextCheck(shard, self.text_column, facts.texts)
 
     def _annotations(self, shard: Shard, selections: Sequence[Selection]) -> Iterator[pa.RecordBatch]:
         sidecar = shard.output(self.scores)

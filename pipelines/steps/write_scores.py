@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +16,15 @@ from datatrove.pipeline.base import PipelineStep
 from ifcurate.corpus.documents import ID
 from ifcurate.corpus.parquet import ParquetSink, writing_parquet
 from ifcurate.corpus.shards import Shard, known, open_shard
+from ifcurate.corpus.text_hash import TextHash
 from ifcurate.errors import InputError
-from ifcurate.pipelines.steps.read_shards import SHARD
+from ifcurate.pipelines.steps.read_shards import SHARD, SKIPPED
 from ifcurate.selection.quantile import Histogram
-from ifcurate.selection.scores import HISTOGRAMS, TOKEN_IDS, influence_column, sidecar_schema
+from ifcurate.selection.scores import HISTOGRAMS, SCORES, TOKEN_IDS, ShardFacts, influence_column, sidecar_schema
+from ifcurate.selection.scores import SHARD as SHARD_FACTS
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 ROWS_PER_BATCH = 512
 
@@ -27,7 +33,7 @@ class WriteScores(PipelineStep):
     """Writes `<folder>/<shard>.parquet` for every shard that `ReadShards` reads with the same rank and world size.
 
     A sidecar gets its name when the shard's last row is in it, as many rows as the shard has. Its footer says what
-    `metadata` says, and holds the shard's histogram of influence for each behaviour.
+    `metadata` says, and holds the shard's histogram of influence for each behaviour, and hashes of texts and scores.
 
     Args:
         shards: those that `ReadShards` was given.
@@ -66,11 +72,14 @@ class WriteScores(PipelineStep):
         expected = open_shard(shard).num_rows
         columns = sidecar_schema(self.behaviours, self.with_loss)
         histograms = {behaviour: Histogram() for behaviour in self.behaviours}
-        tokens = 0
+        tokens = skipped = 0
+        texts, scores = TextHash(), sha256()
         with writing_parquet(shard.output(self.folder), columns) as sink:
             of_shard = documents.take_while_in(shard.name)
             while rows := list(islice(of_shard, ROWS_PER_BATCH)):
-                tokens += self._write_rows(rows, columns, sink, histograms)
+                tokens += self._write_rows(rows, columns, sink, histograms, scores)
+                texts.add(None if SKIPPED in row.metadata else row.text for row in rows)
+                skipped += sum(SKIPPED in row.metadata for row in rows)
                 yield from rows
             if sink.num_rows != expected:
                 raise InputError(
@@ -78,11 +87,18 @@ class WriteScores(PipelineStep):
                     "leave every document in the pipeline until the scores are written."
                 )
             counted = {behaviour: histogram.to_text() for behaviour, histogram in histograms.items()}
-            sink.describe({**self.metadata, "tokens": tokens, HISTOGRAMS: counted})
+            facts = ShardFacts(size=shard.size, rows=sink.num_rows, texts=texts.hexdigest(), skipped=skipped)
+            found = {SHARD_FACTS: facts.model_dump(), SCORES: scores.hexdigest(), HISTOGRAMS: counted}
+            sink.describe({**self.metadata, "tokens": tokens, **found})
         self.stat_update("shards", value=1, unit="shard")
 
     def _write_rows(
-        self, rows: list[Document], columns: pa.Schema, sink: ParquetSink, histograms: dict[str, Histogram]
+        self,
+        rows: list[Document],
+        columns: pa.Schema,
+        sink: ParquetSink,
+        histograms: dict[str, Histogram],
+        scores: Hash,
     ) -> int:
         values: dict[str, list[Any]] = {
             name: [document.metadata[name] for document in rows] for name in columns.names if name != ID
@@ -91,7 +107,9 @@ class WriteScores(PipelineStep):
         batch = pa.RecordBatch.from_pydict(values, schema=columns)
         for behaviour, histogram in histograms.items():
             flat = batch.column(influence_column(behaviour)).flatten()
-            histogram.add(flat.to_numpy().astype(np.float32, copy=False))
+            influence = flat.to_numpy().astype(np.float32, copy=False)
+            histogram.add(influence)
+            scores.update(influence.tobytes())
         sink.write(batch)
         return len(batch.column(TOKEN_IDS).flatten())
 

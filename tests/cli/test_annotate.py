@@ -19,7 +19,8 @@ from ifcurate.corpus.parquet import metadata_of
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import load_tokenizer
 from ifcurate.pipelines.annotate import annotate
-from ifcurate.pipelines.run import Run, corpus_of
+from ifcurate.pipelines.corpus_record import present_shards
+from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.select import select
 from ifcurate.pipelines.write import write
@@ -152,11 +153,11 @@ def test_json_lines_stay_lines(workshop: Workshop, finished: Run, tmp_path: Path
     assert read.counts["toxic"].annotated_marked == 50
     before = (run.data / "a.jsonl").read_bytes()
     again = workshop.config(corpus=corpus, out=tmp_path / "run", **options)
-    write(run, again, corpus_of(run, again))
+    write(run, again, present_shards(run))
     assert (run.data / "a.jsonl").read_bytes() == before
     other = again.model_copy(update={"budget": "20"})
-    select(run, other, corpus_of(run, other))
-    write(run, other, corpus_of(run, other))
+    select(run, other, present_shards(run))
+    write(run, other, present_shards(run))
     assert (run.data / "a.jsonl").read_bytes() != before
     assert AnnotatedCorpus(str(run.root), ["toxic"], tokenizer).source == str(run.root)
     with pytest.raises(InputError, match=r"a.jsonl, line 1: column 'odd\[\]' holds a string where"):

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from commands import Command
-from runs import Workshop, contents, rows_of
+from runs import Workshop, contents, rows_of, write_shards
 
 from ifcurate.corpus.parquet import metadata_of_file
 from ifcurate.corpus.shards import list_shards
@@ -204,10 +204,11 @@ def test_every_setting_belongs_to_a_stage() -> None:
 
 def test_another_corpus_is_refused(workshop: Workshop, finished: Run, tmp_path: Path) -> None:
     folder = copied(finished, tmp_path / "copy")
-    corpus = shutil.copytree(workshop.root / "corpus", tmp_path / "corpus")
-    (corpus / "part-003.parquet").unlink()
-    with pytest.raises(InputError, match=r"was made from 4 shards of .* bytes, now there are 3"):
-        create_run(workshop.config(out=folder), list_shards(str(corpus)))
+    other = write_shards(tmp_path / "corpus", [["One.", "Two."]] * 4)
+    for corpus in (other, other / "part-000.parquet"):
+        with pytest.raises(InputError, match=r"copy was made from 4 shards of .*corpus, and .* has none of them"):
+            create_run(workshop.config(out=folder, corpus=corpus), list_shards(str(corpus)))
+    assert contents(folder) == contents(finished)
 
 
 @pytest.mark.parametrize("words", [("select",), ("write", "--no-token-ids"), ("score",), ("direct",)])
