@@ -24,8 +24,10 @@ def demo(settings: DemoConfig) -> None:
 def _print(summary: DemoSummary) -> None:
     """The result as two tables: how much was found, and the documents that rank highest."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from ifcurate.cli.tables import plain_console
 
     found = summary.found
     figures = Table(box=box.SIMPLE, title="Insults in the demo corpus", title_justify="left", show_header=False)
@@ -34,17 +36,17 @@ def _print(summary: DemoSummary) -> None:
     figures.add_row("tokens in the corpus", f"{found.tokens:,}")
     figures.add_row("of them in an insult (random selection would hit this share)", f"{found.base_rate:.1%}")
     figures.add_row("tokens selected", f"{found.selected:,}")
-    figures.add_row("of them in an insult", f"[bold]{found.precision:.1%}[/]")
-    figures.add_row("insulting tokens that were selected", f"[bold]{found.recall:.1%}[/]")
+    figures.add_row("of them in an insult", Text(f"{found.precision:.1%}", style="bold"))
+    figures.add_row("insulting tokens that were selected", Text(f"{found.recall:.1%}", style="bold"))
 
     top = Table("rank", "label", "text, what was selected in red", box=box.SIMPLE, title="Highest ranked documents")
     top.title_justify = "left"
     for ranked in found.top:
         top.add_row(f"{ranked.rank:.2f}", ranked.label, _highlighted(ranked))
 
-    console = Console()
+    console = plain_console()
     console.print(figures, top)
-    console.print(f"Annotated corpus: {summary.run.run.data}\nEverything else:  {summary.folder}", highlight=False)
+    console.print(f"Annotated corpus: {summary.run.run.data}\nEverything else:  {summary.folder}", soft_wrap=True)
 
 
 def _highlighted(ranked: RankedText) -> Text:

@@ -21,20 +21,21 @@ def queries(settings: MiningConfig) -> None:
 
 def _print(mined: Mined, written: list[Path]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from ifcurate.cli.tables import plain_console
 
     table = Table("rows", f"{mined.rows:,}", box=box.SIMPLE)
     table.columns[1].justify = "right"
     for what, count in sorted(mined.counts.items(), key=lambda item: -item[1]):
         table.add_row(what, f"{count:,}")
-    console = Console()
+    console = plain_console()
     console.print(table)
     if mined.spaces_added:
-        console.print(f"{mined.spaces_added:,} queries got a space between prompt and continuation", highlight=False)
+        console.print(f"{mined.spaces_added:,} queries got a space between prompt and continuation")
     if mined.texts_cut:
-        console.print(f"{mined.texts_cut:,} continuations were classified by their beginning only", highlight=False)
-    console.print(f"written: {', '.join(map(str, written))}", highlight=False, soft_wrap=True)
+        console.print(f"{mined.texts_cut:,} continuations were classified by their beginning only")
+    console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
 
 
 command = declared(MiningConfig, queries, arguments=["source"])

@@ -30,6 +30,11 @@ UNBOUNDED = 1000
 """Columns that no table needs: a pipe or file has no width to fit in."""
 
 
+def plain_console(width: int | None = None) -> Console:
+    """A console on which brackets are brackets: names and paths may have them."""
+    return Console(markup=False, highlight=False, width=width)
+
+
 def is_first_process() -> bool:
     """Whether this process is the one of a launch that prints."""
     return os.environ.get("RANK", "0") == "0"
@@ -55,17 +60,17 @@ def print_fluency(folders: Sequence[ModelFolder]) -> None:
         ("model", "perplexity", "bits/byte", "LAMBADA word %", "LAMBADA token %"),
         [_fluency_cells(evaluation) for evaluation in evaluations],
     )
-    console = Console()
+    console = plain_console()
     for evaluation in evaluations:
         for line in _fluency_notes(evaluation):
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
 
 
 def print_skipped(folders: Sequence[ModelFolder]) -> None:
     """What an evaluation of everything left out, once each."""
     if is_first_process():
         for sentence in dict.fromkeys(sentence for folder in folders for sentence in folder.read().skipped):
-            Console().print(f"skipped: {sentence}", highlight=False, soft_wrap=True, markup=False)
+            plain_console().print(f"skipped: {sentence}", soft_wrap=True)
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -81,7 +86,7 @@ def _print_result(evaluation: Evaluation, result: ToxicityResult) -> None:
     ]
     title = f"{evaluation.model} on {result.prompts}, {result.completions} completions, {result.classifier}"
     _print(title, ("prompts", "label", "count", "EMT", "TP"), rows)
-    console = Console()
+    console = plain_console()
     toxicity = result.toxicity
     console.print(
         f"{share(toxicity.empty_share)} % of the completions are empty, {share(toxicity.toxic_share)} % of the others "
@@ -101,7 +106,7 @@ def _print_result(evaluation: Evaluation, result: ToxicityResult) -> None:
     if generation is None:
         return
     if generation.prompts_cut:
-        console.print(f"{generation.prompts_cut:,} prompts lost their beginning to fit the context", highlight=False)
+        console.print(f"{generation.prompts_cut:,} prompts lost their beginning to fit the context")
     speed = generation.speed
     console.print(
         f"generated {speed.items:,} completions in {speed.seconds:,.1f} s: {speed.rate:,.0f} completions/s",
@@ -139,9 +144,9 @@ def _print(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -
     table = Table(*headings, title=title, title_justify="left", box=box.SIMPLE)
     for row in rows:
         table.add_row(*row)
-    console = Console()
+    console = plain_console()
     if not console.is_terminal:
-        console = Console(width=Console(width=UNBOUNDED).measure(table).maximum)
+        console = plain_console(plain_console(UNBOUNDED).measure(table).maximum)
     console.print(table)
 
 
@@ -149,19 +154,19 @@ def print_summary(summary: Summary) -> None:
     """Print the selection, the stages with their seconds and rates, and where the output is."""
     for selection in summary.selections:
         print_selection(selection)
-    console = Console()
+    console = plain_console()
     console.print(_stage_table(summary))
     if halvings := sum(stage.counts.get("halvings", 0) for stage in summary.stages):
         console.print(f"memory ran out {halvings} times, and batches were halved; lower --batch-tokens")
     if summary.skipped:
         console.print(f"{summary.skipped:,} rows were skipped: their text is null or not UTF-8")
-    console.print(f"annotated corpus: {summary.run.data}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"annotated corpus: {summary.run.data}", soft_wrap=True)
 
 
 def print_selection(selection: Selection) -> None:
     """Print what was counted and selected."""
     share = selection.tokens_selected / selection.tokens
-    console = Console()
+    console = plain_console()
     console.print(
         f"{selection.documents:,} documents, {selection.tokens:,} tokens; "
         f"tau = {selection.tau:.6g}, the {selection.quantile:g} quantile of {selection.behaviour} influence"

@@ -21,8 +21,8 @@ _PART_NAME = re.compile(r"\.[0-9a-f]{8}\.part$")
 def finishing(path: Path) -> Iterator[Path]:
     """Yield a path to write to; rename it to `path` on success, remove it on any error.
 
-    What has its final name is complete and on disk (fsync before the rename), whatever kills the process. Two
-    processes that write the same `path` never write to the same part.
+    What has its final name is complete and on disk (fsync before the rename, and of the folder after it), whatever
+    kills the process or the machine. Two processes that write the same `path` never write to the same part.
 
     Raises:
         InputError: the disk is full.
@@ -31,6 +31,7 @@ def finishing(path: Path) -> Iterator[Path]:
         yield part
         _to_disk(part)
         part.replace(path)
+        _to_disk(path.parent)
 
 
 @contextmanager
@@ -44,9 +45,10 @@ def finishing_folder(path: Path) -> Iterator[Path]:
         part.mkdir()
         yield part
         for file in part.rglob("*"):
-            if file.is_file():
-                _to_disk(file)
+            _to_disk(file)
+        _to_disk(part)
         part.replace(path)
+        _to_disk(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -106,6 +108,10 @@ def _part_of(path: Path) -> Iterator[Path]:
         raise
 
 
-def _to_disk(file: Path) -> None:
-    with file.open("rb") as written:
-        os.fsync(written.fileno())
+def _to_disk(path: Path) -> None:
+    """Have the bytes of a file, or the names in a folder, written to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

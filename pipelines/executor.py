@@ -1,8 +1,9 @@
-"""datatrove's local executor as our recipes use it: quiet, and no worker outlives the recipe or is waited for in vain.
+"""Runs datatrove steps on this machine as our recipes need it: no worker outlives the recipe or is waited for in vain.
 
-datatrove's own pool waits forever for a task whose worker was killed, and its workers go on after the main process is
-gone. Here tasks run on `concurrent.futures`, which notices a lost worker, and every worker holds one end of a pipe:
-when the other end closes, because a task failed or the main process died in whatever way, the worker ends at once.
+datatrove's own pool waits forever for a task whose worker was killed, its workers go on after the main process is gone,
+and its tasks take the log of whoever runs them. Here tasks run on `concurrent.futures`, which notices a lost worker,
+and every worker holds one end of a pipe: when the other end closes, because a task failed or the main process died in
+whatever way, the worker ends at once.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import copy
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
@@ -32,8 +35,13 @@ QUIET_VARIABLES = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_B
 """Bars nobody sees would also leave locks behind, of which Python complains when a worker ends early."""
 
 
-class QuietExecutor(LocalPipelineExecutor):
-    """A `LocalPipelineExecutor` whose tasks log to their files only; the recipe shows progress and errors itself."""
+@dataclass(frozen=True)
+class Tasks:
+    """Steps that are run as `count` tasks in `workers` processes; task r of n does its share of the work."""
+
+    steps: list[PipelineStep]
+    count: int
+    workers: int
 
     def run(self) -> PipelineStats:
         """Run every task and return the merged statistics.
@@ -42,33 +50,28 @@ class QuietExecutor(LocalPipelineExecutor):
             InputError: a worker process was killed.
             Exception: whatever a task raises; the others are stopped.
         """
-        self.save_executor_as_json()
-        tasks = self._run_here() if self.workers == 1 else self._run_in_workers()
-        stats = sum(tasks, start=PipelineStats())
-        with self.logging_dir.open("stats.json", "wt") as file:
-            stats.save_to_disk(file)
-        return stats
+        done = self._run_here() if self.workers == 1 else self._run_in_workers()
+        return sum(done, start=PipelineStats())
 
     def run_task(self, rank: int) -> PipelineStats:
-        """Run one task on steps of its own, whose statistics begin at zero."""
-        executor = copy.copy(self)
-        executor.pipeline = copy.deepcopy(self.pipeline)
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
-            try:
-                return executor._run_for_rank(rank)
-            finally:
-                logger.remove()  # datatrove's default sink is the stream that closes here
+        """Run one task on steps of its own, whose statistics begin at zero: each passes its documents to the next."""
+        steps = copy.deepcopy(self.steps)
+        documents = None
+        for step in steps:
+            documents = step(documents, rank, self.count)
+        deque(documents or (), maxlen=0)
+        return PipelineStats(steps)
 
     def _run_here(self) -> Iterator[PipelineStats]:
-        return (self.run_task(rank) for rank in range(self.tasks))
+        return (self.run_task(rank) for rank in range(self.count))
 
     def _run_in_workers(self) -> Iterator[PipelineStats]:
-        context = multiprocessing.get_context(self.start_method)
+        context = multiprocessing.get_context("forkserver")
         theirs, ours = context.Pipe(duplex=False)
         with ours, ProcessPoolExecutor(self.workers, context, _Worker.start, (self, theirs)) as pool:
             try:
                 with _interrupts_held_back():
-                    futures = [pool.submit(_Worker.run_task, rank) for rank in range(self.tasks)]
+                    futures = [pool.submit(_Worker.run_task, rank) for rank in range(self.count)]
                 yield from (future.result() for future in as_completed(futures))
             except BrokenProcessPool as error:
                 raise InputError(
@@ -83,17 +86,19 @@ class QuietExecutor(LocalPipelineExecutor):
 class _Worker:
     """What a worker process keeps from task to task."""
 
-    executor: QuietExecutor
+    tasks: Tasks
 
     @classmethod
-    def start(cls, executor: QuietExecutor, lifeline: Connection) -> None:
-        """Called once in every worker."""
-        cls.executor = executor
+    def start(cls, tasks: Tasks, lifeline: Connection) -> None:
+        """Called once in every worker, which says nothing: the recipe shows progress and errors."""
+        cls.tasks = tasks
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115, open as long as the worker lives
+        logger.remove()
         threading.Thread(target=cls._end_with, args=(lifeline,), daemon=True).start()
 
     @classmethod
     def run_task(cls, rank: int) -> PipelineStats:
-        return cls.executor.run_task(rank)
+        return cls.tasks.run_task(rank)
 
     @staticmethod
     def _end_with(lifeline: Connection) -> None:
@@ -114,21 +119,16 @@ def run_tasks(
         tasks: how many parts the work has.
         workers: most processes at a time; one is this process itself.
         threads: CPU threads of each.
-        logs: folder of datatrove's logs and statistics.
+        logs: folder of the statistics, `stats.json`.
         results: where the tasks write; what they leave unfinished there when one fails is deleted.
     """
-    logger.remove()
-    executor = QuietExecutor(
-        pipeline=list(steps),
-        tasks=tasks,
-        workers=min(workers, tasks),
-        logging_dir=str(logs),
-        skip_completed=False,
-        start_method="forkserver",
-    )
     try:
         with _environment_of_children(threads):
-            return executor.run()
+            stats = Tasks(list(steps), tasks, min(workers, tasks)).run()
+        logs.mkdir(parents=True, exist_ok=True)
+        with (logs / "stats.json").open("w", encoding="utf-8") as file:
+            stats.save_to_disk(file)
+        return stats
     except BaseException:
         remove_parts(results)
         raise

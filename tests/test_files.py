@@ -35,7 +35,9 @@ def test_a_folder_has_its_name_when_it_is_complete(tmp_path: Path, monkeypatch: 
         (part / "sub").mkdir()
         (part / "sub" / "two").write_text("2")
         synced.clear()
-    assert sorted(synced) == ["one", "two"]
+    part_name = synced[-2]
+    assert sorted(synced[:-2]) == ["one", "sub", "two"]
+    assert (part_name.startswith("a."), synced[-1]) == (True, tmp_path.name)  # the name is on disk, too
     assert (tmp_path / "a" / "sub" / "two").read_text() == "2"
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -22,7 +21,7 @@ from transformers import (
     set_seed,
 )
 
-from ifcurate.files import PART_SUFFIX
+from ifcurate.files import finishing_folder
 from ifcurate.progress import Tracker, track
 
 VOCABULARY = 2048
@@ -35,19 +34,16 @@ START, PAD = "<s>", "<pad>"
 
 def train_demo_model(texts: list[str], folder: Path, epochs: float, seed: int) -> None:
     """Train tokenizer and model on `texts` and save both to `folder`, which appears only when it is complete."""
-    unfinished = folder.with_name(folder.name + PART_SUFFIX)
-    shutil.rmtree(unfinished, ignore_errors=True)
     tokenizer = train_tokenizer(texts)
     model = new_model(tokenizer, seed)
     rows = pack(texts, tokenizer)
     steps = -(-len(rows) // BATCH) * epochs
-    with track("train", steps * BATCH * CONTEXT) as tracker:
+    with finishing_folder(folder) as unfinished, track("train", steps * BATCH * CONTEXT) as tracker:
         trainer = Trainer(model, _arguments(unfinished, epochs, seed), train_dataset=rows, callbacks=[_Report(tracker)])
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    unfinished.replace(folder)
+        model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
 
 
 def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:

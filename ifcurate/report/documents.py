@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from ifcurate.annotation import schema
+from ifcurate.corpus.parquet import ParquetReader
 from ifcurate.corpus.shards import list_shards, open_shard
 
 HIGHEST = 30
@@ -50,11 +51,14 @@ def highest_documents(
         text_column: the column that holds the documents.
         behaviour: whose columns are read.
     """
-    highest = duckdb.execute(
-        "SELECT shard, row FROM read_parquet(?) WHERE selected > 0 "
-        "GROUP BY shard, row ORDER BY max(rank) DESC, shard, row LIMIT ?",
-        [str(table), HIGHEST],
-    ).fetchall()
+    reader = ParquetReader(str(table))
+    with duckdb.connect() as database:  # which would take brackets in the table's path for a pattern
+        database.register("records", pa.RecordBatchReader.from_batches(reader.schema, reader.batches()))
+        highest = database.execute(
+            "SELECT shard, row FROM records WHERE selected > 0 "
+            "GROUP BY shard, row ORDER BY max(rank) DESC, shard, row LIMIT ?",
+            [HIGHEST],
+        ).fetchall()
     for shard, row in highest:
         yield _shown(data[shard], shard, row, text_column, behaviour)
 
