@@ -11,7 +11,7 @@ import torch
 from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.tables import has_path, missing_column, read_rows, text_at
 from ifcurate.errors import InputError
-from ifcurate.evaluation.backends import load_engine
+from ifcurate.evaluation.backends.engine import load_engine
 from ifcurate.evaluation.classifiers import load_classifier
 from ifcurate.evaluation.classifiers.base import Classifier
 from ifcurate.evaluation.completions import generate, prompts_of, score

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ifcurate.config import ALIASES, Config
 from ifcurate.corpus.settings import TextSettings
+from ifcurate.evaluation.backends import BACKENDS
 from ifcurate.evaluation.classifiers import USAGE
 from ifcurate.model.settings import DeviceSettings, RevisionSettings, TrustSettings
+from ifcurate.registry import OneOf
 
 
 class ModelsConfig(RevisionSettings, DeviceSettings):
@@ -67,7 +69,7 @@ class SamplingConfig(Config):
     temperature: float = Field(1.0, gt=0, description="divides the logits")
     top_p: float = Field(0.9, gt=0, le=1, description="probability mass of the nucleus")
     batch_prompts: int | None = Field(None, ge=1, description="prompts completed together; default: 16, 64 on a GPU")
-    backend: Literal["transformers", "vllm"] = Field("transformers", description="what generates")
+    backend: Annotated[str, OneOf(BACKENDS)] = Field("transformers", description="what generates")
 
     @model_validator(mode="after")
     def _lengths_are_ordered(self) -> SamplingConfig:

@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 
 from ifcurate.config import build
 from ifcurate.errors import InputError
-from ifcurate.pipelines.train import TRAINING_FILE, refuse_data_parallel, train
+from ifcurate.pipelines.train import TRAINING_FILE, train
+from ifcurate.training.arguments import refuse_data_parallel
 from ifcurate.training.config import PRESETS, TrainConfig
 
 

@@ -6,12 +6,41 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from transformers import AutoConfig
+
 from ifcurate.errors import InputError
+from ifcurate.evaluation.backends.engine import Asked, CompletionEngine
 from ifcurate.evaluation.generation import Completion, EncodedPrompt, SamplingSettings
+from ifcurate.model.checkpoints import CONTEXT_CAP, positions_of
+from ifcurate.model.stored_hash import hash_stored
 from ifcurate.model.trust import NOBODY, Trust
 
+BATCH_PROMPTS = 512
+"""Prompts handed over together, where nobody says how many."""
 LONGEST_SEED = 1 << 31
 """vLLM takes 32-bit seeds."""
+
+
+def load(asked: Asked, provenance: dict[str, Any]) -> CompletionEngine:
+    """The model in vLLM, which places it itself.
+
+    Raises:
+        InputError: vLLM is not installed, or cannot do what is asked.
+    """
+    config = asked.config
+    if config.decoding != "plain":
+        raise InputError("option --backend: vllm cannot do reward-augmented decoding; use --backend transformers.")
+    check_placement(config.device, config.dtype)
+    completer = VllmCompleter(asked.place, config.revision, config.dtype, asked.sampling, config.trust)
+    described = AutoConfig.from_pretrained(asked.place, revision=config.revision, **config.trust.of_code())
+    context = positions_of(described) or CONTEXT_CAP
+    return CompletionEngine(
+        completer.complete,
+        asked.tokenizer,
+        context - config.max_new_tokens,
+        config.batch_prompts or BATCH_PROMPTS,
+        provenance | {"model": hash_stored(asked.place, config.revision, config.trust), "dtype": config.dtype},
+    )
 
 
 class VllmCompleter:

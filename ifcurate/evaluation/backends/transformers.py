@@ -1,0 +1,65 @@
+"""Completions by transformers, in this process: how many share a batch changes nothing, and decoding may be steered."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+
+from ifcurate.errors import InputError
+from ifcurate.evaluation.backends.engine import Asked, CompletionEngine
+from ifcurate.evaluation.config import ToxicityConfig
+from ifcurate.evaluation.generation import Completer, ProcessorFactory
+from ifcurate.evaluation.reward_decoding import RewardAugmentation, RewardModel, load_reward_model
+from ifcurate.model.checkpoints import check_vocabulary, context_length, embedding_rows, load_causal_lm
+from ifcurate.model.devices import resolve_dtype
+from ifcurate.model.hashes import hash_model
+
+CPU_BATCH_PROMPTS, GPU_BATCH_PROMPTS = 16, 64
+"""Prompts completed together, where nobody says how many."""
+
+
+def load(asked: Asked, provenance: dict[str, Any]) -> CompletionEngine:
+    """The model on its device, and what steers its decoding.
+
+    Raises:
+        InputError: something cannot be loaded, or does not fit together.
+    """
+    config, tokenizer, device = asked.config, asked.tokenizer, asked.device
+    dtype = resolve_dtype(config.dtype, device)
+    model = load_causal_lm(asked.place, config.revision, dtype, device, config.trust)
+    check_vocabulary(tokenizer, model)
+    provenance |= {"model": hash_model(model), "dtype": str(dtype).removeprefix("torch.")}
+    processor, decoding = _decoding(config, tokenizer, device)
+    return CompletionEngine(
+        Completer(model, tokenizer, asked.sampling, processor).complete,
+        tokenizer,
+        context_length(model, None) - config.max_new_tokens,
+        config.batch_prompts or (GPU_BATCH_PROMPTS if device.startswith("cuda") else CPU_BATCH_PROMPTS),
+        provenance | decoding,
+        embedding_rows(model),
+    )
+
+
+def _decoding(
+    config: ToxicityConfig, tokenizer: PreTrainedTokenizerFast, device: str
+) -> tuple[ProcessorFactory | None, dict[str, Any]]:
+    """What changes the logits, and what the completions then depend on."""
+    if config.decoding == "plain":
+        if config.reward_model is not None:
+            raise InputError("option --reward-model: is for reward-augmented decoding; add --decoding rad.")
+        return None, {}
+    if config.reward_model is None:
+        raise InputError("option --decoding: rad needs a reward model; name one with --reward-model.")
+    reward: RewardModel = load_reward_model(
+        config.reward_model, tokenizer, config.rad_label, config.rad_invert, device, config.trust
+    )
+    provenance = {
+        "reward_model": reward.identity,
+        "rad_output": reward.output,
+        "rad_invert": reward.inverted,
+        "rad_beta": config.rad_beta,
+        "rad_k": config.rad_k,
+    }
+    return partial(RewardAugmentation, reward, beta=config.rad_beta, k=config.rad_k), provenance
