@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -43,15 +43,19 @@ class Tasks:
     count: int
     workers: int
 
-    def run(self) -> PipelineStats:
-        """Run every task and return the merged statistics.
+    def run(self, on_task: Callable[[PipelineStats], None]) -> PipelineStats:
+        """Run every task, hand its statistics to `on_task` when it ends, and return all of them merged.
 
         Raises:
             InputError: a worker process was killed.
             Exception: whatever a task raises; the others are stopped.
         """
         done = self._run_here() if self.workers == 1 else self._run_in_workers()
-        return sum(done, start=PipelineStats())
+        merged = PipelineStats()
+        for stats in done:
+            on_task(stats)
+            merged = merged + stats
+        return merged
 
     def run_task(self, rank: int) -> PipelineStats:
         """Run one task on steps of its own, whose statistics begin at zero: each passes its documents to the next."""
@@ -108,7 +112,13 @@ class _Worker:
 
 
 def run_tasks(
-    steps: Sequence[PipelineStep], tasks: int, workers: int, threads: int, logs: Path, results: Path
+    steps: Sequence[PipelineStep],
+    tasks: int,
+    workers: int,
+    threads: int,
+    logs: Path,
+    results: Path,
+    on_task: Callable[[PipelineStats], None] = lambda stats: None,
 ) -> PipelineStats:
     """Run `steps` as `tasks` tasks in `workers` processes and return the merged statistics.
 
@@ -121,10 +131,11 @@ def run_tasks(
         threads: CPU threads of each.
         logs: folder of the statistics, `stats.json`.
         results: where the tasks write; what they leave unfinished there when one fails is deleted.
+        on_task: called with the statistics of every task that has ended.
     """
     try:
         with _environment_of_children(threads):
-            stats = Tasks(list(steps), tasks, min(workers, tasks)).run()
+            stats = Tasks(list(steps), tasks, min(workers, tasks)).run(on_task)
         logs.mkdir(parents=True, exist_ok=True)
         with (logs / "stats.json").open("w", encoding="utf-8") as file:
             stats.save_to_disk(file)

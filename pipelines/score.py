@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from datatrove.utils.stats import PipelineStats
 
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
@@ -45,6 +46,10 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
     if not pending:
         return
     with timed(run.logs, "score") as stage:
+
+        def count(stats: PipelineStats) -> None:
+            stage.add(**{label: total(stats, label) for label in ("tokens", "positions", "halvings")})
+
         asked = _settings(run, config)
         if not run.engine.is_file():
             keep_engine(run, _find_engine(run, config, shards, asked))
@@ -67,9 +72,7 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             log.info("every worker compiles the model first, which takes minutes")
         workers = workers_for(config, found.worker_bytes)
         with watching(beats, track("score", sum(shard.size for shard in pending))):
-            stats = run_tasks(steps, len(pending), workers, config.threads, run.logs / "score", run.scores)
-        stage.add(tokens=total(stats, "tokens"), positions=total(stats, "positions"))
-        stage.add(halvings=total(stats, "halvings"))
+            run_tasks(steps, len(pending), workers, config.threads, run.logs / "score", run.scores, count)
 
 
 def workers_for(config: RunConfig, worker_bytes: int) -> int:

@@ -1,15 +1,19 @@
-"""What each stage of a run took: one line of JSON an invocation, so that a resumed run adds up."""
+"""What each stage of a run took: a file an invocation, kept up to date, so that a run that was killed adds up."""
 
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ifcurate.files import write_text
 from ifcurate.pipelines.run_config import STAGES
+
+SECONDS_BETWEEN_NOTES = 1.0
 
 
 @dataclass
@@ -31,30 +35,41 @@ class Stage:
 
 
 @contextmanager
-def timed(logs: Path, name: str) -> Iterator[Stage]:
-    """A stage whose seconds are measured, and noted in `logs/stages.jsonl` when it ends well or is stopped."""
+def timed(logs: Path, name: str, so_far: Callable[[], Mapping[str, int]] = dict) -> Iterator[Stage]:
+    """A stage whose seconds and counts are noted in a file of `logs/stages` every second, and when it ends.
+
+    Args:
+        logs: the run's folder of logs.
+        name: of the stage.
+        so_far: counts that others than this process keep, up to now; they stand beside those of the stage.
+    """
     stage, started = Stage(name), time.monotonic()
+    file = logs / "stages" / f"{time.time_ns()}-{name}.json"
+    stop = threading.Event()
+
+    def note() -> None:
+        stage.seconds = time.monotonic() - started
+        write_text(file, json.dumps({**vars(stage), "counts": {**stage.counts, **so_far()}}) + "\n")
+
+    def note_often() -> None:
+        while not stop.wait(SECONDS_BETWEEN_NOTES):
+            note()
+
+    thread = threading.Thread(target=note_often, daemon=True)
+    thread.start()
     try:
         yield stage
     finally:
-        stage.seconds = time.monotonic() - started
-        logs.mkdir(parents=True, exist_ok=True)
-        with (logs / "stages.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(vars(stage)) + "\n")
+        stop.set()
+        thread.join()
+        note()
 
 
 def read_stages(logs: Path) -> list[Stage]:
-    """The stages of a run in their order, invocations of the same stage added up.
-
-    A line that a power cut tore is left out: these are times for people, no result depends on them.
-    """
-    file = logs / "stages.jsonl"
+    """The stages of a run in their order, all invocations of a stage added up, killed ones too."""
     merged = {name: Stage(name) for name in STAGES}
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
-        try:
-            noted = json.loads(line)
-        except ValueError:
-            continue
+    for file in sorted((logs / "stages").glob("*.json")):
+        noted = json.loads(file.read_text(encoding="utf-8"))
         merged[noted["name"]].seconds += noted["seconds"]
         merged[noted["name"]].add(**noted["counts"])
     return [stage for stage in merged.values() if stage.seconds]

@@ -21,7 +21,7 @@ from ifcurate.errors import InputError
 from ifcurate.machine import cores
 from ifcurate.pipelines.corpus_record import distrust
 from ifcurate.pipelines.executor import run_tasks
-from ifcurate.pipelines.heartbeat import watching
+from ifcurate.pipelines.heartbeat import read_beats, watching
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.select import is_current, selection_origin
@@ -49,13 +49,14 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
     for shard in pending:
         _remove_other_formats(run, config, shard)
     if pending:
-        with timed(run.logs, "write") as stage:
+        beats = run.logs / "write" / "progress"
+        shutil.rmtree(beats, ignore_errors=True)
+        with timed(run.logs, "write", lambda: {"tokens": read_beats(beats)[1]}):
             try:
-                _write_pending(run, config, pending, metadata)
+                _write_pending(run, config, pending, metadata, beats)
             except ChangedShardError:
                 distrust(run)
                 raise
-            stage.add(tokens=selections[0].tokens)
     if not lines:
         _check_all_written(run, shards, selections[0])
     source = ReportSource(
@@ -70,9 +71,9 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
     write_report(source, selections, run.root)
 
 
-def _write_pending(run: Run, config: RunConfig, pending: Sequence[Shard], metadata: dict[str, Any]) -> None:
-    beats = run.logs / "write" / "progress"
-    shutil.rmtree(beats, ignore_errors=True)
+def _write_pending(
+    run: Run, config: RunConfig, pending: Sequence[Shard], metadata: dict[str, Any], beats: Path
+) -> None:
     step = WriteAnnotations(
         pending,
         run.scores,
