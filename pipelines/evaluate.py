@@ -21,7 +21,16 @@ from ifcurate.evaluation.lm_eval import check_tasks, run_tasks
 from ifcurate.evaluation.metrics import measure
 from ifcurate.evaluation.prompts import PromptSet, read_prompts, sample_prompts
 from ifcurate.evaluation.ranks import Ranks, find_ranks
-from ifcurate.evaluation.results import Evaluation, Generation, ModelFolder, Speed, ToxicityResult, model_folders
+from ifcurate.evaluation.results import (
+    EVALUATION_FILE,
+    Evaluation,
+    Generation,
+    ModelFolder,
+    Speed,
+    ToxicityResult,
+    model_folders,
+)
+from ifcurate.files import clear
 from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer
 from ifcurate.model.devices import resolve_batch_tokens, resolve_dtype
 from ifcurate.model.stored_hash import hash_stored
@@ -37,7 +46,7 @@ def evaluate_toxicity(config: ToxicityConfig) -> list[ModelFolder]:
     """
     ranks = _start(config.device, config.threads)
     prompt_sets = _read_prompt_sets(config)
-    begun = _begin(config)
+    begun = _begin(config, ranks)
     for folder, known in begun:
         _complete(config, folder, known, prompt_sets, ranks)
     classifier = load_classifier(config.classifier, config.label, ranks.device, config.trust)
@@ -74,7 +83,7 @@ def evaluate_fluency(config: FluencyConfig) -> list[ModelFolder]:
     ranks = _start(config.device, config.threads)
     texts = None if config.text is None else _read_texts(config.text, config.text_column)
     passages = None if config.lambada is None else _read_texts(config.lambada, config.text_column)
-    begun = _begin(config)
+    begun = _begin(config, ranks)
     for folder, known in begun:
         found = _read_and_predict(config, known, texts, passages, ranks)
         if ranks.first and config.tasks:
@@ -96,7 +105,8 @@ def evaluate_all(config: EvaluationConfig) -> list[ModelFolder]:
     """
     config, skipped = available(config)
     ranks = _start(config.device, config.threads)
-    begun = _begin(config)
+    begun = _begin(config, ranks)
+    config = config.model_copy(update={"overwrite": False})  # what was there before is gone
     if config.prompts:
         evaluate_toxicity(config)
     folders = [folder for folder, _ in begun]
@@ -117,13 +127,19 @@ def _start(device: str, threads: int | None) -> Ranks:
     return find_ranks(device)
 
 
-def _begin(config: ModelsConfig) -> list[tuple[ModelFolder, Evaluation]]:
-    """Every model's folder and what is known of that very model."""
-    folders = model_folders(config.models, config.out)
-    return [
-        (folder, folder.read_or_begin(place, hash_stored(place, config.revision, config.trust)))
-        for folder, place in folders
-    ]
+def _begin(config: ModelsConfig, ranks: Ranks) -> list[tuple[ModelFolder, Evaluation]]:
+    """Every model's folder, made its own, and what is known of that very model."""
+    begun = []
+    for folder, place in model_folders(config.models, config.out):
+        if config.overwrite and ranks.first:
+            clear(folder.path, EVALUATION_FILE)
+        ranks.wait()
+        known = folder.read_or_begin(place, hash_stored(place, config.revision, config.trust))
+        if ranks.first:
+            folder.write(known)
+        begun.append((folder, known))
+    ranks.wait()
+    return begun
 
 
 def _read_prompt_sets(config: ToxicityConfig) -> list[PromptSet]:

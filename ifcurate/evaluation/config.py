@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ifcurate.config import ALIASES, Config
+from ifcurate.config import ALIASES, Config, Restartable
 from ifcurate.corpus.settings import TextSettings
 from ifcurate.evaluation.backends import BACKENDS
 from ifcurate.evaluation.classifiers import USAGE
@@ -14,7 +14,7 @@ from ifcurate.model.settings import DeviceSettings, RevisionSettings, TrustSetti
 from ifcurate.registry import OneOf
 
 
-class ModelsConfig(RevisionSettings, DeviceSettings):
+class ModelsConfig(Restartable, RevisionSettings, DeviceSettings):
     """Which models, where the results go, and what computes them."""
 
     panel = "Machine"

@@ -248,6 +248,22 @@ def test_another_model_never_joins_the_results_of_one(place, tmp_path):
     assert ModelFolder(tmp_path / "out" / "final").read() == before
 
 
+def test_overwrite_starts_anew_and_leaves_other_folders_alone(place, tmp_path):
+    (folder,) = evaluate_toxicity(settings(place, tmp_path / "out", "base"))
+    first = folder.read()
+    (tmp_path / "out" / "notes").mkdir()
+    with pytest.raises(InputError, match="give another --out"):
+        evaluate_toxicity(settings(place, tmp_path / "out", "base", models=[f"base={place / 'tuned'}"]))
+    anew = settings(place, tmp_path / "out", "base", models=[f"base={place / 'tuned'}"], overwrite=True)
+    evaluate_toxicity(anew)
+    assert folder.read().model_hash != first.model_hash
+    assert folder.read().toxicity != first.toxicity
+    assert (tmp_path / "out" / "notes").is_dir()
+    with pytest.raises(InputError, match=r"notes has no evaluation\.json"):
+        (tmp_path / "out" / "notes" / "thesis").touch()
+        evaluate_toxicity(settings(place, tmp_path / "out", "base", models=[f"notes={place / 'base'}"], overwrite=True))
+
+
 def test_completions_that_may_not_end_at_once(place, tmp_path):
     """By a model with which every second token ends a text."""
     model = save_tiny_model(tmp_path / "base", TEXTS)
