@@ -158,6 +158,8 @@ def print_summary(summary: Summary) -> None:
     console.print(_stage_table(summary))
     if halvings := sum(stage.counts.get("halvings", 0) for stage in summary.stages):
         console.print(f"memory ran out {halvings} times, and batches were halved; lower --batch-tokens")
+    if summary.repeated_ids:
+        console.print(f"{summary.repeated_ids:,} documents share their id with one before them; do not join by id")
     if summary.skipped:
         console.print(f"{summary.skipped:,} rows were skipped: their text is null or not UTF-8")
     console.print(f"annotated corpus: {summary.run.data}", soft_wrap=True)

@@ -23,17 +23,20 @@ from ifcurate.pipelines.select import select
 from ifcurate.pipelines.stage_times import Stage, read_stages
 from ifcurate.pipelines.write import skipped_rows, write
 from ifcurate.progress import log
+from ifcurate.selection.repeated import repeated_ids
 from ifcurate.selection.table import Selection
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did: a selection for each behaviour, its stages, where it is, and rows skipped for want of a text."""
+    """What a run did: a selection for each behaviour, its stages, where it is, rows skipped for want of a text, and
+    documents that share their id with one before them."""
 
     run: Run
     selections: list[Selection]
     stages: list[Stage]
     skipped: int = 0
+    repeated_ids: int = 0
 
 
 def annotate(config: RunConfig) -> Summary:
@@ -57,7 +60,8 @@ def annotate(config: RunConfig) -> Summary:
         shards = [known(shard) for shard in list_shards(config.corpus)]
         reconcile(run, config, config.corpus, shards)
         selections = _score_and_write(run, config, shards)
-    return Summary(run, selections, read_stages(run.logs), skipped_rows(run, shards))
+    repeated = repeated_ids([shard.output(run.scores) for shard in shards])
+    return Summary(run, selections, read_stages(run.logs), skipped_rows(run, shards), repeated)
 
 
 def _score_and_write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> list[Selection]:
