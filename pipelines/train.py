@@ -209,6 +209,8 @@ def _trainer(config: TrainConfig, model: PreTrainedModel, data: TrainingData, st
         config.penalty_clamp,
         config.penalty_beta,
         spared_tokens(config.spare, data.tokenizer, model),
+        config.penalty_start,
+        config.penalty_end,
     )
     return PenalizedTrainer(
         model=model,

@@ -69,6 +69,12 @@ class PenaltySettings(Config):
         description="tokens that the probability pushed off marked ones may not go to: end (of text or turn), none, or "
         "tokens by name, separated by commas",
     )
+    penalty_start: float = Field(
+        0.0, ge=0, lt=1, description="share of the steps before which marked tokens are only left out of the loss"
+    )
+    penalty_end: float = Field(
+        1.0, gt=0, le=1, description="share of the steps after which marked tokens are only left out of the loss"
+    )
 
 
 class OptimizationSettings(Config):
@@ -161,6 +167,8 @@ class TrainConfig(
             raise ValueError("give either --model (fine-tuning) or --config-name (from scratch)")
         if self.max_steps is not None and self.num_train_epochs is not None:
             raise ValueError("give either --max-steps or --num-train-epochs")
+        if not self.penalty_start < self.penalty_end:
+            raise ValueError("give a --penalty-start below --penalty-end")
         return self
 
     @property

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PAPER_PENALTY = 1.0
 """Lambda where a behaviour is named without one."""
 
+RAMP = 0.1
+"""Share of the steps over which lambda rises, linearly, where the penalty starts later than the training."""
+
 
 class MarkedRows(NamedTuple):
     """The rows of a chunk of logits whose label is marked.
@@ -48,15 +51,20 @@ class Penalty:
         beta: inverse temperature of `npo`; 0 would be ascent.
         spared: token ids that are left out of the softmax at marked labels, so that the probability pushed off a
             marked token does not go to them, and that are never marked themselves: the end of a text.
+        start: share of the steps before which marked tokens are only left out; lambda then rises over `RAMP`.
+        end: share of the steps after which they are only left out again.
 
     Raises:
-        InputError: there is no such form, `clamp` cannot be read, or `beta` is not positive.
+        InputError: there is no such form, `clamp` cannot be read, `beta` is not positive, or `start` and `end` are no
+            shares in that order.
     """
 
     form: str = "ascent"
     clamp: str = "100%"
     beta: float = 0.1
     spared: tuple[int, ...] = ()
+    start: float = 0.0
+    end: float = 1.0
 
     def __post_init__(self) -> None:
         if self.form not in PENALTY_FORMS:
@@ -64,11 +72,23 @@ class Penalty:
         parse_clamp(self.clamp)
         if not 0 < self.beta < math.inf:
             raise InputError(f"a beta of {self.beta} cannot be; give a positive, finite number.")
+        if not 0 <= self.start < self.end <= 1:
+            raise InputError(
+                f"a penalty from {self.start:g} to {self.end:g} of the steps cannot be; give shares from 0 to 1, the "
+                "start below the end."
+            )
 
     @property
     def needs_reference(self) -> bool:
         """Whether it takes the losses of a reference model."""
         return self.form == "npo" or (self.form == "clamped" and parse_clamp(self.clamp)[0] == "base+")
+
+    def strength(self, step: int, steps: int) -> float:
+        """What every lambda is multiplied by at `step` (from 0) of `steps`: from 0 to 1, 1 throughout by default."""
+        if not self.start * steps <= step < self.end * steps:
+            return 0.0
+        ramp = RAMP * steps
+        return 1.0 if not self.start or ramp < 1 else min(1.0, (step - self.start * steps) / ramp)
 
     def terms(self, rows: MarkedRows) -> Tensor:
         """`[rows]`: what lambda multiplies.

@@ -81,6 +81,10 @@ class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[
         denominator = num_items_in_batch
         if denominator is not None:
             denominator = denominator / self.accelerator.num_processes
+        if model.training:
+            strength = self.penalty.strength(self.state.global_step, self.state.max_steps)
+            if strength < 1:
+                weights = torch.where(weights < 0, weights * strength, weights)
         reference = self._reference_losses(inputs, labels)
         loss, losses = weighted_loss(outputs.logits, labels, weights, self.penalty, denominator, reference)
         if model.training:

@@ -191,6 +191,15 @@ def test_every_form_trains_and_stops_less_far_than_ascent(
         assert other.loss_marked < pushed.loss_marked
 
 
+def test_a_penalty_that_starts_late_pushes_less(inputs: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**inputs, "max_steps": 30, "penalty": ["toxic=1"]}
+    whole = train(build(TrainConfig, settings))
+    late = train(build(TrainConfig, {**settings, "penalty_start": 0.8, "out": str(tmp_path / "late")}))
+    assert late.loss_marked is not None and whole.loss_marked is not None
+    assert late.loss_marked < whole.loss_marked
+    assert "--penalty-start below --penalty-end" in refused(settings, penalty_start=0.5, penalty_end=0.5)
+
+
 def test_a_reference_is_needed_from_scratch(inputs: dict[str, Any]) -> None:
     scratch = {**inputs, "model": None, "config_name": inputs["model"], "penalty_form": "npo", "penalty": ["toxic=1"]}
     assert "option --penalty-reference: is required for --penalty-form npo" in refused(scratch)

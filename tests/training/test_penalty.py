@@ -154,6 +154,16 @@ def test_a_form_that_compares_needs_a_reference() -> None:
         Penalty("npo", beta=0)
 
 
+def test_lambda_rises_after_the_start_and_is_zero_from_the_end_on() -> None:
+    late = Penalty(start=0.2, end=0.8)
+    strengths = [late.strength(step, 100) for step in (0, 19, 20, 25, 30, 31, 79, 80, 99)]
+    assert strengths == pytest.approx([0, 0, 0, 0.5, 1, 1, 1, 0, 0])
+    assert {Penalty().strength(step, 100) for step in range(100)} == {1.0}
+    for start, end in [(0.5, 0.5), (0.8, 0.2), (-0.1, 1.0), (0.0, 1.1), (math.nan, 1.0)]:
+        with pytest.raises(InputError, match="the start below the end"):
+            Penalty(start=start, end=end)
+
+
 def test_the_denominator_is_the_number_of_labels_and_can_be_given() -> None:
     logits, labels, mask = case()
     default = penalized_loss(logits, labels, mask)

@@ -20,7 +20,7 @@ from training_cases import (
     uneven_rows,
 )
 
-from ifcurate.training.forms import PENALTY_FORMS
+from ifcurate.training.forms import PENALTY_FORMS, Penalty
 from ifcurate.training.packing import PaddingCollator
 
 
@@ -45,6 +45,28 @@ def test_two_processes_equal_the_plain_loop(tmp_path: Path) -> None:
         found = torch.load(tmp_path / f"{accumulation}-{form}.pt")
         expected = plain_loop(uneven_rows(), 2 * MICRO_BATCH * accumulation, form)
         assert largest_difference(found["weights"], expected) < 1e-9
+
+
+def test_a_penalty_acts_between_its_start_and_its_end(tmp_path: Path) -> None:
+    """Elsewhere marked tokens are left out, and still counted in N; three steps are too few for a ramp."""
+    rows, rows_a_step = uneven_rows(), 2 * MICRO_BATCH
+    chosen = Penalty(start=1 / 3, end=2 / 3)
+    trainer = InOrder(
+        model=tiny_model(),
+        args=arguments(tmp_path, accumulation=2),
+        train_dataset=rows,
+        data_collator=PaddingCollator(0),
+        penalty_form=chosen,
+    )
+    trainer.train()
+    scheduled = []
+    for index, row in enumerate(rows):
+        weights = row["loss_weights"]
+        acts = index // rows_a_step == 1
+        scheduled.append({**row, "loss_weights": weights if acts else weights.clip(min=0.0)})
+    expected = plain_loop(scheduled, rows_a_step, "ascent")
+    assert largest_difference(trainer.model.state_dict(), expected) < 1e-9
+    assert largest_difference(plain_loop(rows, rows_a_step, "ascent"), expected) > 1e-3
 
 
 def test_an_empty_mask_trains_like_the_standard_trainer_bit_for_bit(tmp_path: Path) -> None:
