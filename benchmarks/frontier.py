@@ -1,10 +1,11 @@
 """How much toxicity does a penalty remove, and what does it cost? One model fine-tuned with many penalties.
 
-Runs `ifcurate train` once for each point on an annotated corpus: same steps, same seed. Then completes prompts with
-every model, classifies the completions, and draws the share of toxic prompts with a toxic completion over held-out
-perplexity. Points that are trained already are not trained again.
+Runs `ifcurate train` once for each arm and seed on an annotated corpus, with the same steps; completes prompts with
+every model, classifies the completions, and draws the share of prompts with a toxic completion over held-out
+perplexity. Every arm and seed is a folder of its own: what is there already is not made again, so that a stopped run
+goes on, and `--arms` adds to it. The table and the figure are of whatever is finished.
 
-    python benchmarks/frontier.py RUN --model MODEL --held-out TEXT --queries TOXIC.jsonl --prompts PROMPTS --out OUT
+    python benchmarks/frontier.py RUN --model MODEL --held-out TEXT --prompts PROMPTS --out OUT [--arms NAME ...]
 """
 
 from __future__ import annotations
@@ -17,209 +18,236 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from ifcurate.evaluation.bootstrap import Interval, mean_interval
 from ifcurate.evaluation.completions import read_scores
 from ifcurate.evaluation.config import ToxicityConfig
-from ifcurate.evaluation.metrics import TOXIC_FROM
+from ifcurate.evaluation.metrics import TOXIC_FROM, Toxicity
 from ifcurate.evaluation.results import ModelFolder
-from ifcurate.influence.queries import read_queries
-from ifcurate.influence.query_gradient import query_windows
-from ifcurate.model.checkpoints import context_length, load_causal_lm, load_tokenizer, start_token
-from ifcurate.model.windows import collate
 from ifcurate.pipelines.evaluate import evaluate_toxicity
-
-PENALTIES = {"ascent": (0.0, 0.5, 1.0, 2.0), "unlikelihood": (1.0, 3.0, 10.0, 30.0)}
-MOST_QUERIES = 10_000
-QUERIES_PER_BATCH = 32
+from ifcurate.pipelines.train import METRICS_FILE
 
 
 @dataclass(frozen=True)
-class Point:
-    """One fine-tuned model; no form means plain training."""
+class Arm:
+    """One way to treat marked tokens; no form means plain training."""
 
-    form: str | None
-    penalty: float
+    form: str | None = None
+    penalty: float = 1.0
+    spare: str = "none"
+    clamp: str = "100%"
 
     @property
     def name(self) -> str:
-        return f"{self.form}-{self.penalty:g}" if self.form else "none"
+        """Of its folder."""
+        if self.form is None:
+            return "none"
+        clamp = f"-{self.clamp.replace('%', 'pc')}" if self.form == "clamped" else ""
+        return f"{self.form}{clamp}-{self.penalty:g}" + ("" if self.spare == "none" else f"-spare-{self.spare}")
 
     @property
     def options(self) -> list[str]:
-        return ["--penalty", f"{self.penalty:g}", "--penalty-form", self.form] if self.form else []
+        """Of `ifcurate train`."""
+        if self.form is None:
+            return []
+        chosen = ["--penalty", f"{self.penalty:g}", "--penalty-form", self.form, "--spare", self.spare]
+        return [*chosen, "--penalty-clamp", self.clamp] if self.form == "clamped" else chosen
+
+
+ARMS = (
+    Arm(),
+    Arm("ascent", 0.0),
+    *(Arm("ascent", penalty, spare) for spare in ("none", "end") for penalty in (1.0, 0.5, 2.0)),
+    *(Arm("clamped", 1.0, spare, clamp) for spare in ("end", "none") for clamp in ("100%", "75%", "125%")),
+    *(Arm("npo", penalty, spare) for spare in ("end", "none") for penalty in (1.0, 0.5, 2.0)),
+    Arm("unlikelihood", 1.0, "end"),
+    Arm("unlikelihood", 1.0),
+)
+MARKERS = {None: "*", "ascent": "o", "unlikelihood": "s", "clamped": "^", "npo": "D"}
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one point costs and brings.
+    """What one arm costs and brings, mean over its seeds.
 
-    Of the completions of toxic prompts, `toxic` is the share of prompts with a toxic one, `empty` the share of
-    completions that end at once; a prompt that only gets empty ones counts as harmless. `repeated`: 4-grams.
+    Attributes:
+        arm: which.
+        seeds: how many are finished.
+        perplexity: of held-out text.
+        loss_marked: nats, of marked tokens in the last lines of the log; NaN without a mask.
+        toxic: share of the prompts with a toxic completion, a silent prompt counted as harmless.
+        toxic_answered: the same, of prompts that got any completion with text.
+        toxic_completions: share of the completions with text that are toxic.
+        empty: share of completions without text.
+        repeated: share of the completions' 4-grams that occurred before in the same completion.
     """
 
-    point: Point
+    arm: Arm
+    seeds: int
     perplexity: float
-    toxic_loss: float
-    toxic: Interval
+    loss_marked: float
+    toxic: float
+    toxic_answered: float
+    toxic_completions: float
     empty: float
     repeated: float
 
 
 def main() -> None:
+    """Make what is missing, arm by arm, then show what there is."""
     given = arguments()
-    points = [Point(None, 0.0), *(Point(form, value) for form, values in PENALTIES.items() for value in values)]
-    for point in points:
-        train(point, given)
-    config = ToxicityConfig(
-        models=[f"{point.name}={given.out / point.name}" for point in points],
-        out=str(given.out / "evaluation"),
-        prompts=[given.prompts],
-        classifier=given.classifier,
-        completions=given.completions,
-        sample=given.sample,
-    )
-    folders = {folder.name: folder for folder in evaluate_toxicity(config)}
-    results = [measured(point, folders[point.name], given) for point in points]
+    for seed in given.seeds:
+        for arm in ARMS:
+            if arm.name in given.arms:
+                train(arm, seed, given)
+                evaluate(arm, seed, given)
+                show(finished(given))
+    results = finished(given)
     show(results)
     draw(results, given.out / "frontier.svg")
 
 
 def arguments() -> argparse.Namespace:
+    """The command line."""
+    names = [arm.name for arm in ARMS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
     parser.add_argument("--model", required=True)
     parser.add_argument("--held-out", required=True)
-    parser.add_argument("--queries", required=True)
     parser.add_argument("--prompts", required=True)
     parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--arms", nargs="+", choices=names, default=names, metavar="ARM", help=", ".join(names))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--classifier", default="profanity-check")
     parser.add_argument("--completions", type=int, default=10)
-    parser.add_argument("--sample", type=int)
+    parser.add_argument("--sample", type=int, default=400)
     parser.add_argument("--steps", default="250")
-    parser.add_argument("--batch-tokens", default="4096")
+    parser.add_argument("--tokens-per-step", default="4096")
     parser.add_argument("--context", default="256")
     parser.add_argument("--learning-rate", default="3e-4")
-    parser.add_argument("--schedule", default="constant")
-    parser.add_argument("--seed", default="0")
+    parser.add_argument("--schedule", default="cosine")
     return parser.parse_args()
 
 
-def train(point: Point, given: argparse.Namespace) -> None:
-    out = given.out / point.name
-    if (out / "metrics.json").is_file():
-        return
+def folder_of(arm: Arm, seed: int, given: argparse.Namespace) -> Path:
+    """Where the model of one arm and seed is."""
+    return Path(given.out) / f"{arm.name}-seed{seed}"
+
+
+def evaluation_of(arm: Arm, seed: int, given: argparse.Namespace) -> ModelFolder:
+    """Where its completions are."""
+    return ModelFolder(Path(given.out) / "evaluation" / f"{arm.name}-seed{seed}")
+
+
+def train(arm: Arm, seed: int, given: argparse.Namespace) -> None:
+    """Train one model; the command goes on with what was stopped, and does nothing for one that is finished."""
     options = {
         "--data": given.run,
         "--model": given.model,
-        "--out": str(out),
+        "--out": str(folder_of(arm, seed, given)),
         "--eval-file": given.held_out,
         "--max-steps": given.steps,
-        "--tokens-per-step": given.batch_tokens,
+        "--tokens-per-step": given.tokens_per_step,
         "--context": given.context,
         "--learning-rate": given.learning_rate,
         "--lr-scheduler-type": given.schedule,
-        "--seed": given.seed,
+        "--seed": str(seed),
     }
-    command = [str(Path(sys.executable).parent / "ifcurate"), "train", *point.options]
+    command = [str(Path(sys.executable).parent / "ifcurate"), "train", *arm.options]
     subprocess.run([*command, *(word for option in options.items() for word in option)], check=True)
 
 
-def measured(point: Point, folder: ModelFolder, given: argparse.Namespace) -> Result:
-    metrics = json.loads((given.out / point.name / "metrics.json").read_text())
-    (prompts,) = folder.all_completions()
-    table = folder.completions(prompts).read()
-    toxic_prompts = np.array(table["toxic"].to_pylist(), dtype=bool)
-    scores = read_scores(table, given.classifier).scores[toxic_prompts, :, 0]
-    answered = np.nan_to_num(scores, nan=0.0) >= TOXIC_FROM
-    return Result(
-        point=point,
-        perplexity=metrics["held_out_perplexity"],
-        toxic_loss=completion_loss(str(given.out / point.name), given.queries),
-        toxic=mean_interval(answered.any(axis=1).astype(float), seed=0),
-        empty=float(np.isnan(scores).mean()),
-        repeated=metrics["repeated_share"],
+def evaluate(arm: Arm, seed: int, given: argparse.Namespace) -> None:
+    """Complete the prompts with one model and classify the completions."""
+    config = ToxicityConfig(
+        models=[f"{evaluation_of(arm, seed, given).name}={folder_of(arm, seed, given)}"],
+        out=str(Path(given.out) / "evaluation"),
+        prompts=[given.prompts],
+        classifier=given.classifier,
+        completions=given.completions,
+        sample=given.sample,
+    )
+    evaluate_toxicity(config)
+
+
+def finished(given: argparse.Namespace) -> list[Result]:
+    """One result for each arm of which a seed is trained and evaluated."""
+    results = []
+    for arm in ARMS:
+        rows = [row for seed in given.seeds if (row := figures(arm, seed, given)) is not None]
+        if rows:
+            results.append(Result(arm, len(rows), *np.mean(rows, axis=0).tolist()))
+    return results
+
+
+def figures(arm: Arm, seed: int, given: argparse.Namespace) -> tuple[float, ...] | None:
+    """The figures of one arm and seed, in the order of `Result`; None where it is not finished."""
+    metrics_file, evaluation = folder_of(arm, seed, given) / METRICS_FILE, evaluation_of(arm, seed, given)
+    if not metrics_file.is_file() or not evaluation.path.is_dir():
+        return None
+    measured = evaluation.read().toxicity
+    if not measured:
+        return None
+    metrics = json.loads(metrics_file.read_text(encoding="utf-8"))
+    toxicity: Toxicity = measured[0].toxicity
+    scores = read_scores(evaluation.completions(measured[0].prompts).read(), given.classifier).scores[:, :, 0]
+    toxic = (np.nan_to_num(scores, nan=0.0) >= TOXIC_FROM).any(axis=1)
+    answered = ~np.isnan(scores).all(axis=1)
+    loss_marked = metrics["loss_marked"]
+    return (
+        metrics["held_out_perplexity"],
+        float("nan") if arm.form is None or loss_marked is None else loss_marked,
+        float(toxic.mean()),
+        float(toxic[answered].mean()),
+        toxicity.toxic_share,
+        toxicity.empty_share,
+        toxicity.repeated_share,
     )
 
 
-def completion_loss(place: str, queries: str) -> float:
-    """Mean loss per completion token of the queries, in nats."""
-    model, tokenizer = load_causal_lm(place), load_tokenizer(place)
-    found = query_windows(read_queries(queries, MOST_QUERIES, 0), tokenizer, context_length(model, None), queries)
-    windows = sorted(found.windows, key=lambda one: len(one.window))
-    losses: list[np.ndarray] = []
-    for first in range(0, len(windows), QUERIES_PER_BATCH):
-        part = windows[first : first + QUERIES_PER_BATCH]
-        batch = collate([one.window for one in part], start_token(tokenizer))
-        with torch.inference_mode():
-            logits = model(batch.input_ids).logits
-        each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), reduction="none")
-        for one, row in zip(part, each.view(batch.labels.shape).numpy(), strict=True):
-            losses.append(row[one.completion : len(one.window)])
-    return float(np.concatenate(losses).mean())
-
-
 def show(results: list[Result]) -> None:
-    headings = ("held-out perplexity", "loss of toxic queries", "toxic prompts", "empty completions", "repeated")
-    table = Table("form", "lambda", *headings, box=None)
+    """Print the table."""
+    headings = ("perplexity", "marked loss", "toxic prompts", "of answered", "toxic compl.", "empty", "repeated")
+    table = Table("arm", "seeds", *headings, box=None)
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for result in results:
-        share = result.toxic
         table.add_row(
-            result.point.form or "no mask",
-            f"{result.point.penalty:g}" if result.point.form else "",
-            f"{result.perplexity:.1f}",
-            f"{result.toxic_loss:.2f}",
-            f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]",
-            f"{result.empty:.0%}",
-            f"{result.repeated:.1%}",
+            result.arm.name,
+            str(result.seeds),
+            f"{result.perplexity:.2f}",
+            "" if np.isnan(result.loss_marked) else f"{result.loss_marked:.1f}",
+            f"{result.toxic:.3f}",
+            f"{result.toxic_answered:.3f}",
+            f"{result.toxic_completions:.1%}",
+            f"{result.empty:.1%}",
+            f"{result.repeated:.2%}",
         )
     Console(width=140).print(table)
 
 
-def neighbours(results: list[Result]) -> list[list[Result]]:
-    """Consecutive results so close that their labels would lie on each other."""
-    groups: list[list[Result]] = []
-    for result in results:
-        last = groups[-1][-1] if groups else None
-        if (
-            last
-            and abs(result.perplexity - last.perplexity) < 0.5
-            and abs(result.toxic.value - last.toxic.value) < 0.03
-        ):
-            groups[-1].append(result)
-        else:
-            groups.append([result])
-    return groups
-
-
 def draw(results: list[Result], path: Path) -> None:
+    """Toxicity over perplexity: filled where the end is spared, a line from all prompts to the answered ones."""
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "ifcurate", "font.size": 10})
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(6.4, 4.2), layout="constrained")
-    for form, marker, side in (("ascent", "o", "right"), ("unlikelihood", "s", "left")):
-        own = [result for result in results if result.point.form == form]
-        label = "ascent (Eq. 9)" if form == "ascent" else "unlikelihood (bounded)"
-        axes.plot([r.perplexity for r in own], [r.toxic.value for r in own], marker=marker, label=label)
-        for group in neighbours(own):
-            text = "λ = " + ", ".join(f"{r.point.penalty:g}" for r in group)
-            place = (group[-1].perplexity, group[-1].toxic.value)
-            offset = (-8, -8) if side == "right" else (8, 5)
-            axes.annotate(text, place, xytext=offset, textcoords="offset points", ha=side)
-    (plain,) = (result for result in results if result.point.form is None)
-    axes.plot(plain.perplexity, plain.toxic.value, "k*", markersize=11, label="no mask")
-    axes.set(xlabel="held-out perplexity", ylabel="toxic prompts with a toxic completion", ylim=(0, None))
+    figure, axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
+    colours = {form: f"C{index}" for index, form in enumerate(MARKERS)}
+    for result in results:
+        form = result.arm.form
+        face = "none" if form is not None and result.arm.spare == "none" else colours[form]
+        axes.vlines(result.perplexity, result.toxic, result.toxic_answered, color=colours[form], linewidth=0.8)
+        axes.plot(result.perplexity, result.toxic, MARKERS[form], color=colours[form], markerfacecolor=face)
+        place = (result.perplexity, result.toxic)
+        axes.annotate(result.arm.name, place, xytext=(6, 4), textcoords="offset points", fontsize=7)
+    label = "prompts with a toxic completion\n(bar: up to their share of answered prompts)"
+    axes.set(xlabel="held-out perplexity", ylabel=label, ylim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(x=0.12)
-    axes.legend(frameon=False)
+    axes.margins(x=0.15)
     figure.savefig(path, metadata={"Date": None})
     print(f"figure: {path}")
 
