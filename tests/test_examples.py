@@ -66,6 +66,7 @@ def test_datatrove_pipeline(workshop: Workshop, finished: Run, tmp_path: Path) -
     assert all("toxic_influence" in text for text in written)
 
 
+@pytest.mark.slow
 def test_trl_sft(tmp_path: Path, command: Command) -> None:
     pytest.importorskip("trl", reason="needs TRL: pip install 'ifcurate[trl]'")
     model = tiny_neox(tmp_path / "model")

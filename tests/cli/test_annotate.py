@@ -75,11 +75,13 @@ def test_the_schema_says_how_the_columns_were_made(workshop: Workshop, finished:
     assert len(told["direction_hash"]) == len(told["tokenizer_hash"]) == 64
 
 
+@pytest.mark.slow
 def test_a_run_file_replays_the_run_byte_for_byte(finished: Run, tmp_path: Path) -> None:
     replayed = annotate(build(RunConfig, {"out": str(tmp_path / "again")}, finished.file)).run
     assert contents(replayed) == contents(finished)
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_leaves_no_trace(workshop: Workshop, finished: Run, tmp_path: Path) -> None:
     assert contents(workshop.annotate(out=tmp_path / "run", workers=3)) == contents(finished)
 

@@ -352,6 +352,7 @@ def test_models_in_folders_with_an_equals_sign_are_found(place, tmp_path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["fluency", "all"])
 def test_tasks_are_refused_in_a_launch_before_anything_runs(place, tmp_path, monkeypatch, command):
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -280,6 +280,7 @@ def test_queries_that_do_not_differ_are_refused(workshop: Workshop, tmp_path: Pa
     assert not (tmp_path / "run/direction").exists()
 
 
+@pytest.mark.slow
 def test_a_mistake_may_be_put_right_in_the_same_folder(workshop: Workshop, tmp_path: Path, command: Command) -> None:
     queries = write_queries(tmp_path / "queries.jsonl", ["kind"])
     out = tmp_path / "run"

@@ -42,6 +42,7 @@ def copied(run: Run, folder: Path, without: tuple[str, ...] = ()) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_stages_one_by_one_equal_annotate(
     workshop: Workshop, finished: Run, tmp_path: Path, command: Command
 ) -> None:

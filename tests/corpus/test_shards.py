@@ -238,6 +238,7 @@ print(rows, next(line.split()[1] for line in open("/proc/self/status") if line.s
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads its peak memory from /proc")
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, suffix: str) -> None:

@@ -165,6 +165,7 @@ class TestCorpus:
         assert [text.text[start:end] for start, end in text.insults] == ["two", "Four."]
 
 
+@pytest.mark.slow
 class TestModel:
     def test_it_learns_and_is_an_ordinary_folder(
         self, corpus: list[dict[str, Any]], data: Path, tmp_path: Path
@@ -244,6 +245,7 @@ def annotated_row(
     }
 
 
+@pytest.mark.slow
 class TestRecipe:
     def test_it_finds_insults_and_resumes(self, tmp_path: Path) -> None:
         from ifcurate.pipelines.demo import DemoConfig, demo

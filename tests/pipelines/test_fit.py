@@ -40,6 +40,7 @@ def short_of_memory(largest: int, monkeypatch: pytest.MonkeyPatch) -> list[weakr
     return models
 
 
+@pytest.mark.slow
 def test_batches_are_halved_until_fitting_fits(workshop, tmp_path, monkeypatch):
     small = fitted(workshop, tmp_path / "small", batch_tokens=32)
     models = short_of_memory(2, monkeypatch)

@@ -146,6 +146,7 @@ def test_every_worker_of_datatroves_own_pool_takes_a_gpu_of_its_own(tmp_path: Pa
     assert {(tmp_path / rank).read_text() for rank in "01"} == {"cuda:0", "cuda:1"}
 
 
+@pytest.mark.slow
 def test_workers_score_as_one_does(settings: ScoreSettings, finished: Run, tmp_path: Path) -> None:
     rows = [row for row in rows_of(finished.data) if row["text"]][:8]
     for number, row in enumerate(rows):

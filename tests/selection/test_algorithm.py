@@ -96,6 +96,7 @@ def any_settings(draw: st.DrawFn) -> SelectionSettings:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(corpora(), any_settings())
 def test_equals_algorithm_1_in_plain_python(corpus: Corpus, chosen: SelectionSettings) -> None:

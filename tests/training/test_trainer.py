@@ -36,6 +36,7 @@ def test_one_process_equals_the_plain_loop(tmp_path: Path, accumulation: int, fo
     assert largest_difference(tiny_model().state_dict(), expected) > 1e-2
 
 
+@pytest.mark.slow
 def test_two_processes_equal_the_plain_loop(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
