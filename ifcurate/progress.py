@@ -50,10 +50,10 @@ class BarTracker:
         self._started = time.monotonic()
         self._unit = unit
         columns = (
-            TextColumn("{task.description:<8}"),
+            TextColumn("{task.description:<8}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
         )
         self._bar = Progress(*columns, console=console)
