@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ifcurate.cli import commands
-from ifcurate.cli.messages import BROKEN_PIPE, VERBOSITY, close_quietly, show_log
+from ifcurate.cli.messages import BROKEN_PIPE, VERBOSITY, close_quietly, is_broken_pipe, show_log
 from ifcurate.errors import InputError, sentence
 from ifcurate.version import __version__
 
@@ -57,6 +57,9 @@ def main() -> None:
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             typer.echo("Interrupted; run the same command again to continue.", err=True)
+        if is_broken_pipe(stop.__context__):  # Typer and rich make it an exit of their own, with 1
+            close_quietly()
+            sys.exit(BROKEN_PIPE)
         raise
     except BrokenPipeError:
         close_quietly()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import sys
@@ -38,6 +39,11 @@ def show_log(words: list[str]) -> None:
     log.setLevel(level if os.environ.get("RANK", "0") == "0" else logging.ERROR)
     log.handlers = [_Standard()]
     log.propagate = False
+
+
+def is_broken_pipe(error: BaseException | None) -> bool:
+    """Whether `error` says that nobody reads what was written."""
+    return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
 def close_quietly() -> None:
