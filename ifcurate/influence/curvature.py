@@ -27,6 +27,7 @@ from ifcurate.files import finishing_folder, sha256_of
 from ifcurate.model.devices import is_out_of_memory
 from ifcurate.model.layers import tracked_linears
 from ifcurate.model.windows import PADDING_LABEL, Window, WindowBatch, collate
+from ifcurate.progress import log, track
 
 STRATEGY = "ekfac"
 FACTORS_NAME = "ekfac"
@@ -121,6 +122,7 @@ def fit_factors(
         )
         torch.manual_seed(seed)
         analyzer.fit_covariance_matrices(**shared, **sampled)
+        log.info(f"eigenvectors of {len(task.module_names)} layers: Kronfluence does not say how far it is")
         try:
             analyzer.perform_eigendecomposition(**shared)
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
@@ -172,14 +174,17 @@ def precondition(
     score_args = ScoreArguments(damping_factor=None if damping == "heuristic" else float(damping))
     config = FactorConfig.CONFIGS[STRATEGY]
     result: dict[str, torch.Tensor] = {}
-    for layer in (name.removesuffix(".weight") for name in gradient if name.endswith(".weight")):
-        try:
-            storage = {name: by_layer[layer] for name, by_layer in factors.items()}
-        except KeyError as error:
-            raise InputError(f"{folder}: has no factors for layer {layer}; fit them for this model.") from error
-        config.prepare(storage, score_args, torch.device(device))
-        matrix = join_bias(gradient, layer).to(device)
-        result.update(split_bias(config.precondition_gradient(matrix, storage), layer, f"{layer}.bias" in gradient))
+    layers = [name.removesuffix(".weight") for name in gradient if name.endswith(".weight")]
+    with track("precondition", len(layers), "layers") as tracker:
+        for done, layer in enumerate(layers, start=1):
+            try:
+                storage = {name: by_layer[layer] for name, by_layer in factors.items()}
+            except KeyError as error:
+                raise InputError(f"{folder}: has no factors for layer {layer}; fit them for this model.") from error
+            config.prepare(storage, score_args, torch.device(device))
+            matrix = join_bias(gradient, layer).to(device)
+            result.update(split_bias(config.precondition_gradient(matrix, storage), layer, f"{layer}.bias" in gradient))
+            tracker.update(done, done)
     return result
 
 

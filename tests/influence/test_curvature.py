@@ -1,9 +1,12 @@
+import logging
+
 import pytest
 import torch
 from kronfluence.utils.save import load_file
 from oracles import random_windows
 from tiny_models import VOCABULARY, tiny_model
 
+from ifcurate import progress
 from ifcurate.errors import InputError
 from ifcurate.influence.curvature import fit_factors, hash_factors, join_bias, precondition, split_bias
 from ifcurate.model.layers import tracked_parameters
@@ -50,6 +53,19 @@ def test_preconditioning_divides_by_damped_eigenvalues_in_the_eigenbasis(tmp_pat
             assert torch.allclose(
                 join_bias(found, layer).double(), expected, rtol=1e-3, atol=1e-4 * expected.abs().max()
             )
+
+
+def test_what_takes_long_says_so_layer_by_layer(tmp_path, caplog, monkeypatch):
+    caplog.set_level(logging.INFO, "ifcurate")
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    fit(tmp_path / "factors")
+    gradient = gradient_of(tiny_model("gpt_neox"))
+    layers = sum(name.endswith(".weight") for name in gradient)
+    assert f"eigenvectors of {layers} layers" in caplog.text
+    precondition(gradient, tmp_path / "factors", 0.5, "cpu")
+    lines = [message for message in caplog.messages if message.startswith("precondition: ")]
+    assert len(lines) == layers
+    assert lines[-1].startswith(f"precondition: 100.0%, {layers} layers")
 
 
 def test_weight_and_bias_are_joined_and_split_without_loss():

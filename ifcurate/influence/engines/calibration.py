@@ -13,6 +13,7 @@ from ifcurate.influence.direction import Direction
 from ifcurate.influence.engines import ENGINES
 from ifcurate.influence.engines.forward_mode import ForwardMode
 from ifcurate.model.windows import WindowBatch
+from ifcurate.progress import track
 from ifcurate.registry import load
 
 STEPS = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
@@ -58,12 +59,15 @@ def calibrate(
 
 def best_steps(model: PreTrainedModel, directions: Sequence[Direction], batch: WindowBatch, engine: str) -> list[Step]:
     """The step with the smallest error against forward mode on `batch`, one a direction."""
-    exact = ForwardMode(model, directions).score(batch).influence
     difference = load(ENGINES[engine].home)
     tried: list[list[Step]] = [[] for _ in directions]
-    for relative in STEPS:
-        found = difference(model, directions, [relative] * len(directions)).score(batch).influence
-        errors = (found - exact).norm(dim=1) / exact.norm(dim=1)
-        for steps, error in zip(tried, errors.tolist(), strict=True):
-            steps.append(Step(relative, error))
+    with track("calibrate", 1 + len(STEPS), "steps") as tracker:
+        exact = ForwardMode(model, directions).score(batch).influence
+        tracker.update(1, 1)
+        for done, relative in enumerate(STEPS, start=2):
+            found = difference(model, directions, [relative] * len(directions)).score(batch).influence
+            errors = (found - exact).norm(dim=1) / exact.norm(dim=1)
+            for steps, error in zip(tried, errors.tolist(), strict=True):
+                steps.append(Step(relative, error))
+            tracker.update(done, done)
     return [min(steps, key=lambda step: (math.isnan(step.error), step.error)) for steps in tried]

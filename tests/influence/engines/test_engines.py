@@ -1,14 +1,17 @@
 """Every engine against an oracle: autograd per token in float64, and Kronfluence's own pipeline."""
 
+import logging
+
 import pytest
 import torch
 from oracles import influence_by_autograd, kronfluence_scores, random_direction, random_windows
 from tiny_models import FAMILIES, VOCABULARY, tiny_model
 
+from ifcurate import progress
 from ifcurate.errors import InputError
 from ifcurate.influence.curvature import fit_factors, precondition
 from ifcurate.influence.direction import Direction
-from ifcurate.influence.engines.calibration import Step, calibrate
+from ifcurate.influence.engines.calibration import STEPS, Step, calibrate
 from ifcurate.influence.engines.choice import build_engine, choose_dtype, choose_engine
 from ifcurate.influence.engines.finite_difference import FiniteDifference
 from ifcurate.influence.engines.forward_mode import ForwardMode
@@ -48,6 +51,15 @@ def test_finite_differences_in_float32_are_the_gradient_along_the_direction(fami
     scores = build_engine("finite-difference", model, [direction], steps).score(batch)
     assert relative_error(scores.influence[0], expected) < 1e-3
     assert steps[0].error < 1e-3
+
+
+def test_calibration_says_how_many_steps_it_has_tried(batch, caplog, monkeypatch):
+    caplog.set_level(logging.INFO, "ifcurate")
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    model = tiny_model("gpt_neox")
+    calibrate(model, [random_direction(model)], batch)
+    assert len(caplog.messages) == len(STEPS) + 1
+    assert caplog.messages[-1].startswith(f"calibrate: 100.0%, {len(STEPS) + 1} steps")
 
 
 @pytest.mark.parametrize("engine", ["finite-difference", "one-sided"])
