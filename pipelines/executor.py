@@ -23,6 +23,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import ifcurate.pipelines.log_sinks  # noqa: F401, before datatrove
+
+# isort: split
 from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
