@@ -143,7 +143,7 @@ class CompareConfig(Config):
     seed: int = Field(42, ge=0, description="of the bootstrap")
 
 
-class MiningConfig(ClassifierSettings, PromptTableSettings, TrustSettings, DeviceSettings):
+class MiningConfig(Restartable, ClassifierSettings, PromptTableSettings, TrustSettings, DeviceSettings):
     """`ifcurate queries`."""
 
     source: str = Field(description="rtp, a Hub id, or files of .parquet, .jsonl[.gz|.zst]")

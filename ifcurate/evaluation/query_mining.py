@@ -1,11 +1,11 @@
-"""Build the two query sets of a behaviour from any table of prompts and continuations, with a classifier."""
+"""Draw the two query sets of a behaviour from any table of prompts and continuations, with a classifier."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import orjson
@@ -17,8 +17,7 @@ from ifcurate.evaluation.classifiers.base import Classifier
 from ifcurate.evaluation.config import MiningConfig
 from ifcurate.evaluation.near_duplicates import NearDuplicates
 from ifcurate.evaluation.prompts import read_prompts
-from ifcurate.files import write_text
-from ifcurate.influence.queries import COMPLETION, PROMPT, Query
+from ifcurate.influence.queries import Query
 from ifcurate.progress import track
 
 LAYOUTS = (
@@ -54,14 +53,23 @@ class Mined:
     texts_cut: int
 
 
-def mine_queries(config: MiningConfig, classifier: Classifier) -> Mined:
-    """Classify every continuation and draw the two sets.
+@dataclass(frozen=True)
+class Texts:
+    """What is mined: pairs of prompt and continuation, and the prompts that no query may resemble."""
 
-    Rows are visited in a random order that depends on the seed only. A row is left out if its prompt is nearly one of
-    those to exclude, or prompt and continuation together are nearly those of a query already kept on either side.
+    pairs: list[tuple[str, str]]
+    excluded: list[str]
+
+    def hash(self) -> str:
+        """Hex SHA-256 of all of them, in order."""
+        return hashlib.sha256(orjson.dumps([self.pairs, self.excluded])).hexdigest()
+
+
+def read_texts(config: MiningConfig) -> Texts:
+    """Read the table and the prompts to exclude.
 
     Raises:
-        InputError: the table cannot be used, or a side stays empty.
+        InputError: a table cannot be used.
     """
     rows = read_rows("allenai/real-toxicity-prompts" if config.source == "rtp" else config.source, config.split)
     columns = _columns(config, rows)
@@ -69,10 +77,22 @@ def mine_queries(config: MiningConfig, classifier: Classifier) -> Mined:
         (text_at(row, columns[0], config.source, number), text_at(row, columns[1], config.source, number))
         for number, row in enumerate(rows)
     ]
-    scores = _classify([continuation for _, continuation in pairs], classifier)
-    draw = _Draw(config)
-    for index in np.random.default_rng(config.seed).permutation(len(pairs)).tolist():
-        prompt, continuation = pairs[index]
+    return Texts(pairs, [prompt.text for source in config.exclude for prompt in read_prompts(source).prompts])
+
+
+def mine_queries(texts: Texts, config: MiningConfig, classifier: Classifier) -> Mined:
+    """Classify every continuation and draw the two sets.
+
+    Rows are visited in a random order that depends on the seed only. A row is left out if its prompt is nearly one of
+    those to exclude, or prompt and continuation together are nearly those of a query already kept on either side.
+
+    Raises:
+        InputError: a side stays empty.
+    """
+    scores = _classify([continuation for _, continuation in texts.pairs], classifier)
+    draw = _Draw(config, texts.excluded)
+    for index in np.random.default_rng(config.seed).permutation(len(texts.pairs)).tolist():
+        prompt, continuation = texts.pairs[index]
         draw.visit(prompt, continuation, float(scores[index]))
     for side, name in ((draw.behaviour, config.behaviour), (draw.contrast, config.contrast)):
         if not side:
@@ -80,38 +100,17 @@ def mine_queries(config: MiningConfig, classifier: Classifier) -> Mined:
                 f"{config.source}: no row makes a {name} query ({_listed(draw.counts)}); "
                 "change the thresholds, the classifier or the table."
             )
-    return Mined(draw.behaviour, draw.contrast, len(rows), dict(draw.counts), draw.spaces, classifier.texts_cut)
-
-
-def write_queries(mined: Mined, config: MiningConfig) -> list[Path]:
-    """Write the sets as JSON Lines and the summary as JSON into `config.out`; returns their paths."""
-    folder = Path(config.out)
-    paths = []
-    for name, queries in ((config.behaviour, mined.behaviour), (config.contrast, mined.contrast)):
-        paths.append(folder / f"{name}.jsonl")
-        lines = [orjson.dumps({PROMPT: query.prompt, COMPLETION: query.completion}).decode() for query in queries]
-        write_text(paths[-1], "".join(f"{line}\n" for line in lines))
-    summary = {
-        **config.model_dump(),
-        "rows": mined.rows,
-        "counts": mined.counts,
-        "spaces_added": mined.spaces_added,
-        "texts_cut": mined.texts_cut,
-    }
-    paths.append(folder / "queries.json")
-    write_text(paths[-1], orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode() + "\n")
-    return paths
+    return Mined(draw.behaviour, draw.contrast, len(texts.pairs), dict(draw.counts), draw.spaces, classifier.texts_cut)
 
 
 class _Draw:
     """Rows in, query sets out, and a count of what became of each row."""
 
-    def __init__(self, config: MiningConfig) -> None:
+    def __init__(self, config: MiningConfig, excluded: Sequence[str]) -> None:
         self._config = config
         self._evaluated = NearDuplicates(config.near_duplicate)
-        for source in config.exclude:
-            for prompt in read_prompts(source).prompts:
-                self._evaluated.add(prompt.text)
+        for prompt in excluded:
+            self._evaluated.add(prompt)
         self._kept = NearDuplicates(config.near_duplicate)
         self.behaviour: list[Query] = []
         self.contrast: list[Query] = []

@@ -1,13 +1,16 @@
 import json
 import random
+import tempfile
 
 import numpy as np
 import pytest
 
 from ifcurate.config import build
 from ifcurate.errors import InputError
+from ifcurate.evaluation.config import MiningConfig
 from ifcurate.evaluation.near_duplicates import NearDuplicates, normalize
-from ifcurate.evaluation.query_mining import MiningConfig, mine_queries, write_queries
+from ifcurate.evaluation.query_files import paths_of, write_queries
+from ifcurate.evaluation.query_mining import mine_queries, read_texts
 from ifcurate.influence.queries import read_queries
 
 WORDS = ["river", "table", "garden", "winter", "letter", "machine", "story"]
@@ -38,10 +41,11 @@ def table(tmp_path, pairs, name="source.jsonl", nested=False):
 
 def mine(tmp_path, pairs, **options):
     nested = options.pop("nested", False)
-    settings = {"source": table(tmp_path, pairs, nested=nested), "out": str(tmp_path / "out"), **options}
+    settings = {"source": table(tmp_path, pairs, nested=nested), "out": tempfile.mkdtemp(dir=tmp_path), **options}
     config = build(MiningConfig, settings)
-    mined = mine_queries(config, Marked())
-    return mined, write_queries(mined, config)
+    mined = mine_queries(read_texts(config), config, Marked())
+    write_queries(mined, config, {})
+    return mined, paths_of(config)
 
 
 def pairs(count, seed=0):
