@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ifcurate.annotation.changed import ChangedShardError
-from ifcurate.annotation.lines import PROVENANCE_FILE, write_provenance
+from ifcurate.annotation.provenance import PROVENANCE_FILE, provenance_of, write_provenance
 from ifcurate.corpus.parquet import metadata_of
-from ifcurate.corpus.shards import Shard
+from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.corpus.sources import reading
 from ifcurate.errors import InputError
 from ifcurate.machine import cores
@@ -57,8 +57,7 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             except ChangedShardError:
                 distrust(run)
                 raise
-    if not lines:
-        _check_all_written(run, shards, selections[0])
+    _check_all_written(run, shards, lines, selections[0])
     source = ReportSource(
         data={shard.name: shard.annotated(run.data, config.output_format) for shard in shards},
         metadata=metadata,
@@ -119,20 +118,30 @@ def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequenc
     }
 
 
-def _prepare_lines(run: Run, config: RunConfig, shards: Sequence[Shard], metadata: dict[str, Any]) -> list[Path]:
+def _prepare_lines(run: Run, config: RunConfig, shards: Sequence[Shard], metadata: dict[str, Any]) -> list[Shard]:
     """The shards that are written as JSON Lines; those of another selection are deleted, and how it is now is said.
 
     Lines cannot say themselves how they were made: `PROVENANCE_FILE` says it for all, before the first is written.
+    What it says of behaviours that the corpus was annotated for before is kept.
     """
-    files = [shard.annotated(run.data, config.output_format) for shard in shards]
-    lines = [file for file in files if file.suffix != ".parquet"]
-    said = run.data / PROVENANCE_FILE
-    wanted = json.loads(json.dumps(metadata))
-    if lines and not (said.is_file() and json.loads(said.read_text(encoding="utf-8")) == wanted):
-        for file in lines:
-            file.unlink(missing_ok=True)
-        write_provenance(run.data, metadata)
+    lines = [shard for shard in shards if shard.annotated(run.data, config.output_format).suffix != ".parquet"]
+    if not lines:
+        return []
+    before = provenance_of(lines[0], open_shard(lines[0]).readable)
+    wanted = json.loads(json.dumps({**before, **metadata}))
+    if _said(run.data / PROVENANCE_FILE) != wanted:
+        for shard in lines:
+            shard.annotated(run.data, config.output_format).unlink(missing_ok=True)
+        write_provenance(run.data, wanted)
     return lines
+
+
+def _said(file: Path) -> Any:
+    """What `PROVENANCE_FILE` says; None where it is missing or damaged, and is written anew."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _remove_other_formats(run: Run, config: RunConfig, shard: Shard) -> None:
@@ -168,9 +177,10 @@ def _is_written(file: Path, metadata: dict[str, Any]) -> bool:
     return {behaviour: stored.get(behaviour) for behaviour in wanted} == wanted
 
 
-def _check_all_written(run: Run, shards: Sequence[Shard], selection: Selection) -> None:
-    """Every document of the corpus is in the output, once."""
-    documents = sum(pq.read_metadata(shard.output(run.data)).num_rows for shard in shards)
+def _check_all_written(run: Run, shards: Sequence[Shard], lines: Sequence[Shard], selection: Selection) -> None:
+    """Every document of the corpus is in the output, once; lines were counted when they were written."""
+    folders = {shard.name: run.data for shard in shards} | {shard.name: run.scores for shard in lines}
+    documents = sum(pq.read_metadata(shard.output(folders[shard.name])).num_rows for shard in shards)
     if documents != selection.documents:
         raise InputError(
             f"{run.data}: holds {documents:,} documents where {selection.documents:,} were selected from; "

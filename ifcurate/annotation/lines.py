@@ -1,14 +1,14 @@
 """Annotated JSON Lines: every line as it was written, with our keys appended.
 
 No type of the input is guessed, so nothing of it can change. What Parquet keeps in its schema stands in one file
-beside the shards, `PROVENANCE_FILE`.
+beside the shards, see `provenance`.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, pairwise
 from pathlib import Path
@@ -22,12 +22,8 @@ from ifcurate.annotation.changed import TextCheck, misfit
 from ifcurate.annotation.writer import Rows, check_shared, new_columns
 from ifcurate.corpus.jsonl import holds_row
 from ifcurate.corpus.shards import Shard, open_lines, open_shard
-from ifcurate.corpus.sources import open_bytes
 from ifcurate.errors import InputError
-from ifcurate.files import finishing, write_text
-
-PROVENANCE_FILE = "_ifcurate.json"
-"""Behaviour name -> how its columns were made, as a Parquet shard says it in its schema."""
+from ifcurate.files import finishing
 
 LINES_AT_ONCE = 1024
 _JSON_TYPES = ("null", "boolean", "integer", "floating", "string", "large_string", "string_view")
@@ -119,27 +115,6 @@ def write_as_lines(
         if texts is not None:
             texts.finish()
     return rows
-
-
-def write_provenance(folder: Path, metadata: Mapping[str, Any]) -> None:
-    """Say in `folder` how the columns of its JSON Lines were made."""
-    write_text(folder / PROVENANCE_FILE, json.dumps(dict(metadata), indent=2, sort_keys=True) + "\n")
-
-
-def read_provenance(shard: Shard) -> dict[str, Any]:
-    """What `write_provenance` said in the folder that `shard` was listed in; empty where it said nothing.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    file = shard.path.removesuffix(f"{shard.name}{shard.format}") + PROVENANCE_FILE
-    try:
-        with open_bytes(file) as stream:
-            return dict(json.loads(stream.read()))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{file}: is damaged; run `ifcurate write` again, or delete it.") from error
 
 
 def _is_json(kind: pa.DataType) -> bool:

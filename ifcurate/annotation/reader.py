@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from ifcurate.annotation.batches import AnnotatedBatch
-from ifcurate.annotation.lines import read_provenance
+from ifcurate.annotation.provenance import provenance_of
 from ifcurate.annotation.schema import mask_column, spans_column
-from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.shards import Shard, list_shards, open_shard
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import check_token_ids
@@ -122,8 +121,7 @@ class AnnotatedCorpus:
 
     def _made_with_own_tokenizer(self, shard: Shard, schema: pa.Schema) -> bool:
         """Whether every annotation of the shard says that it is of the tokenizer that is read for."""
-        said = metadata_of(schema, shard.path) if shard.format == ".parquet" else read_provenance(shard)
-        annotations = [entry for entry in said.values() if isinstance(entry, dict)]
+        annotations = [entry for entry in provenance_of(shard, schema).values() if isinstance(entry, dict)]
         made = [entry.get("tokenizer_hash") for entry in annotations]
         return bool(made) and all(tokenizer == self._tokenizer_hash for tokenizer in made)
 

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from ifcurate.annotation.changed import TextCheck, misfit
-from ifcurate.corpus.parquet import attach, metadata_of, writing_parquet
+from ifcurate.annotation.provenance import provenance_of
+from ifcurate.corpus.parquet import attach, writing_parquet
 from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.errors import InputError
 from ifcurate.selection.scores import LOSS, TOKEN_IDS
@@ -125,7 +126,7 @@ class Rows:
 
 
 def _merged_metadata(shard: Shard, schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
-    return attach(schema, {**metadata_of(schema, shard.path), **metadata})
+    return attach(schema, {**provenance_of(shard, schema), **metadata})
 
 
 def check_shared(shard: Shard, name: str, batch: pa.RecordBatch, ours: pa.RecordBatch, first_row: int) -> None:

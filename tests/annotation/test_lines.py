@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from ifcurate.annotation.lines import append_to_lines, read_provenance, write_as_lines, write_provenance
+from ifcurate.annotation.lines import append_to_lines, write_as_lines
+from ifcurate.annotation.provenance import read_provenance, write_provenance
 from ifcurate.annotation.schema import annotation_fields
 from ifcurate.corpus.shards import list_shards
 from ifcurate.errors import InputError

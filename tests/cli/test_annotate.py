@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ifcurate.annotation.schema import annotation_fields
 from ifcurate.config import build
 from ifcurate.corpus.parquet import metadata_of
 from ifcurate.errors import InputError
+from ifcurate.influence.direction import load_direction, save_direction
 from ifcurate.model.checkpoints import load_tokenizer
 from ifcurate.pipelines.annotate import annotate
 from ifcurate.pipelines.corpus_record import present_shards
@@ -164,6 +166,34 @@ def test_json_lines_stay_lines(workshop: Workshop, finished: Run, tmp_path: Path
     assert AnnotatedCorpus(str(run.root), ["toxic"], tokenizer).source == str(run.root)
     with pytest.raises(InputError, match=r"a.jsonl, line 1: column 'odd\[\]' holds a string where"):
         workshop.annotate(corpus=corpus, out=tmp_path / "run3", output_format="parquet", **options)
+
+
+@pytest.mark.parametrize("output_format", ["same", "parquet"])
+def test_a_second_behaviour_over_lines_keeps_what_is_said_of_the_first(
+    output_format: str, workshop: Workshop, finished: Run, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "corpus/a.jsonl", [{"text": text} for text in texts(20, seed=3)])
+    given = {"direction": finished.direction("toxic"), "budget": "50", "with_loss": True}
+    first = workshop.annotate(corpus=tmp_path / "corpus", out=tmp_path / "first", **given)
+    said = json.loads((first.data / "_ifcurate.json").read_text())
+    rude = load_direction(finished.direction("toxic"))
+    renamed = replace(rude, provenance={**rude.provenance, "behaviour": "rude"})
+    save_direction(renamed, tmp_path / "rude.safetensors")
+    given |= {"direction": tmp_path / "rude.safetensors", "behaviour": "rude", "output_format": output_format}
+    second = workshop.annotate(corpus=first.data, out=tmp_path / "second", **given)
+    if output_format == "parquet":
+        both = metadata_of(pq.read_schema(second.data / "a.parquet"), second.data / "a.parquet")
+    else:
+        both = json.loads((second.data / "_ifcurate.json").read_text())
+        (second.data / "_ifcurate.json").write_text("{")  # a damaged one is written anew
+        workshop.annotate(corpus=first.data, out=tmp_path / "second", **given)
+        assert json.loads((second.data / "_ifcurate.json").read_text()) == both
+    assert set(both) == {"toxic", "rude"}
+    assert both["toxic"] == said["toxic"]
+    tokenizer = load_tokenizer(str(workshop.root / "model"))
+    read = AnnotatedCorpus(str(second.root), ["toxic", "rude"], tokenizer)
+    marks = np.concatenate([document.marks for document in read.documents()])
+    assert [int((marks >> bit & 1).sum()) for bit in (0, 1)] == [50, 50]
 
 
 def test_shards_of_one_token_documents(workshop: Workshop, finished: Run, tmp_path: Path) -> None:
