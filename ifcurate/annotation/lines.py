@@ -18,8 +18,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ifcurate.annotation.changed import TextCheck, misfit
-from ifcurate.annotation.writer import Rows, check_shared, new_columns
+from ifcurate.annotation.changed import TextCheck
+from ifcurate.annotation.writer import Beside, Rows, new_columns
 from ifcurate.corpus.jsonl import holds_row
 from ifcurate.corpus.shards import Shard, open_lines, open_shard
 from ifcurate.errors import InputError
@@ -47,32 +47,19 @@ def append_to_lines(
     """
     reader = open_lines(shard)
     known = [*reader.readable, *(pa.field(name, pa.null()) for name in reader.facts.conflicts)]
-    added = new_columns(shard, pa.schema(known), fields)
-    compared = [field.name for field in fields if field not in added]
-    shared = reader.batches(compared, LINES_AT_ONCE) if compared else iter(())
-    incoming, lines = Rows(annotations, pa.schema(fields)), reader.lines()
-    theirs = Rows(shared, pa.schema([reader.readable.field(name) for name in compared]))
-    rows = 0
+    ours = Beside(shard, annotations, fields, new_columns(shard, pa.schema(known), fields), texts)
+    shared = Rows(
+        reader.batches(ours.shared, LINES_AT_ONCE) if ours.shared else (),
+        pa.schema([reader.readable.field(name) for name in ours.shared]),
+    )
+    lines = reader.lines()
     with finishing(path) as part, _writing(part, shard.format) as out:
         while chunk := list(islice(lines, LINES_AT_ONCE)):
             count = sum(map(holds_row, chunk))
-            ours = incoming.take(count)
-            if ours.num_rows < count:
-                raise misfit(shard, f"has more rows than the {rows + ours.num_rows:,} scored")
-            if texts is not None:
-                texts.see_lines(chunk)
-            if compared:
-                old = theirs.take(count)
-                for name in compared:
-                    check_shared(shard, name, old, ours, rows)
-            keys = _as_json(ours.select([field.name for field in added]))
+            keys = _as_json(ours.next_to_lines(chunk, count, shared.take(count)))
             out.write(b"".join(_joined(line, keys) if holds_row(line) else line for line in chunk))
-            rows += count
-        if incoming.take(1).num_rows:
-            raise misfit(shard, f"has only {rows:,} rows, fewer than were scored")
-        if texts is not None:
-            texts.finish()
-    return rows
+        ours.finish()
+    return ours.rows
 
 
 def write_as_lines(
@@ -94,27 +81,15 @@ def write_as_lines(
                 f"{shard.path}: column {column.name!r} holds {column.type}, which JSON has no value for; "
                 "give --output-format same or parquet, or cast the column."
             )
-    added = new_columns(shard, reader.schema, fields)
-    compared = [field.name for field in fields if field not in added]
-    incoming, rows = Rows(annotations, pa.schema(fields)), 0
+    ours = Beside(shard, annotations, fields, new_columns(shard, reader.schema, fields), texts)
     with finishing(path) as part, _writing(part, ".jsonl") as out:
         for batch in reader.batches(rows=LINES_AT_ONCE):
-            ours = incoming.take(batch.num_rows)
-            if ours.num_rows < batch.num_rows:
-                raise misfit(shard, f"has more rows than the {rows + ours.num_rows:,} scored")
-            if texts is not None:
-                texts.see_batch(batch)
-            for name in compared:
-                check_shared(shard, name, batch, ours, rows)
-            keys = _as_json(ours.select([field.name for field in added]))
-            for number, row in enumerate(batch.to_pylist(), start=rows):
+            first_row = ours.rows
+            keys = _as_json(ours.next_to(batch))
+            for number, row in enumerate(batch.to_pylist(), start=first_row):
                 out.write(_joined(_line(shard, number, row), keys))
-            rows += batch.num_rows
-        if incoming.take(1).num_rows:
-            raise misfit(shard, f"has only {rows:,} rows, fewer than were scored")
-        if texts is not None:
-            texts.finish()
-    return rows
+        ours.finish()
+    return ours.rows
 
 
 def _is_json(kind: pa.DataType) -> bool:

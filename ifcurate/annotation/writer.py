@@ -53,25 +53,14 @@ def write_annotated(
     schema = _merged_metadata(shard, reader.schema, metadata)
     for field in added:
         schema = schema.append(field)
-    compared = [field.name for field in fields if field not in added]
-    incoming = Rows(annotations, pa.schema(fields))
+    ours = Beside(shard, annotations, fields, added, texts)
     with writing_parquet(path, schema, reader.times_in_utc) as sink:
         for batch in reader.batches():
-            ours = incoming.take(batch.num_rows)
-            if ours.num_rows < batch.num_rows:
-                raise misfit(shard, f"has more rows than the {sink.num_rows + ours.num_rows:,} scored")
-            if texts is not None:
-                texts.see_batch(batch)
-            for name in compared:
-                check_shared(shard, name, batch, ours, sink.num_rows)
-            columns = [*batch.columns, *(ours.column(field.name) for field in added)]
-            sink.write(pa.RecordBatch.from_arrays(columns, schema=schema))
-        if incoming.take(1).num_rows:
-            raise misfit(shard, f"has only {sink.num_rows:,} rows, fewer than were scored")
+            columns = ours.next_to(batch)
+            sink.write(pa.RecordBatch.from_arrays([*batch.columns, *columns.columns], schema=schema))
+        ours.finish()
         if sink.num_rows != reader.num_rows:
             raise misfit(shard, f"gave {sink.num_rows:,} rows where it announces {reader.num_rows:,}")
-        if texts is not None:
-            texts.finish()
     return sink.num_rows
 
 
@@ -97,6 +86,69 @@ def check_new_columns(shards: Sequence[Shard], fields: Sequence[pa.Field]) -> No
     """Open every shard and refuse what `new_columns` does, before anything expensive is done with the corpus."""
     for shard in shards:
         new_columns(shard, open_shard(shard).readable, fields)
+
+
+class Beside:
+    """The annotations of a shard, taken as its rows are read, and checked to belong to them.
+
+    Args:
+        shard: the input.
+        annotations: batches of any size with the columns `fields`, one row for each row of the input, in its order.
+        fields: the columns of the annotations.
+        added: those that the input does not have; the others have to agree with it.
+        texts: compares the texts with those that were scored, where that is known.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        annotations: Iterable[pa.RecordBatch],
+        fields: Sequence[pa.Field],
+        added: Sequence[pa.Field],
+        texts: TextCheck | None,
+    ) -> None:
+        self.shared = [field.name for field in fields if field not in added]
+        self.rows = 0
+        self._shard, self._texts = shard, texts
+        self._added = [field.name for field in added]
+        self._incoming = Rows(annotations, pa.schema(fields))
+
+    def next_to(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The columns to add to the next rows of the input, `batch`.
+
+        Raises:
+            ChangedShardError: there are fewer annotations, or `batch` has no texts.
+            InputError: a shared column has other values than ours.
+        """
+        if self._texts is not None:
+            self._texts.see_batch(batch)
+        return self._next(batch.num_rows, batch)
+
+    def next_to_lines(self, lines: Sequence[bytes], count: int, shared: pa.RecordBatch) -> pa.RecordBatch:
+        """The same for `count` rows that are lines; `shared` has those columns of theirs that are compared."""
+        if self._texts is not None:
+            self._texts.see_lines(lines)
+        return self._next(count, shared)
+
+    def finish(self) -> None:
+        """Call after the last row.
+
+        Raises:
+            ChangedShardError: there are more annotations than rows, or the texts are not those that were scored.
+        """
+        if self._incoming.take(1).num_rows:
+            raise misfit(self._shard, f"has only {self.rows:,} rows, fewer than were scored")
+        if self._texts is not None:
+            self._texts.finish()
+
+    def _next(self, count: int, theirs: pa.RecordBatch) -> pa.RecordBatch:
+        ours = self._incoming.take(count)
+        if ours.num_rows < count:
+            raise misfit(self._shard, f"has more rows than the {self.rows + ours.num_rows:,} scored")
+        for name in self.shared:
+            _check_shared(self._shard, name, theirs, ours, self.rows)
+        self.rows += count
+        return ours.select(self._added)
 
 
 class Rows:
@@ -129,8 +181,7 @@ def _merged_metadata(shard: Shard, schema: pa.Schema, metadata: Mapping[str, Any
     return attach(schema, {**provenance_of(shard, schema), **metadata})
 
 
-def check_shared(shard: Shard, name: str, batch: pa.RecordBatch, ours: pa.RecordBatch, first_row: int) -> None:
-    """Refuse a column that behaviours share, where `batch` has other values in it than `ours`."""
+def _check_shared(shard: Shard, name: str, batch: pa.RecordBatch, ours: pa.RecordBatch, first_row: int) -> None:
     if name == LOSS:
         _check_close(shard, batch, ours, first_row)
     else:

@@ -15,7 +15,7 @@ import pytest
 from commands import Command
 from runs import RUDE, Workshop, contents, texts
 
-from ifcurate.annotation.lines import PROVENANCE_FILE
+from ifcurate.annotation.provenance import PROVENANCE_FILE
 from ifcurate.corpus import shards as listing
 from ifcurate.pipelines.annotate import annotate
 from ifcurate.pipelines.run import Run
