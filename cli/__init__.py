@@ -34,7 +34,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     debug: bool = typer.Option(False, DEBUG, help="Show the traceback of an error."),
-    verbose: bool = typer.Option(False, "--verbose", "-v", help="Say more."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Say what is chosen, too: engine, batches, workers."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Say nothing but results, warnings and errors."),
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
 ) -> None:

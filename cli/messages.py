@@ -31,8 +31,7 @@ def show_log(words: list[str]) -> None:
     """Print the log of `ifcurate` as plain lines on standard error, in the first process of a launch only.
 
     Args:
-        words: of the command line; `-q` shows warnings only and no progress, `-v` what is of interest in a search for a
-            fault too.
+        words: of the command line; `-q` shows warnings only and no progress, `-v` what a run chooses too.
     """
     level = next((_LEVELS[word] for word in words if word in _LEVELS), logging.INFO)
     log = logging.getLogger("ifcurate")

@@ -28,7 +28,7 @@ from ifcurate.model.windows import Window
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import timed
-from ifcurate.progress import track
+from ifcurate.progress import log, track
 
 PASSES = 2
 """Over the sample: one for the covariances, one for the eigenvalues."""
@@ -63,6 +63,7 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         )
         facts = {"documents": sample.documents, "tokens": sample.tokens, "hash": sample.hash()}
         write_text(run.sample, json.dumps(facts, indent=2) + "\n")
+        log.debug(f"fit: {sample.tokens:,} tokens of {sample.documents:,} documents, on {device}")
         with track("fit", PASSES * sample.tokens) as tracker:
 
             def on_batch(tokens: int) -> None:

@@ -71,6 +71,11 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         if settings.engine == "compiled-jvp":
             log.info("every worker compiles the model first, which takes minutes")
         workers = workers_for(config, found.worker_bytes)
+        log.debug(
+            f"score: {found.engine} in {found.dtype}, {found.batch_tokens:,} positions a batch, windows of "
+            f"{found.context:,} tokens, {min(workers, len(pending))} workers for {len(pending)} shards; "
+            f"errors of the steps: {found.errors}"
+        )
         with watching(beats, track("score", sum(shard.size for shard in pending))):
             run_tasks(steps, len(pending), workers, config.threads, run.logs / "score", run.scores, count)
 

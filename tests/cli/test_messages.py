@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 from commands import Command, environment, ifcurate_command
 from runs import Run, Workshop
@@ -14,6 +15,14 @@ def test_quiet_says_results_only(workshop: Workshop, finished: Run, command: Com
     assert loud.err.startswith("corpus: ")
     assert quiet.err == ""
     assert quiet.out == loud.out
+
+
+def test_verbose_says_what_is_chosen(workshop: Workshop, finished: Run, tmp_path: Path, command: Command) -> None:
+    options = workshop.options(out=tmp_path / "run", direction=finished.direction("toxic"))
+    done = command("annotate", "-v", *options)
+    assert done.code == 0, done.err
+    assert "score: finite-difference in float32, " in done.err
+    assert " positions a batch, windows of " in done.err
 
 
 def test_other_processes_of_a_launch_say_nothing(
