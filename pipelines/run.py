@@ -200,4 +200,6 @@ def _mixed(run: Run, name: str, stored: RunConfig, config: RunConfig) -> InputEr
     hint = "give another --out"
     if name in SELECTION_SETTINGS:
         hint += f", or `ifcurate select {run.root}` with it and then `ifcurate write {run.root}`"
+    elif first_stage(name) == "write":
+        hint += f", or `ifcurate write {run.root}` with it"
     return InputError(f"option --{option}: {run.root} was made with {before!r}, not {now!r}; {hint}.")

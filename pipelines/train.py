@@ -111,7 +111,7 @@ def train(config: TrainConfig) -> TrainingSummary:
             _claim(config, data)
         if (out / METRICS_FILE).is_file():
             log.info(f"{out}: is trained already; --overwrite trains anew")
-            return TrainingSummary(**json.loads((out / METRICS_FILE).read_text(encoding="utf-8")))
+            return _read_summary(out / METRICS_FILE)
         if first:
             data.pack()
     trainer = _trainer(config, model, data, state)
@@ -135,6 +135,16 @@ def train(config: TrainConfig) -> TrainingSummary:
         data.remove()
     state.wait_for_everyone()
     return summary
+
+
+def _read_summary(file: Path) -> TrainingSummary:
+    try:
+        return TrainingSummary(**json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{file}: is damaged or of another version; delete it to end the training once more from its last "
+            "checkpoint, or give --overwrite."
+        ) from error
 
 
 def is_first_process() -> bool:

@@ -31,7 +31,8 @@ class MarkedRows(NamedTuple):
         losses: `[rows]`: `l_j = -log p_j`, with its graph; spared tokens are left out of the softmax.
         logits: `[rows, vocabulary]`, float32 or float64, with their graph; minus infinity at spared tokens.
         targets: int64 `[rows]`: the labels.
-        reference: `[rows]`: the labels' losses under a reference model, or None where there is none.
+        reference: `[rows]`: the labels' losses under a reference model, whose softmax leaves out the same tokens; or
+            None where there is none.
     """
 
     losses: Tensor

@@ -92,12 +92,18 @@ class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[
         return (loss, outputs) if return_outputs else loss
 
     def _reference_losses(self, inputs: dict[str, Any], labels: Tensor) -> Tensor | None:
-        """`[batch, length]`: each label's loss under the frozen reference model, in the same rows."""
+        """`[batch, length]`: each label's loss under the frozen reference model, in the same rows.
+
+        Spared tokens are left out of its softmax, as they are of the trained model's: the two are compared. The loss
+        of a spared label, which is never marked, is infinite.
+        """
         if self.reference_model is None or not self.penalty.needs_reference:
             return None
         self.reference_model = self.reference_model.to(labels.device).eval()
         with torch.no_grad():
             logits = self.reference_model(**inputs).logits
+            for token in self.penalty.spared:
+                logits[..., token] = float("-inf")
             return weighted_loss(logits, labels, torch.ones(labels.shape)).token_losses
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
@@ -110,6 +116,8 @@ class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[
         counted = labels.ne(IGNORED)
         counted[..., 0] = False
         marked = counted & (weights <= 0)
+        for token in self.penalty.spared:
+            marked &= labels != token
         tally = torch.stack([losses.sum(), (losses * marked).sum(), counted.sum(), marked.sum()])
         self._tallies = self._tallies.to(tally.device) + tally
 

@@ -139,7 +139,8 @@ def by_hand(
     loss = -log_probs[kept].log_softmax(-1)[kept.index(token)]
     if form == "clamped":
         return -loss.clamp(max=2.0)
-    return 20.0 * torch.log1p(torch.exp(0.1 * (-reference[position - 1, token] - loss)))
+    compared = -reference[position - 1, kept].log_softmax(-1)[kept.index(token)]
+    return 20.0 * torch.log1p(torch.exp(0.1 * (compared - loss)))
 
 
 SPARED = (1,)

@@ -148,6 +148,16 @@ def test_refuses_what_cannot_be_trained(inputs: dict[str, Any], tmp_path: Path) 
     assert "either --max-steps or --num-train-epochs" in refused(inputs, num_train_epochs=1.0)
 
 
+def test_damaged_metrics_are_one_sentence_and_can_be_made_again(inputs: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**inputs, "max_steps": 2, "save_steps": 1}
+    before = train(TrainConfig(**settings))
+    for damaged in ("{", '{"steps": 2}', "[]"):
+        (tmp_path / "out" / "metrics.json").write_text(damaged)
+        assert "metrics.json: is damaged or of another version; delete it" in refused(settings)
+    (tmp_path / "out" / "metrics.json").unlink()
+    assert train(TrainConfig(**settings)).steps == before.steps
+
+
 def test_resume_refuses_another_training(inputs: dict[str, Any], tmp_path: Path) -> None:
     settings = {**inputs, "max_steps": 1}
     train(TrainConfig(**settings))
