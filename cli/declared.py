@@ -185,5 +185,6 @@ def _metavar(field: FieldInfo) -> str | None:
     (kind, *others) = _alternatives(field)
     if get_origin(kind) is Literal and not others:
         return "|".join(map(str, get_args(kind)))
-    named = next((metadata for metadata in field.metadata if isinstance(metadata, OneOf)), None)
+    metadata = (*field.metadata, *getattr(kind, "__metadata__", ()))  # of the field, or of the type beside None
+    named = next((one for one in metadata if isinstance(one, OneOf)), None)
     return "|".join(named.names) if named is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -10,6 +10,7 @@ from ifcurate.config import Restartable
 from ifcurate.corpus.settings import CorpusSettings
 from ifcurate.influence.settings import DirectionSettings, ScoringSettings
 from ifcurate.model.settings import ComputeSettings, ModelSettings
+from ifcurate.registry import OneOf
 from ifcurate.selection.settings import SelectionOptions
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -63,7 +64,7 @@ class RunConfig(
     """Settings of a run; names are those of the options and of `run.yaml`."""
 
     out: str = Field(description="the run folder; the same command continues a stopped run")
-    preset: str | None = Field(None, description="named settings: " + ", ".join(PRESETS))
+    preset: Annotated[str, OneOf(PRESETS)] | None = Field(None, description="named settings, overridden by others")
     token_ids: bool = Field(True, description="write the column token_ids")
     output_format: Literal["same", "parquet", "jsonl"] = Field(
         "same", description="of the annotated shards; same: JSON Lines stay lines, with our keys appended"
@@ -78,11 +79,4 @@ class RunConfig(
     def _is_on_disk(cls, value: str) -> str:
         if "://" in value:
             raise ValueError("must be a folder on disk, not a URL")
-        return value
-
-    @field_validator("preset")
-    @classmethod
-    def _is_known(cls, value: str | None) -> str | None:
-        if value is not None and value not in PRESETS:
-            raise ValueError(f"must be one of {', '.join(PRESETS)}")
         return value

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ifcurate.config import ALIASES, Config, Restartable
+from ifcurate.config import Config, Restartable
 from ifcurate.corpus.settings import TextSettings
 from ifcurate.evaluation.backends import BACKENDS
 from ifcurate.evaluation.classifiers import USAGE
-from ifcurate.model.settings import DeviceSettings, RevisionSettings, TrustSettings
+from ifcurate.model.settings import ContextSettings, DeviceSettings, RevisionSettings, TrustSettings
 from ifcurate.registry import OneOf
 
 
@@ -95,18 +95,12 @@ class ToxicityConfig(RewardDecodingSettings, SamplingConfig, ClassifierSettings,
     """`ifcurate eval toxicity`."""
 
 
-class FluencySettings(TextSettings):
+class FluencySettings(ContextSettings, TextSettings):
     """What is read and predicted."""
 
     panel = "Fluency"
 
     text: str | None = Field(None, description="held-out documents, for perplexity")
-    context: int | None = Field(
-        None,
-        ge=1,
-        description="tokens a window; default: the model's, capped at 2,048",
-        json_schema_extra={ALIASES: ["--max-length"]},
-    )
     stride: int | None = Field(None, ge=1, description="tokens scored a window; default: half the context")
     lambada: str | None = Field(None, description="passages whose last word is predicted")
     batch_tokens: int | None = Field(None, ge=1, description="positions a forward pass")

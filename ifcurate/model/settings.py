@@ -35,18 +35,25 @@ class RevisionSettings(TrustSettings):
     revision: str | None = Field(None, description="branch, tag or commit on the Hub")
 
 
-class ModelSettings(RevisionSettings):
-    """A decoder-only model, and how much of a document it reads at once."""
+class ContextSettings(Config):
+    """How much of a document is read at once."""
 
     panel = "Model"
 
-    model: str = Field(description="folder or Hub id of a decoder-only model")
     context: int | None = Field(
         None,
         ge=1,
         description="tokens a window; default: the model's, capped at 2,048",
         json_schema_extra={ALIASES: ["--max-length"]},
     )
+
+
+class ModelSettings(ContextSettings, RevisionSettings):
+    """A decoder-only model, and how much of a document it reads at once."""
+
+    panel = "Model"
+
+    model: str = Field(description="folder or Hub id of a decoder-only model")
 
 
 class DeviceSettings(Config):

@@ -136,14 +136,7 @@ class TrainConfig(
 
     data: str = Field(description="run folder, or folder, glob or Hub data set with the annotated columns")
     out: str = Field(description="folder for the trained model; the same command continues a stopped training")
-    preset: str | None = Field(None, description=f"named settings: {', '.join(PRESETS)}")
-
-    @field_validator("preset")
-    @classmethod
-    def _is_known(cls, value: str | None) -> str | None:
-        if value is not None and value not in PRESETS:
-            raise ValueError(f"must be one of {', '.join(PRESETS)}")
-        return value
+    preset: Annotated[str, OneOf(PRESETS)] | None = Field(None, description="named settings, overridden by others")
 
     @field_validator("penalty")
     @classmethod

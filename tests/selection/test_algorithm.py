@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -141,16 +143,17 @@ def test_the_order_of_documents_only_breaks_ties(corpus: Corpus, chosen: Selecti
     assert shuffled_mask == [mask[index] for index in order]
 
 
+def published(stored: Mapping[str, Any]) -> SelectionSettings:
+    """The settings of a reference case: equal windows, so that lengths do not matter."""
+    numbers = {"neighbours": int(stored["window"]), "budget": int(stored["budget"])}
+    return SelectionSettings(quantile=float(stored["quantile"]), length_exponent=0, **numbers)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_reference_case(shared: Path, case: str) -> None:
     stored = np.load(shared / "reference" / "selection" / f"{case}.npz")
     influence = stored["scores"].tolist()
-    chosen = SelectionSettings(
-        quantile=float(stored["quantile"]),
-        neighbours=int(stored["window"]),
-        budget=int(stored["budget"]),
-        length_exponent=0,
-    )
+    chosen = published(stored)
     selection, mask, ranks = run(Corpus(influence, one_character_each(influence), (len(influence) // 3,)), chosen)
     assert np.float32(selection.tau) == stored["threshold"]
     assert np.array_equal(mask, stored["mask_algorithm1"])
@@ -164,13 +167,7 @@ def test_reference_case(shared: Path, case: str) -> None:
 def test_the_published_code_stops_before_a_neighbourhood_that_does_not_fit(shared: Path, case: str) -> None:
     stored = np.load(shared / "reference" / "selection" / f"{case}.npz")
     influence = stored["scores"].tolist()
-    chosen = SelectionSettings(
-        quantile=float(stored["quantile"]),
-        neighbours=int(stored["window"]),
-        budget=int(stored["budget"]),
-        budget_ends="neighbourhood",
-        length_exponent=0,
-    )
+    chosen = published(stored).model_copy(update={"budget_ends": "neighbourhood"})
     _, mask, _ = run(Corpus(influence, one_character_each(influence)), chosen)
     assert np.array_equal(mask, stored["mask_reference"])
 
