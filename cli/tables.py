@@ -171,13 +171,17 @@ def print_selection(selection: Selection) -> None:
     console = plain_console()
     console.print(
         f"{selection.documents:,} documents, {selection.tokens:,} tokens; "
-        f"tau = {selection.tau:.6g}, the {selection.quantile:g} quantile of {selection.behaviour} influence"
+        f"tau = {selection.tau:.6g}, the {selection.quantile:g} quantile of {selection.behaviour} influence",
+        soft_wrap=True,
     )
     console.print(
-        f"selected {selection.tokens_selected:,} tokens ({share:.2%}) in {selection.documents_selected:,} documents"
+        f"selected {selection.tokens_selected:,} tokens ({share:.2%}) in {selection.documents_selected:,} documents",
+        soft_wrap=True,
     )
     if selection.shortfall_reason:
-        console.print(f"{selection.shortfall:,} tokens short of the budget: {selection.shortfall_reason}")
+        console.print(
+            f"{selection.shortfall:,} tokens short of the budget: {selection.shortfall_reason}", soft_wrap=True
+        )
 
 
 def _stage_table(summary: Summary) -> Table:
