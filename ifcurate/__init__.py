@@ -5,7 +5,7 @@ The pieces that other code uses are here by name, and imported when first used, 
 - annotating: `RunConfig`, `annotate`, `AnnotatedCorpus`
 - scoring: `ScoreSettings`, `load_scorer`, `Direction`, `load_direction`, `save_direction`
 - selection: `SelectionSettings`, `select`, `Ranges`, `mask_to_spans`, `spans_to_mask`
-- training: `penalized_loss`, `PENALTY_FORMS`, `PenalizedTrainer`, `PenalizedLossMixin`, `PackingCollator`
+- training: `penalized_loss`, `Penalty`, `PENALTY_FORMS`, `PenalizedTrainer`, `PenalizedLossMixin`, `PackingCollator`
 - reading exports: `WeightedTokens`
 - errors: `InputError`
 

@@ -14,6 +14,7 @@ from .selection.spans import Ranges as Ranges
 from .selection.spans import mask_to_spans as mask_to_spans
 from .selection.spans import spans_to_mask as spans_to_mask
 from .training.forms import PENALTY_FORMS as PENALTY_FORMS
+from .training.forms import Penalty as Penalty
 from .training.packing import PackingCollator as PackingCollator
 from .training.penalty import penalized_loss as penalized_loss
 from .training.trainer import PenalizedLossMixin as PenalizedLossMixin

@@ -24,7 +24,7 @@ from ifcurate.selection.table import Selection, ShardRecords
 
 
 class WriteAnnotations(PipelineStep):
-    """Writes `<data>/<shard>.parquet`: every input column as it was, then the columns of each behaviour.
+    """Writes every shard to `data` under its name: each input column as it was, then the columns of each behaviour.
 
     Task r of n writes shards r, r + n, r + 2n, ...; it reads input, scores and selection itself and takes no documents.
 
