@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from score_files import Corpus, Offsets
 
 from ifcurate.selection.settings import SelectionSettings
+
+
+class SlowSelection(NamedTuple):
+    """What Algorithm 1 selects: the mask of every document, the rank of every record, and tau."""
+
+    mask: list[list[bool]]
+    ranks: list[float]
+    tau: float
 
 
 def groups_by_hand(offsets: Offsets) -> list[int]:
@@ -26,12 +35,17 @@ def groups_by_hand(offsets: Offsets) -> list[int]:
     return group
 
 
-def algorithm_1(corpus: Corpus, settings: SelectionSettings, budget: int) -> tuple[list[list[bool]], list[float]]:
-    """Algorithm 1, slowly and in plain Python: the mask and the ranks."""
-    ordered = sorted(np.float64(score) for document in corpus.influence for score in np.float32(document))
-    position = settings.quantile * (len(ordered) - 1)
+def quantile_by_hand(scores: Sequence[float], quantile: float) -> np.float32:
+    """Between the two nearest order statistics in proportion, as float32."""
+    ordered = sorted(scores)
+    position = quantile * (len(ordered) - 1)
     below, above = int(position), min(int(position) + 1, len(ordered) - 1)
-    tau = np.float32(ordered[below] + (ordered[above] - ordered[below]) * (position - below))
+    return np.float32(ordered[below] + (ordered[above] - ordered[below]) * (position - below))
+
+
+def algorithm_1(corpus: Corpus, settings: SelectionSettings, budget: int) -> SlowSelection:
+    """Algorithm 1, slowly and in plain Python."""
+    tau = quantile_by_hand([float(np.float32(s)) for document in corpus.influence for s in document], settings.quantile)
 
     groups = [groups_by_hand(offsets) for offsets in corpus.offsets]
     records: list[tuple[int, list[int]]] = []
@@ -51,9 +65,22 @@ def algorithm_1(corpus: Corpus, settings: SelectionSettings, budget: int) -> tup
     normal = [normalised(values, [bool(tokens) for _, tokens in records]) for values in (counts, sums)]
     ranks = [2 * a * b / (a + b) if a + b else 0.0 for a, b in zip(*normal, strict=True)]
 
+    order = sorted(range(len(records)), key=lambda record: -ranks[record])
+    mask = give_up(corpus, settings, budget, tau, [records[record] for record in order], groups)
+    return SlowSelection(mask, ranks, float(tau))
+
+
+def give_up(
+    corpus: Corpus,
+    settings: SelectionSettings,
+    budget: int,
+    tau: np.float32,
+    records: Sequence[tuple[int, list[int]]],
+    groups: Sequence[list[int]],
+) -> list[list[bool]]:
+    """The mask of what `records`, pairs of a document and its tokens from the highest rank down, give up."""
     mask = [[False] * len(document) for document in corpus.influence]
-    for record in sorted(range(len(records)), key=lambda record: -ranks[record]):
-        number, tokens = records[record]
+    for number, tokens in records:
         for token in tokens:
             if not np.float32(corpus.influence[number][token]) > tau:
                 continue
@@ -67,14 +94,14 @@ def algorithm_1(corpus: Corpus, settings: SelectionSettings, budget: int) -> tup
                 if group not in wanted:
                     wanted.append(group)
             if settings.budget_ends == "neighbourhood" and sum(map(len, wanted)) > budget:
-                return mask, ranks
+                return mask
             for group in wanted:
                 if len(group) > budget:
-                    return mask, ranks
+                    return mask
                 budget -= len(group)
                 for other in group:
                     mask[number][other] = True
-    return mask, ranks
+    return mask
 
 
 def normalised(values: Sequence[float], counted: Sequence[bool]) -> list[float]:

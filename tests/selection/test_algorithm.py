@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,55 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from score_files import Corpus, Offsets, one_character_each, write_scores
+from selection_runs import run
 from slow_selection import algorithm_1
 
 from ifcurate.corpus import parquet
 from ifcurate.errors import InputError
-from ifcurate.selection import scores as sidecars
 from ifcurate.selection.algorithm import select
-from ifcurate.selection.records import cut_records, mask_records
+from ifcurate.selection.records import cut_records
 from ifcurate.selection.scores import FLOAT_LIST, INT_LIST, TOKEN_ENDS, influence_column
 from ifcurate.selection.settings import SelectionSettings
 from ifcurate.selection.spans import Ranges
 from ifcurate.selection.table import SELECTED, Selection, ShardRecords, records_path, summary_path
-
-CASES = [
-    "all_equal",
-    "budget_binds",
-    "budget_loose",
-    "budget_zero",
-    "negative_scores",
-    "quantile_median",
-    "single_document",
-    "two_documents_only",
-    "window_wide",
-    "window_zero",
-]
-
-
-def run(corpus: Corpus, settings: SelectionSettings) -> tuple[Selection, list[list[bool]], list[float]]:
-    """The selection, its mask as lists, and the rank of every record."""
-    with TemporaryDirectory() as folder:
-        shards, out = corpus.write(Path(folder) / "scores"), Path(folder) / "selection"
-        selection = select(shards[::-1], settings, out)
-        assert Selection.load(out, settings.behaviour) == selection
-        assert sorted(path.name for path in out.iterdir()) == ["toxic.json", "toxic.parquet"]
-        masks, ranks = [], []
-        for name, path in shards:
-            records = ShardRecords.load(out, "toxic", name)
-            first = 0
-            for scored in sidecars.Sidecar(name, path, "toxic").batches():
-                documents = scored.tokens.documents
-                rows = records.of_rows(first, documents)
-                taken, tau = rows["selected"].to_numpy(), np.float32(selection.tau)
-                cut = cut_records(scored.tokens, settings.record_length)
-                mask = mask_records(scored, cut, tau, settings.neighbours, taken)
-                assert cut.count(mask).tolist() == taken.tolist()
-                edges = scored.tokens.rows
-                masks += [mask[begin:end].tolist() for begin, end in itertools.pairwise(edges)]
-                ranks += rows["rank"].to_pylist()
-                first += documents
-        return selection, masks, ranks
 
 
 @st.composite
@@ -103,9 +61,10 @@ def any_settings(draw: st.DrawFn) -> SelectionSettings:
 @given(corpora(), any_settings())
 def test_equals_algorithm_1_in_plain_python(corpus: Corpus, chosen: SelectionSettings) -> None:
     selection, mask, ranks = run(corpus, chosen)
-    expected_mask, expected_ranks = algorithm_1(corpus, chosen, selection.budget_tokens)
-    assert ranks == pytest.approx(expected_ranks, abs=1e-12)
-    assert mask == expected_mask
+    expected = algorithm_1(corpus, chosen, selection.budget_tokens)
+    assert ranks == pytest.approx(expected.ranks, abs=1e-12)
+    assert mask == expected.mask
+    assert selection.tau == expected.tau
     selected = sum(map(sum, mask))
     assert (selection.tokens_selected, selection.shortfall) == (selected, selection.budget_tokens - selected)
     assert selection.documents_selected == sum(map(any, mask))
@@ -141,35 +100,6 @@ def test_the_order_of_documents_only_breaks_ties(corpus: Corpus, chosen: Selecti
     shuffled_selection, shuffled_mask, _ = run(shuffled, chosen)
     assert shuffled_selection == selection
     assert shuffled_mask == [mask[index] for index in order]
-
-
-def published(stored: Mapping[str, Any]) -> SelectionSettings:
-    """The settings of a reference case: equal windows, so that lengths do not matter."""
-    numbers = {"neighbours": int(stored["window"]), "budget": int(stored["budget"])}
-    return SelectionSettings(quantile=float(stored["quantile"]), length_exponent=0, **numbers)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_reference_case(shared: Path, case: str) -> None:
-    stored = np.load(shared / "reference" / "selection" / f"{case}.npz")
-    influence = stored["scores"].tolist()
-    chosen = published(stored)
-    selection, mask, ranks = run(Corpus(influence, one_character_each(influence), (len(influence) // 3,)), chosen)
-    assert np.float32(selection.tau) == stored["threshold"]
-    assert np.array_equal(mask, stored["mask_algorithm1"])
-    assert np.allclose(ranks, stored["rank"], rtol=0, atol=2e-5)
-    assert np.argsort(-np.array(ranks), kind="stable").tolist() == stored["order"].tolist()
-    as_windows = chosen.model_copy(update={"rank_by": "window", "context": stored["scores"].shape[1]})
-    assert run(Corpus(influence, one_character_each(influence)), as_windows)[1:] == (mask, ranks)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_the_published_code_stops_before_a_neighbourhood_that_does_not_fit(shared: Path, case: str) -> None:
-    stored = np.load(shared / "reference" / "selection" / f"{case}.npz")
-    influence = stored["scores"].tolist()
-    chosen = published(stored).model_copy(update={"budget_ends": "neighbourhood"})
-    _, mask, _ = run(Corpus(influence, one_character_each(influence)), chosen)
-    assert np.array_equal(mask, stored["mask_reference"])
 
 
 def test_a_neighbourhood_that_does_not_fit_ends_the_selection() -> None:
