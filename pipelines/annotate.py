@@ -11,10 +11,10 @@ from ifcurate.annotation.schema import written_fields
 from ifcurate.annotation.writer import check_new_columns
 from ifcurate.corpus.shards import Shard, known, list_corpus, list_shards, open_shard
 from ifcurate.influence.engines.choice import choose_dtype, choose_engine
-from ifcurate.influence.queries import read_queries
+from ifcurate.influence.query_sets import read_query_sets
 from ifcurate.model.devices import resolve_device
 from ifcurate.pipelines.corpus_record import reconcile
-from ifcurate.pipelines.direct import direct, published_directions, query_sources
+from ifcurate.pipelines.direct import direct, published_directions
 from ifcurate.pipelines.fit import fit
 from ifcurate.pipelines.run import Run, create_run
 from ifcurate.pipelines.run_config import RunConfig
@@ -78,8 +78,7 @@ def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> None:
     choose_engine(config.engine, config.alignment, dtype, device)
     published = published_directions(config)
     if not published:
-        for source in query_sources(config).values():
-            read_queries(source, config.max_queries, config.seed)
+        read_query_sets(config, config.seed)
     if not Run(Path(config.out)).file.is_file():  # else they were looked at when it began
         behaviours = list(published) or [config.behaviour]
         if config.output_format == "parquet":

@@ -13,23 +13,15 @@ from ifcurate.errors import InputError
 from ifcurate.files import finishing
 from ifcurate.influence.curvature import hash_factors, precondition
 from ifcurate.influence.direction import Direction, check_direction, load_direction, save_direction
-from ifcurate.influence.queries import hash_queries, read_queries
-from ifcurate.influence.query_gradient import QueryGradient, query_gradient, query_windows
+from ifcurate.influence.queries import hash_queries
+from ifcurate.influence.query_sets import pull, read_query_sets
 from ifcurate.machine import cores
-from ifcurate.model.checkpoints import (
-    check_vocabulary,
-    context_length,
-    embedding_rows,
-    load_causal_lm,
-    load_tokenizer,
-    start_token,
-)
+from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer
 from ifcurate.model.devices import forbid_reduced_precision, resolve_batch_tokens, resolve_device
 from ifcurate.model.hashes import hash_model, hash_tokenizer
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import Stage, timed
-from ifcurate.progress import track
 
 
 def direct(run: Run, config: RunConfig) -> None:
@@ -53,11 +45,11 @@ def direct(run: Run, config: RunConfig) -> None:
 
 def _refuse_edited_queries(run: Run, config: RunConfig) -> None:
     """A direction that is there must be of the queries that are named, not of what these files held before."""
-    stored = load_direction(run.direction(config.behaviour)).provenance.get("queries", {})
-    for side, source in query_sources(config).items():
-        queries = read_queries(source, config.max_queries, config.seed)
-        if side in stored and stored[side]["hash"] != hash_queries(queries):
-            raise InputError(f"{source}: changed since {run.root} was made from it; give another --out.")
+    stored = load_direction(run.direction(config.behaviour)).provenance.get("queries", [])
+    for query_set, facts in zip(read_query_sets(config, config.seed), stored, strict=False):
+        for side, file in query_set.items():
+            if side in facts and facts[side]["hash"] != hash_queries(file.queries):
+                raise InputError(f"{file.source}: changed since {run.root} was made from it; give another --out.")
 
 
 def published_directions(config: RunConfig) -> dict[str, Path]:
@@ -85,18 +77,6 @@ def published_directions(config: RunConfig) -> dict[str, Path]:
     return found
 
 
-def query_sources(config: RunConfig) -> dict[str, str]:
-    """Where the queries of either side are: `behaviour` and `contrast`.
-
-    Raises:
-        InputError: one of them is not given.
-    """
-    if config.queries is None or config.contrast is None:
-        option = "--queries" if config.queries is None else "--contrast"
-        raise InputError(f"option {option}: is required to make a direction; give a file, or --direction.")
-    return {"behaviour": config.queries, "contrast": config.contrast}
-
-
 def _adopt(run: Run, published: Mapping[str, Path], config: RunConfig) -> None:
     model = load_causal_lm(config.model, config.revision, trust=config.trust)
     tokenizer = load_tokenizer(config.model, config.revision, config.trust)
@@ -116,34 +96,20 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
     model = load_causal_lm(config.model, config.revision, device=device, trust=config.trust)
     check_vocabulary(tokenizer, model)
     hashes = {"model_hash": hash_model(model), "tokenizer_hash": hash_tokenizer(tokenizer)}
-    context, start = context_length(model, config.context), start_token(tokenizer)
+    context = context_length(model, config.context)
     batch_tokens = resolve_batch_tokens(config.batch_tokens, device)
-    gradients: list[QueryGradient] = []
-    described = {}
-    for side, source in query_sources(config).items():
-        queries = read_queries(source, config.max_queries, config.seed)
-        found = query_windows(queries, tokenizer, context, source, embedding_rows(model))
-        total = sum(len(query.window) - query.completion for query in found.windows)
-        with track(f"{side} queries", total) as tracker:
-            done = 0
-
-            def on_batch(tokens: int) -> None:
-                nonlocal done
-                done += tokens
-                tracker.update(done, done)
-
-            gradients.append(query_gradient(model, found.windows, start, batch_tokens, on_batch, config.query_mean))
-        stage.add(tokens=total, queries=len(queries), shortened=found.shortened, halvings=gradients[-1].halvings)
-        described[side] = {
-            "queries": len(queries),
-            "completion_tokens": gradients[-1].tokens,
-            "shortened": found.shortened,
-            "hash": hash_queries(queries),
-        }
-    behaviour, contrast = (gradient.tensors for gradient in gradients)
-    difference = {name: behaviour[name] - contrast[name] for name in behaviour}
-    if not any(bool(tensor.any()) for tensor in difference.values()):
-        raise InputError("option --contrast: are the same as --queries; give queries that differ.")
+    sets = read_query_sets(config, config.seed)
+    mean: dict[str, torch.Tensor] = {}
+    described = []
+    for query_set in sets:
+        pulled = pull(query_set, model, tokenizer, context, batch_tokens, config.query_mean)
+        for name, tensor in pulled.tensors.items():
+            part = tensor / len(sets)
+            mean[name] = mean[name] + part if name in mean else part
+        for facts in pulled.facts.values():
+            stage.add(tokens=facts["completion_tokens"], queries=facts["queries"], shortened=facts["shortened"])
+        stage.add(halvings=pulled.halvings)
+        described.append(pulled.facts)
     provenance = {
         "behaviour": config.behaviour,
         "model": config.model,
@@ -157,4 +123,4 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
         "sample": json.loads(run.sample.read_text(encoding="utf-8")),
         "damping": config.damping,
     }
-    return Direction(precondition(difference, run.factors, config.damping, device), provenance)
+    return Direction(precondition(mean, run.factors, config.damping, device), provenance)

@@ -28,7 +28,7 @@ METADATA_KEY = "ifcurate"
 
 
 class QueryFacts(OpenArtifact):
-    """Which queries one side was made of."""
+    """Which queries one side of a set was made of."""
 
     hash: str
 
@@ -41,7 +41,7 @@ class Provenance(OpenArtifact):
     tokenizer: str | None = None
     model_hash: Sha256
     tokenizer_hash: Sha256
-    queries: dict[str, QueryFacts] = Field(default_factory=dict)
+    queries: list[dict[str, QueryFacts]] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)

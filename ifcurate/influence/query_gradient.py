@@ -2,10 +2,13 @@
 
 g = gradient of the summed loss of all completion tokens / number of completion tokens, or, as Eq. 6 has it, / number of
 queries, where long completions weigh more. Prompts and padding carry no loss, and neither batch size nor order matters.
+
+Queries with weights w (soft queries): every token's loss, and its part in the number, count w-fold.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,10 +32,24 @@ QueryMean = Literal["token", "query"]
 
 @dataclass(frozen=True)
 class QueryWindow:
-    """A query as one window; tokens before `completion` are its prompt."""
+    """A query, or part of one, as one window.
+
+    Attributes:
+        window: the tokens.
+        completion: those before are the prompt.
+        weight: of the query.
+        begins: whether this is the first window of its query.
+    """
 
     window: Window
     completion: int
+    weight: float = 1.0
+    begins: bool = True
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that carry loss."""
+        return len(self.window) - self.completion
 
 
 @dataclass(frozen=True)
@@ -82,10 +99,12 @@ def query_windows(
         shortened += len(encoding) > context
         if count <= context:
             first = max(0, len(encoding) - context)
-            windows.append(QueryWindow(Window(row, first, encoding.token_ids[first:]), completion - first))
+            window = Window(row, first, encoding.token_ids[first:])
+            windows.append(QueryWindow(window, completion - first, query.weight))
             continue
         for first in range(completion, len(encoding), context):
-            windows.append(QueryWindow(Window(row, first, encoding.token_ids[first : first + context]), 0))
+            window = Window(row, first, encoding.token_ids[first : first + context])
+            windows.append(QueryWindow(window, 0, query.weight, first == completion))
     return QueryWindows(windows, shortened)
 
 
@@ -100,8 +119,9 @@ def query_gradient(
     """Mean gradient of the completions' loss, with respect to the tracked weights and biases.
 
     `mean="token"` divides the summed gradient by the number of completion tokens, `mean="query"` by that of queries
-    (Eq. 6: the mean over queries of each one's summed loss). Batches are summed in float64, so that their number and
-    order leave no trace beyond rounding in a batch. One that does not fit into memory is halved.
+    (Eq. 6: the mean over queries of each one's summed loss); with weights, which are positive, by the sum of weight x
+    tokens, or of weights. Batches are summed in float64, so that their number and order leave no trace beyond rounding
+    in a batch. One that does not fit into memory is halved.
 
     Raises:
         InputError: a window alone does not fit into memory.
@@ -112,12 +132,14 @@ def query_gradient(
     for parameter in parameters.values():
         parameter.requires_grad_(True)
     heads = split(model)
+    largest = max(query.weight for query in windows)
+    weights = [query.weight / largest for query in windows]  # only their ratios count, and these fit any dtype
     tokens = halvings = 0
     pending = deque(bucket_by_length([len(query.window) for query in windows], batch_tokens))
     while pending:
         group = pending.popleft()
         batch = collate_queries([windows[index] for index in group], start).to(str(model.device))
-        gradients = _summed_gradient(heads, batch, list(parameters.values()))
+        gradients = _summed_gradient(heads, batch, [weights[index] for index in group], list(parameters.values()))
         if gradients is None:
             if len(group) == 1:
                 raise InputError(
@@ -133,18 +155,21 @@ def query_gradient(
         tokens += found
         on_batch(found)
     model.requires_grad_(False)
-    count = tokens if mean == "token" else len({query.window.document for query in windows})
+    counted = [query.tokens if mean == "token" else query.begins for query in windows]
+    count = math.fsum(weight * each for weight, each in zip(weights, counted, strict=True))
     return QueryGradient({name: (total / count).float() for name, total in sums.items()}, tokens, halvings)
 
 
 def _summed_gradient(
-    heads: tuple[Body, Head], batch: WindowBatch, parameters: list[torch.nn.Parameter]
+    heads: tuple[Body, Head], batch: WindowBatch, weights: list[float], parameters: list[torch.nn.Parameter]
 ) -> tuple[torch.Tensor, ...] | None:
-    """Gradient of the summed loss of a batch, or None where memory ran out."""
+    """Gradient of the summed loss of a batch, each row's tokens by its weight; None where memory ran out."""
     body, head = heads
     try:
         features = body(batch.input_ids)[batch.mask]
-        loss = token_losses(head, features, batch.labels[batch.mask]).sum()
+        losses = token_losses(head, features, batch.labels[batch.mask])
+        of_rows = torch.tensor(weights, dtype=losses.dtype, device=losses.device)
+        loss = (losses * of_rows.repeat_interleave(batch.mask.sum(dim=1))).sum()
         return torch.autograd.grad(loss, parameters)
     except RuntimeError as error:
         if not is_out_of_memory(error):

@@ -22,9 +22,13 @@ class DirectionSettings(Config):
     panel = "Queries and direction"
 
     behaviour: str = Field("toxic", description="name of what is looked for; column names begin with it")
-    queries: str | None = Field(None, description="queries that show the behaviour")
-    contrast: str | None = Field(None, description="queries that show its contrast")
-    max_queries: int = Field(10_000, ge=1, description="most queries a side, drawn with the seed")
+    queries: str | list[str] | None = Field(
+        None, description="queries that show the behaviour; may be repeated: the mean of all sets"
+    )
+    contrast: str | list[str] | None = Field(
+        None, description="queries that show its contrast; one for each of --queries, none if weights have both signs"
+    )
+    max_queries: int = Field(10_000, ge=1, description="most queries a file, drawn with the seed")
     query_mean: Literal["token", "query"] = Field("token", description="what a query set's loss is a mean over")
     direction: str | list[str] | None = Field(
         None, description="published direction, in place of queries and factors; may be repeated"
@@ -35,9 +39,19 @@ class DirectionSettings(Config):
     )
 
     @property
+    def query_files(self) -> list[str]:
+        """The files of queries."""
+        return _as_list(self.queries)
+
+    @property
+    def contrast_files(self) -> list[str]:
+        """The files of contrast."""
+        return _as_list(self.contrast)
+
+    @property
     def directions(self) -> list[str]:
         """The published directions."""
-        return [self.direction] if isinstance(self.direction, str) else self.direction or []
+        return _as_list(self.direction)
 
     @field_validator("behaviour")
     @classmethod
@@ -46,7 +60,7 @@ class DirectionSettings(Config):
             raise ValueError("must be letters, digits and underscores, it begins column names")
         return value
 
-    @field_validator("direction")
+    @field_validator("queries", "contrast", "direction")
     @classmethod
     def _is_one_or_several(cls, value: str | list[str] | None) -> str | list[str] | None:
         if isinstance(value, list):
@@ -59,6 +73,10 @@ class DirectionSettings(Config):
         if isinstance(value, float) and not 0 < value < float("inf"):
             raise ValueError("must be positive and finite, or `heuristic`")
         return value
+
+
+def _as_list(given: str | list[str] | None) -> list[str]:
+    return [given] if isinstance(given, str) else given or []
 
 
 class ScoringSettings(Config):

@@ -18,11 +18,11 @@ def direction_for(model, **provenance):
 
 
 def test_a_direction_comes_back_as_it_was(tmp_path):
-    direction = direction_for(tiny_model("llama"), further="kept", queries={"behaviour": {"hash": "q"}})
+    direction = direction_for(tiny_model("llama"), further="kept", queries=[{"behaviour": {"hash": "q"}}])
     save_direction(direction, tmp_path / "a.safetensors")
     loaded = load_direction(tmp_path / "a.safetensors")
     assert loaded.behaviour == "rude"
-    assert loaded.provenance["queries"] == {"behaviour": {"hash": "q"}}
+    assert loaded.provenance["queries"] == [{"behaviour": {"hash": "q"}}]
     assert {**loaded.provenance, "version": None} == {**direction.provenance, "version": None}
     assert loaded.tensors.keys() == direction.tensors.keys()
     assert all(torch.equal(loaded.tensors[name], tensor) for name, tensor in direction.tensors.items())
@@ -47,8 +47,9 @@ def test_nan_is_refused_and_nothing_is_written(tmp_path):
         ({"behaviour": ""}, "behaviour"),
         ({"behaviour": "evil\n"}, "behaviour"),
         ({"model_hash": "../x"}, "model_hash"),
-        ({"queries": {"behaviour": {}}}, "queries.behaviour.hash"),
-        ({"queries": ["hash"]}, "queries"),
+        ({"queries": [{"behaviour": {}}]}, "queries.0.behaviour.hash"),
+        ({"queries": ["hash"]}, "queries.0"),
+        ({"queries": {"behaviour": {"hash": "q"}}}, "queries"),
     ],
 )
 def test_what_a_shared_file_says_is_checked(tmp_path, said, field):

@@ -66,6 +66,9 @@ def test_every_row_has_the_same_chance(tmp_path: Path) -> None:
         ({"prompt": "p", "completion": None}, "row 1 (counted from 0): 'completion' is null"),
         ({"completion": "c"}, "row 1 (counted from 0): 'prompt' is null"),
         ({"prompt": 1, "completion": "c"}, "line 2: column 'prompt' holds a number where earlier lines hold a string"),
+        ({"prompt": "p", "completion": "c", "weight": 1}, "row 0 (counted from 0): 'weight' is null; give every query"),
+        ({"prompt": "p", "completion": "c", "weight": "1"}, "column 'weight' holds string, not numbers; rename it"),
+        ({"prompt": "p", "completion": "c", "weight": True}, "column 'weight' holds bool, not numbers"),
     ],
 )
 def test_a_query_that_is_none_is_named(tmp_path: Path, row: dict[str, Any], message: str) -> None:
@@ -92,7 +95,29 @@ def test_files_that_hold_no_queries_are_refused(tmp_path: Path) -> None:
         read_queries(str(tmp_path / "q.parquet"), 10, 0)
 
 
-PAIR = st.builds(Query, st.text(max_size=3), st.text(min_size=1, max_size=3))
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_weights_are_read(tmp_path: Path, suffix: str) -> None:
+    weights = [1, -0.25, 0, 2.5]
+    rows = [{**pair, "weight": float(weight)} for pair, weight in zip(PAIRS, weights, strict=False)]
+    found = read_queries(str(write_rows(tmp_path / f"q{suffix}", rows)), 50, 0)
+    assert [query.weight for query in found] == weights
+    texts = [{"text": "a", "weight": -1}, {"text": "b", "weight": 3}]
+    assert read_queries(str(write_rows(tmp_path / f"t{suffix}", texts)), 50, 0) == [
+        Query("", "a", -1.0),
+        Query("", "b", 3.0),
+    ]
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), -float("inf"), None])
+def test_a_weight_that_is_no_number_is_refused(tmp_path: Path, weight: float | None) -> None:
+    table = pa.table({"text": ["a", "b"], "weight": pa.array([1.0, weight], pa.float32())})
+    pq.write_table(table, tmp_path / "q.parquet")
+    with pytest.raises(InputError, match=r"row 1 \(counted from 0\): 'weight' is (nan|inf|-inf|null)"):
+        read_queries(str(tmp_path / "q.parquet"), 10, 0)
+
+
+WEIGHT = st.floats(allow_nan=False, allow_infinity=False)
+PAIR = st.builds(Query, st.text(max_size=3), st.text(min_size=1, max_size=3), st.just(1.0) | st.just(-1.0) | WEIGHT)
 
 
 @given(one=st.lists(PAIR, max_size=4), other=st.lists(PAIR, max_size=4))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_models import FAMILIES, tiny_model, tiny_tokenizer
@@ -46,6 +48,53 @@ def test_it_is_the_gradient_of_the_mean_loss(family, mean, tokenizer):
     expected = torch.autograd.grad(loss, list(parameters.values()))
     for gradient, wanted in zip(found.tensors.values(), expected, strict=True):
         assert torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("mean", ["token", "query"])
+def test_weights_are_those_of_the_mean(mean, tokenizer):
+    model, weights = tiny_model("llama"), [0.5, 3.0, 1.25]
+    weighted = [replace(query, weight=weight) for query, weight in zip(QUERIES, weights, strict=True)]
+    found = query_gradient(model, windows_of(tokenizer, weighted), 0, batch_tokens=40, mean=mean)
+    parameters = tracked_parameters(model)
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    losses = losses_by_hand(model, tokenizer)
+    summed = sum(weight * loss.sum() for weight, loss in zip(weights, losses, strict=True))
+    divisor = sum(weights) if mean == "query" else sum(w * len(loss) for w, loss in zip(weights, losses, strict=True))
+    expected = torch.autograd.grad(summed / divisor, list(parameters.values()))
+    assert found.tokens == sum(map(len, losses))
+    for gradient, wanted in zip(found.tensors.values(), expected, strict=True):
+        assert torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("mean", ["token", "query"])
+@pytest.mark.parametrize("context", [64, 2])
+def test_a_weight_of_two_is_the_query_twice(context, mean, tokenizer):
+    model = tiny_model("llama")
+    heavy = [replace(QUERIES[0], weight=2.0), *QUERIES[1:]]
+    one, other = (
+        query_gradient(model, windows_of(tokenizer, queries, context), 0, 1000, mean=mean)
+        for queries in (heavy, [QUERIES[0], *QUERIES])
+    )
+    for name, gradient in one.tensors.items():
+        assert torch.allclose(gradient, other.tensors[name], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("factor", [2.0**-140, 2.0**100, 1e308])
+def test_only_ratios_of_weights_count(factor, tokenizer):
+    """However small or large they are."""
+    model, weights = tiny_model("llama"), [0.25, 0.5, 1.0]
+    one, other = (
+        query_gradient(
+            model,
+            windows_of(tokenizer, [replace(q, weight=w * scale) for q, w in zip(QUERIES, weights, strict=True)]),
+            0,
+            1000,
+        )
+        for scale in (1.0, factor)
+    )
+    for name, gradient in one.tensors.items():
+        assert torch.allclose(gradient, other.tensors[name], rtol=1e-6, atol=0)
 
 
 def test_a_split_completion_is_one_query(tokenizer):
