@@ -66,6 +66,7 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         model=config.model,
         text_column=config.text_column,
         token_ids=config.token_ids,
+        with_loss=config.with_loss,
     )
     write_report(source, selections, run.root)
 

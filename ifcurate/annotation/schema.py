@@ -74,9 +74,11 @@ def written_fields(behaviours: Sequence[str], token_ids: bool, with_loss: bool) 
     return fields + [field for behaviour in behaviours for field in annotation_fields(behaviour)]
 
 
-def described_columns(behaviours: Sequence[str], token_ids: bool) -> list[tuple[str, str, str]]:
+def described_columns(behaviours: Sequence[str], token_ids: bool, with_loss: bool) -> list[tuple[str, str, str]]:
     """Name, type and meaning of every column that `write` appends, for people."""
     columns = [(TOKEN_IDS, "list<int32>", "the tokens that the lists belong to")] if token_ids else []
+    if with_loss:
+        columns.append((LOSS, "list<float32>", "each token's own loss, in nats"))
     for behaviour in behaviours:
         columns += [
             (influence_column(behaviour), "list<float32>", "derivative of each token's loss along the direction"),

@@ -39,6 +39,7 @@ class ReportSource:
         model: as the user named it.
         text_column: the column that holds the documents.
         token_ids: whether the shards carry `token_ids`.
+        with_loss: whether the shards carry `loss`.
     """
 
     data: Mapping[str, Path]
@@ -48,6 +49,7 @@ class ReportSource:
     model: str
     text_column: str
     token_ids: bool
+    with_loss: bool
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def write_report(source: ReportSource, selections: Sequence[Selection], out: Pat
         "annotated": [_annotated(source, selection, metadata[selection.behaviour]) for selection in selections],
         "behaviours": ", ".join(behaviours),
         "source": source,
-        "columns": schema.described_columns(behaviours, source.token_ids),
+        "columns": schema.described_columns(behaviours, source.token_ids, source.with_loss),
         "shards": len(source.data),
     }
     write_text(out / "report.html", _TEMPLATES.get_template("report.html.j2").render(**facts))
