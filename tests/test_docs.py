@@ -91,8 +91,9 @@ def test_quoted_python_imports_what_there_is(page: Path) -> None:
                 assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
-def test_the_pages_hold_commands() -> None:
+def test_the_pages_hold_commands_and_python() -> None:
     assert sum(len(commands(page)) for page in PAGES) > 15
+    assert sum(len(list(blocks(page, "python"))) for page in PAGES) > 3
 
 
 def test_the_table_of_private_interfaces_is_true() -> None:

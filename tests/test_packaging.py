@@ -148,7 +148,9 @@ def test_only_outer_rooms_know_their_libraries() -> None:
 
 
 def modules() -> list[Path]:
-    return [path for folder in ("ifcurate", "pipelines", "cli") for path in sorted((ROOT / folder).rglob("*.py"))]
+    found = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in ("ifcurate", "pipelines", "cli")}
+    assert all(found.values()), "nothing is found in a folder that is gone"
+    return [path for paths in found.values() for path in paths]
 
 
 def dotted(path: Path) -> str:

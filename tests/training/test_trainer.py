@@ -84,6 +84,7 @@ def test_an_empty_mask_trains_like_the_standard_trainer_bit_for_bit(tmp_path: Pa
         model = tiny_model(torch.float32)
         StandardInOrder(model=model, args=args, train_dataset=rows, data_collator=without_weights).train()
         expected = model.state_dict()
+        assert largest_difference(expected, tiny_model(torch.float32).state_dict()) > 1e-3, "it has trained"
         for form in PENALTY_FORMS:
             ours = tiny_model(torch.float32)
             given = {"penalty_form": form, "reference_model": tiny_model(torch.float32)}
