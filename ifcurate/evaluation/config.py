@@ -147,6 +147,9 @@ class MiningConfig(Restartable, ClassifierSettings, PromptTableSettings, TrustSe
     contrast: str = Field("safe", description="name of the file of the contrast's queries")
     behaviour_from: float = Field(0.5, description="continuations with at least this score show the behaviour")
     contrast_below: float = Field(0.1, description="continuations below this score are the contrast")
+    soft: bool = Field(
+        False, description="give every query a weight: how far its score is from the middle between the thresholds"
+    )
     per_side: int = Field(10_000, ge=1, description="most queries a side, drawn with the seed")
     near_duplicate: float = Field(0.8, gt=0, le=1, description="Jaccard index of texts that are nearly the same")
     exclude: list[str] = Field(
@@ -162,3 +165,8 @@ class MiningConfig(Restartable, ClassifierSettings, PromptTableSettings, TrustSe
         if self.contrast_below > self.behaviour_from:
             raise ValueError("--contrast-below must not exceed --behaviour-from")
         return self
+
+    @property
+    def middle(self) -> float:
+        """The score between the thresholds that soft queries are weighed from."""
+        return (self.behaviour_from + self.contrast_below) / 2

@@ -12,7 +12,7 @@ from ifcurate.errors import InputError
 from ifcurate.evaluation.config import MiningConfig
 from ifcurate.evaluation.query_mining import Mined
 from ifcurate.files import finishing_folder, write_text
-from ifcurate.influence.queries import COMPLETION, PROMPT, Query
+from ifcurate.influence.queries import COMPLETION, PROMPT, WEIGHT, Query
 from ifcurate.model.settings import TrustSettings
 
 QUERIES_FILE = "queries.json"
@@ -46,8 +46,7 @@ def write_queries(mined: Mined, config: MiningConfig, made_from: Mapping[str, st
     behaviour, contrast, file = (path.name for path in paths_of(config))
     with finishing_folder(Path(config.out)) as part:
         for name, queries in ((behaviour, mined.behaviour), (contrast, mined.contrast)):
-            lines = [orjson.dumps({PROMPT: query.prompt, COMPLETION: query.completion}).decode() for query in queries]
-            write_text(part / name, "".join(f"{line}\n" for line in lines))
+            write_text(part / name, "".join(_line(query, config.soft) for query in queries))
         write_text(part / file, orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
@@ -85,6 +84,11 @@ def _refuse_other(stored: Mapping[str, Any], config: MiningConfig, made_from: Ma
             raise InputError(f"{config.out}: was made from other {name}; give another --out, or --overwrite.")
 
 
+def _line(query: Query, soft: bool) -> str:
+    weight = {WEIGHT: query.weight} if soft else {}
+    return orjson.dumps({PROMPT: query.prompt, COMPLETION: query.completion, **weight}).decode() + "\n"
+
+
 def _query(line: bytes) -> Query:
     row = orjson.loads(line)
-    return Query(row[PROMPT], row[COMPLETION])
+    return Query(row[PROMPT], row[COMPLETION], float(row.get(WEIGHT, 1.0)))

@@ -84,7 +84,8 @@ def mine_queries(texts: Texts, config: MiningConfig, classifier: Classifier) -> 
     """Classify every continuation and draw the two sets.
 
     Rows are visited in a random order that depends on the seed only. A row is left out if its prompt is nearly one of
-    those to exclude, or prompt and continuation together are nearly those of a query already kept on either side.
+    those to exclude, or prompt and continuation together are nearly those of a query already kept on either side. With
+    `config.soft` a query's weight is the distance of its score from `config.middle`, on which side it also lies.
 
     Raises:
         InputError: a side stays empty.
@@ -123,8 +124,8 @@ class _Draw:
     def _decide(self, prompt: str, continuation: str, score: float) -> str:
         if not continuation.strip():
             return "empty continuation"
-        side = self._side(score)
-        if side is None:
+        side, weight = self._side(score), abs(score - self._config.middle) if self._config.soft else 1.0
+        if side is None or weight == 0:
             return "between the thresholds"
         if self._evaluated.holds(prompt):
             return "evaluation prompt"
@@ -136,7 +137,7 @@ class _Draw:
             return "near-duplicate"
         self._kept.add(prompt + separator + continuation)
         self.spaces += separator == " "
-        side.append(Query(prompt, separator + continuation))
+        side.append(Query(prompt, separator + continuation, weight))
         return f"{name}, kept"
 
     def _side(self, score: float) -> list[Query] | None:

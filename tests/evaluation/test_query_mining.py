@@ -64,6 +64,26 @@ def test_thresholds_decide_the_side_and_every_row_is_counted(tmp_path):
     assert json.loads(written[2].read_text())["counts"] == mined.counts
 
 
+def test_soft_queries_weigh_what_their_score_is_from_the_middle(tmp_path):
+    rows = pairs(70)
+    hard, (hard_file, *_) = mine(tmp_path, rows)
+    assert {query.weight for query in hard.behaviour + hard.contrast} == {1.0}
+    assert b"weight" not in hard_file.read_bytes()
+    mined, written = mine(tmp_path, rows, soft=True)  # thresholds of 0.5 and 0.1
+    for queries, sign, file in ((mined.behaviour, 1, written[0]), (mined.contrast, -1, written[1])):
+        for query in queries:
+            score = float(query.completion.split("#")[1])
+            assert query.weight > 0
+            assert query.weight * sign == pytest.approx(score - 0.3)
+        assert read_queries(str(file), 100, 0) == queries
+    assert [query.completion for query in mined.behaviour] == [query.completion for query in hard.behaviour]
+
+
+def test_one_threshold_takes_all_rows_but_those_on_it(tmp_path):
+    mined, _ = mine(tmp_path, pairs(70), soft=True, behaviour_from=0.5, contrast_below=0.5)
+    assert mined.counts == {"toxic, kept": 10, "safe, kept": 50, "between the thresholds": 10}
+
+
 def test_the_draw_depends_on_the_seed(tmp_path):
     draws = [mine(tmp_path, pairs(700), per_side=30, seed=seed)[0] for seed in (0, 0, 1)]
     assert draws[0] == draws[1] and draws[0].behaviour != draws[2].behaviour

@@ -63,6 +63,13 @@ def test_the_same_command_again_is_done(settings: dict[str, Any], caplog: pytest
     assert contents(settings) == made
 
 
+def test_soft_queries_come_back_with_their_weights(settings: dict[str, Any]) -> None:
+    first = build_queries(MiningConfig(**settings, soft=True))
+    assert sorted(query.weight for query in first[0].behaviour) == pytest.approx([0.4, 0.6], abs=1e-6)
+    assert build_queries(MiningConfig(**settings, soft=True)) == first
+    assert "option --soft: " in refusal(settings)
+
+
 def test_another_command_is_refused(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     build_queries(MiningConfig(**settings))
     assert "option --behaviour-from: " in refusal(settings, behaviour_from=0.8)
