@@ -71,6 +71,11 @@ class Run:
         return self.root / "scores"
 
     @property
+    def unfinished(self) -> Path:
+        """Scores of shards that are not scored to their end; no shard in a folder can have this name."""
+        return self.scores / ".unfinished"
+
+    @property
     def data(self) -> Path:
         """Folder of the annotated corpus."""
         return self.root / "data"

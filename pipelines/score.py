@@ -12,6 +12,7 @@ from datatrove.utils.stats import PipelineStats
 
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
+from ifcurate.files import remove
 from ifcurate.influence.batch_size import workers_that_fit
 from ifcurate.influence.direction import hash_direction
 from ifcurate.influence.loading import CALIBRATION_TOKENS, load_scorer
@@ -26,6 +27,7 @@ from ifcurate.pipelines.heartbeat import Pulse, watching
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import timed
+from ifcurate.pipelines.steps.kept_groups import KeptGroups
 from ifcurate.pipelines.steps.read_shards import ReadShards
 from ifcurate.pipelines.steps.score_tokens import ScoreTokens
 from ifcurate.pipelines.steps.write_scores import WriteScores
@@ -43,8 +45,12 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         InputError: direction and model do not fit, a document cannot be read, or a score is not finite.
     """
     pending = [shard for shard in shards if not shard.output(run.scores).is_file()]
-    if not pending:
-        return
+    if pending:
+        _score(run, config, shards, pending)
+    remove(run.unfinished)
+
+
+def _score(run: Run, config: RunConfig, shards: Sequence[Shard], pending: Sequence[Shard]) -> None:
     with timed(run.logs, "score") as stage:
 
         def count(stats: PipelineStats) -> None:
@@ -63,10 +69,13 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         )
         beats = run.logs / "score" / "progress"
         shutil.rmtree(beats, ignore_errors=True)
+        metadata = _metadata(run, config, found)
+        made_of = {**metadata, **found.model_dump(), "with_loss": config.with_loss}
+        kept = KeptGroups(run.unfinished, made_of)
         steps = [
             ReadShards(pending, config.text_column, config.id_column, config.bad_rows),
-            ScoreTokens(settings, config.with_loss, Pulse(beats, pending)),
-            WriteScores(pending, run.scores, run.behaviours, _metadata(run, config, found), config.with_loss),
+            ScoreTokens(settings, config.with_loss, Pulse(beats, pending), kept),
+            WriteScores(pending, run.scores, run.behaviours, metadata, config.with_loss, kept),
         ]
         if settings.engine == "compiled-jvp":
             log.info("every worker compiles the model first, which takes minutes")

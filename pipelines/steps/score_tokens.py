@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
+from numpy.typing import NDArray
 
 from ifcurate.influence.settings import ScoreSettings
 from ifcurate.pipelines.heartbeat import Pulse
+from ifcurate.pipelines.steps.kept_groups import KeptGroups, ScoredGroup
 from ifcurate.pipelines.steps.read_shards import ROW, SHARD
 from ifcurate.selection.scores import LOSS, TOKEN_ENDS, TOKEN_IDS, TOKEN_STARTS, influence_column
 
@@ -31,40 +34,62 @@ class ScoreTokens(PipelineStep):
         settings: see `ScoreSettings`.
         with_loss: also add `loss`, each token's own loss in nats.
         pulse: progress within the shards of `ReadShards`, watched by the recipe.
+        kept: where groups of the shards of `ReadShards` are kept until `WriteScores` has all of a shard, and found
+            again by a step that does the work of one that was stopped.
     """
 
     name = "🧲 Token influence"
     type = "🧮 - SCORER"
     _requires_dependencies = ("torch", "transformers", "kronfluence")
 
-    def __init__(self, settings: ScoreSettings, with_loss: bool = False, pulse: Pulse | None = None) -> None:
+    def __init__(
+        self,
+        settings: ScoreSettings,
+        with_loss: bool = False,
+        pulse: Pulse | None = None,
+        kept: KeptGroups | None = None,
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.with_loss = with_loss
         self.pulse = pulse
+        self.kept = kept
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """The same documents in the same order."""
-        for group in _groups(data):
+        for group, is_last in _groups(data):
             with self.track_time("group"):
-                self._score(_loaded(self.settings), group)
+                scored = self._find(group) or self._score(_loaded(self.settings), group, is_last)
+                scored.attach(group)
+            for label, value in vars(scored.work).items():
+                self.stat_update(label, value=value, unit="group")
             yield from group
 
-    def _score(self, loaded: LoadedScorer, group: list[Document]) -> None:
+    def _find(self, group: list[Document]) -> ScoredGroup | None:
+        """What a step that was stopped has kept; its work counts here, since no table has it yet."""
+        found = None if self.kept is None else self.kept.find(group)
+        if found is not None:
+            self._on_batch(group, tokens=0)  # done, in no time
+        return found
+
+    def _score(self, loaded: LoadedScorer, group: list[Document], is_last: bool) -> ScoredGroup:
         encodings = loaded.encode([document.text for document in group])
         on_batch = self._on_batch(group, sum(map(len, encodings)))
-        scored, work = loaded.score(encodings, [document.id for document in group], on_batch)
-        self.stat_update("tokens", value=work.tokens, unit="group")
-        self.stat_update("positions", value=work.positions, unit="group")
-        self.stat_update("halvings", value=work.halvings, unit="group")
-        for document, encoding, scores in zip(group, encodings, scored, strict=True):
-            document.metadata[TOKEN_IDS] = encoding.token_ids.tolist()
-            document.metadata[TOKEN_STARTS] = encoding.starts.tolist()
-            document.metadata[TOKEN_ENDS] = encoding.ends.tolist()
-            for behaviour, influence in zip(loaded.behaviours, scores.influence, strict=True):
-                document.metadata[influence_column(behaviour)] = influence.tolist()
-            if self.with_loss:
-                document.metadata[LOSS] = scores.loss.tolist()
+        scores, work = loaded.score(encodings, [document.id for document in group], on_batch)
+        columns: dict[str, list[NDArray[Any]]] = {
+            TOKEN_IDS: [encoding.token_ids for encoding in encodings],
+            TOKEN_STARTS: [encoding.starts for encoding in encodings],
+            TOKEN_ENDS: [encoding.ends for encoding in encodings],
+        }
+        for number, behaviour in enumerate(loaded.behaviours):
+            columns[influence_column(behaviour)] = [of_document.influence[number] for of_document in scores]
+        if self.with_loss:
+            columns[LOSS] = [of_document.loss for of_document in scores]
+        lengths = np.array([len(encoding) for encoding in encodings], np.int64)
+        scored = ScoredGroup(lengths, {name: np.concatenate(values) for name, values in columns.items()}, work)
+        if self.kept is not None and not is_last:
+            self.kept.keep(group, scored)
+        return scored
 
     def _on_batch(self, group: list[Document], tokens: int) -> Callable[[int], None]:
         if self.pulse is None:
@@ -73,19 +98,20 @@ class ScoreTokens(PipelineStep):
         return self.pulse.group(first[SHARD], first[ROW], len(group), tokens)
 
 
-def _groups(data: Iterable[Document]) -> Iterator[list[Document]]:
-    """Consecutive documents of about `CHARACTERS_PER_GROUP` characters, never of two shards."""
+def _groups(data: Iterable[Document]) -> Iterator[tuple[list[Document], bool]]:
+    """Consecutive documents of about `CHARACTERS_PER_GROUP` characters, never of two shards, and whether they are the
+    last of their shard. Where a group ends depends on nothing but the documents of its shard."""
     group: list[Document] = []
     characters = 0
     for document in data:
-        elsewhere = group and document.metadata.get(SHARD) != group[0].metadata.get(SHARD)
-        if group and (elsewhere or characters >= CHARACTERS_PER_GROUP):
-            yield group
+        elsewhere = bool(group) and document.metadata.get(SHARD) != group[0].metadata.get(SHARD)
+        if elsewhere or characters >= CHARACTERS_PER_GROUP:
+            yield group, elsewhere
             group, characters = [], 0
         group.append(document)
         characters += len(document.text)
     if group:
-        yield group
+        yield group, True
 
 
 @lru_cache(maxsize=1)

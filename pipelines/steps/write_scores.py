@@ -18,6 +18,7 @@ from ifcurate.corpus.parquet import ParquetSink, writing_parquet
 from ifcurate.corpus.shards import Shard, known, open_shard
 from ifcurate.corpus.text_hash import TextHash
 from ifcurate.errors import InputError
+from ifcurate.pipelines.steps.kept_groups import KeptGroups
 from ifcurate.pipelines.steps.read_shards import SHARD, SKIPPED
 from ifcurate.selection.quantile import Histogram
 from ifcurate.selection.scores import HISTOGRAMS, SCORES, TOKEN_IDS, ShardFacts, influence_column, sidecar_schema
@@ -41,6 +42,7 @@ class WriteScores(PipelineStep):
         behaviours: which influence to store.
         metadata: what decided the scores, for the footer.
         with_loss: store each token's loss too.
+        kept: groups that `ScoreTokens` keeps, deleted once their shard's sidecar is finished.
     """
 
     name = "✍️ Scores"
@@ -54,6 +56,7 @@ class WriteScores(PipelineStep):
         behaviours: Sequence[str],
         metadata: Mapping[str, Any],
         with_loss: bool = False,
+        kept: KeptGroups | None = None,
     ) -> None:
         super().__init__()
         self.shards = [known(shard) for shard in shards]
@@ -61,6 +64,7 @@ class WriteScores(PipelineStep):
         self.behaviours = list(behaviours)
         self.metadata = dict(metadata)
         self.with_loss = with_loss
+        self.kept = kept
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Passes the documents on after their row is written."""
@@ -90,6 +94,8 @@ class WriteScores(PipelineStep):
             facts = ShardFacts(size=shard.size, rows=sink.num_rows, texts=texts.hexdigest(), skipped=skipped)
             found = {SHARD_FACTS: facts.model_dump(), SCORES: scores.hexdigest(), HISTOGRAMS: counted}
             sink.describe({**self.metadata, "tokens": tokens, **found})
+        if self.kept is not None:
+            self.kept.remove(shard.name)
         self.stat_update("shards", value=1, unit="shard")
 
     def _write_rows(
