@@ -14,7 +14,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-COMMANDS = ("annotate", "fit", "direct", "score", "select", "write", "queries", "train", "export", "demo", "eval")
+COMMANDS = (
+    *("annotate", "fit", "direct", "score", "select", "write"),
+    *("combine", "queries", "train", "export", "demo", "eval"),
+)
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 MODULES = {"eval": "evaluate"}
 """Commands whose file has another name."""

@@ -2,6 +2,7 @@
 
 RUN/
   run.yaml                      every setting, library versions: replays the run
+  combined.json                 the runs whose scores were added up, if this is such a sum
   corpus.json                   where the corpus is, and its shards
   sample.json                   what the factors were fitted on
   factors/                      Kronfluence's own files
@@ -59,6 +60,11 @@ class Run:
     def factors(self) -> Path:
         """Kronfluence's factors."""
         return self.root / "factors"
+
+    @property
+    def combined(self) -> Path:
+        """The runs whose scores were added up to those of this one, which has no model then."""
+        return self.root / "combined.json"
 
     @property
     def logs(self) -> Path:
@@ -123,6 +129,7 @@ def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:
     if config.overwrite:
         clear(run.root, RUN_FILE)
     _refuse_other_folder(run, config)
+    _refuse_combined(run)
     unseen = list(shards)
     if run.file.is_file():
         run.remove_parts()
@@ -166,6 +173,8 @@ def continue_run(root: str, stage: StageName, given: Mapping[str, Any], anew: bo
         InputError: the folder is not a run, or there are results of other settings; names the first of them.
     """
     run, stored = open_run(root)
+    if stage in ("direct", "score"):
+        _refuse_combined(run)
     config = build(RunConfig, {**stored.model_dump(), **{name: v for name, v in given.items() if v is not None}})
     changed = _changed_settings(stored, config)
     run.remove_parts()
@@ -191,6 +200,14 @@ def _refuse_other_folder(run: Run, config: RunConfig) -> None:
         raise InputError(
             f"option --out: {run.root} lies inside the corpus, of which its files would become a part; "
             "give a folder elsewhere."
+        )
+
+
+def _refuse_combined(run: Run) -> None:
+    if run.combined.is_file():
+        raise InputError(
+            f"{run.root}: adds up the scores of other runs, which {run.combined.name} in it names, and has no "
+            "direction of its own; give another run folder, or `ifcurate combine` them again."
         )
 
 

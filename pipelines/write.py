@@ -31,6 +31,7 @@ from ifcurate.progress import track
 from ifcurate.report.html import ReportSource, write_report
 from ifcurate.selection.scores import DIRECTIONS, HISTOGRAMS, SCORES, SHARD, read_sidecar_metadata, sidecar_metadata
 from ifcurate.selection.settings import SelectionOptions
+from ifcurate.selection.summation import CHECKPOINTS
 from ifcurate.selection.table import Selection, summary_path
 from ifcurate.version import __version__
 
@@ -63,12 +64,18 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         metadata=metadata,
         selection=run.selection,
         corpus=config.corpus,
-        model=config.model,
+        model=_scored_with(metadata) or config.model,
         text_column=config.text_column,
         token_ids=config.token_ids,
         with_loss=config.with_loss,
     )
     write_report(source, selections, run.root)
+
+
+def _scored_with(metadata: dict[str, Any]) -> str:
+    """The models of a sum over checkpoints."""
+    said = next(iter(metadata.values()))
+    return " + ".join(str(checkpoint["model"]) for checkpoint in said.get(CHECKPOINTS, []))
 
 
 def _write_pending(
