@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from score_files import Corpus, Offsets, one_character_each, write_scores
 from selection_runs import run
 from slow_selection import algorithm_1
 
+from ifcurate import progress
 from ifcurate.corpus import parquet
 from ifcurate.errors import InputError
 from ifcurate.selection.algorithm import select
@@ -22,6 +24,8 @@ from ifcurate.selection.scores import FLOAT_LIST, INT_LIST, TOKEN_ENDS, influenc
 from ifcurate.selection.settings import SelectionSettings
 from ifcurate.selection.spans import Ranges
 from ifcurate.selection.table import SELECTED, Selection, ShardRecords, records_path, summary_path
+
+Messages = Callable[[], list[str]]
 
 
 @st.composite
@@ -151,6 +155,14 @@ def test_a_character_belongs_to_the_window_where_it_begins() -> None:
     assert records.tokens.tolist() == [4, 0, 1]
     assert records.window.tolist() == [0, 1, 2]
     assert cut_records(tokens, context=None).tokens.tolist() == [5]
+
+
+def test_progress_counts_every_token_of_both_passes(monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    influence = [[0.0, 1.0, 2.0], [], [3.0] * 5]
+    run(Corpus(influence, one_character_each(influence), (1,)), SelectionSettings())
+    said = [line.split(" tokens, ")[0] for line in messages()]
+    assert said == ["select: 18.8%, 3", "select: 50.0%, 8", "select: 68.8%, 11", "select: 100.0%, 16"]
 
 
 def test_longer_documents_do_not_win_by_length() -> None:

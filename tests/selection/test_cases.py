@@ -13,6 +13,7 @@ from selection_cases import STORED, make_cases
 from selection_runs import run
 from slow_selection import algorithm_1
 
+from ifcurate.selection import algorithm
 from ifcurate.selection.settings import SelectionSettings
 
 OURS = json.loads(STORED.read_text(encoding="utf-8"))
@@ -41,6 +42,15 @@ def test_equals_the_stored_case(case: dict[str, Any]) -> None:
     assert selection.tau == case["tau"]
     assert ranks == pytest.approx(case["ranks"], abs=1e-12)
     assert selection.tokens_selected == sum(map(sum, mask))
+
+
+@pytest.mark.parametrize("case", OURS["cases"][::9], ids=lambda case: case["corpus"])
+def test_records_may_come_in_batches_of_any_size(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The budget ends in a later batch than the first."""
+    corpus, settings = Corpus(**OURS["corpora"][case["corpus"]]), SelectionSettings(**case["settings"])
+    at_once = run(corpus, settings)
+    monkeypatch.setattr(algorithm, "RECORDS_PER_BATCH", 2)
+    assert run(corpus, settings) == at_once
 
 
 def test_the_stored_cases_are_those_of_the_slow_algorithm() -> None:

@@ -82,7 +82,7 @@ def test_text_is_small_and_fits_into_json() -> None:
     assert Histogram.from_text(Histogram().to_text()) == Histogram()
 
 
-@pytest.mark.parametrize("text", ["", "bm8=", "{}", Histogram().to_text()[:-8]])
+@pytest.mark.parametrize("text", ["", "bm8=", "{}", Histogram().to_text()[:-8], f"!{Histogram().to_text()}"])
 def test_other_text_is_no_histogram(text: str) -> None:
     with pytest.raises(ValueError, match="not a histogram"):
         Histogram.from_text(text)
