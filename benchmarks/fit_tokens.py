@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from ifcurate.corpus.shards import list_shards
-from ifcurate.influence.curvature import fit_factors, precondition
+from ifcurate.influence.curvature.fit import fit_factors
+from ifcurate.influence.curvature.inverse import precondition
 from ifcurate.influence.direction import Direction
 from ifcurate.influence.engines.calibration import best_steps
 from ifcurate.influence.engines.finite_difference import OneSidedDifference
@@ -86,7 +87,7 @@ def query_difference(asked, model, tokenizer, context: int, start: int) -> dict[
 def fit(model: str, windows: list[Window], start: int, context: int, difference: dict[str, torch.Tensor]) -> Direction:
     with tempfile.TemporaryDirectory() as folder:
         factors = Path(folder) / "factors"
-        fit_factors(load_causal_lm(model), windows, start, factors, BATCH_TOKENS // context, seed=0)
+        fit_factors(load_causal_lm(model), windows, start, factors, BATCH_TOKENS, seed=0)
         return Direction(precondition(difference, factors, "heuristic", "cpu"), {"behaviour": f"fit_{len(windows)}"})
 
 

@@ -14,9 +14,9 @@ from kronfluence.arguments import FactorArguments, ScoreArguments
 from kronfluence.utils.dataset import DataLoaderKwargs
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig, PretrainedConfig, PreTrainedModel
 
-from ifcurate.influence.curvature import LanguageModelTask, as_kronfluence_batch
 from ifcurate.influence.direction import Direction
 from ifcurate.influence.engines.choice import Engine
+from ifcurate.influence.kronfluence_task import LanguageModelTask, as_kronfluence_batch
 from ifcurate.influence.query_gradient import QueryWindow, query_gradient
 from ifcurate.influence.scorer import Scorer
 from ifcurate.model.layers import tracked_linears

@@ -15,6 +15,7 @@ FIELDS = {
     "preset",
     "behaviour",
     "fit_tokens",
+    "fit_with",
     "device",
     "batch_tokens",
     "seed",

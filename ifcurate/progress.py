@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
@@ -41,6 +42,19 @@ def track(stage: str, total: float, unit: str = "tokens") -> Tracker:
     if console.is_terminal:
         return BarTracker(stage, total, unit, console)
     return LineTracker(stage, total, unit)
+
+
+def counting(tracker: Tracker, on_batch: Callable[[int], None] = lambda items: None) -> Callable[[int], None]:
+    """What to call with the items of every batch: `tracker`, whose unit they are, is told their sum."""
+    done = 0
+
+    def count(items: int) -> None:
+        nonlocal done
+        done += items
+        tracker.update(done, done)
+        on_batch(items)
+
+    return count
 
 
 class BarTracker:

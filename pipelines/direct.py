@@ -11,7 +11,8 @@ import torch
 
 from ifcurate.errors import InputError
 from ifcurate.files import finishing
-from ifcurate.influence.curvature import hash_factors, precondition
+from ifcurate.influence.curvature.factors import hash_factors
+from ifcurate.influence.curvature.inverse import precondition
 from ifcurate.influence.direction import Direction, check_direction, load_direction, save_direction
 from ifcurate.influence.queries import hash_queries
 from ifcurate.influence.query_sets import pull, read_query_sets

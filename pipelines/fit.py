@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from transformers import PreTrainedTokenizerFast
@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.files import write_text
-from ifcurate.influence.curvature import fit_factors
+from ifcurate.influence.curvature import fit as own_passes
+from ifcurate.influence.curvature import through_kronfluence
 from ifcurate.influence.sample import sample_windows
 from ifcurate.machine import cores
 from ifcurate.model.checkpoints import (
@@ -27,11 +28,8 @@ from ifcurate.model.devices import forbid_reduced_precision, is_out_of_memory, r
 from ifcurate.model.windows import Window
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
-from ifcurate.pipelines.stage_times import timed
-from ifcurate.progress import log, track
-
-PASSES = 2
-"""Over the sample: one for the covariances, one for the eigenvalues."""
+from ifcurate.pipelines.stage_times import Stage, timed
+from ifcurate.progress import log
 
 
 def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
@@ -64,25 +62,20 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         facts = {"documents": sample.documents, "tokens": sample.tokens, "hash": sample.hash()}
         write_text(run.sample, json.dumps(facts, indent=2) + "\n")
         log.debug(f"fit: {sample.tokens:,} tokens of {sample.documents:,} documents, on {device}")
-        with track("fit", PASSES * sample.tokens) as tracker:
-
-            def on_batch(tokens: int) -> None:
-                stage.add(computed=tokens)
-                tracker.update(stage.counts["computed"], stage.counts["computed"])
-
-            batch_windows = max(1, resolve_batch_tokens(config.batch_tokens, device) // context)
-            while not _fits(run, config, device, sample.windows, start_token(tokenizer), batch_windows, on_batch):
-                gc.collect()  # what was computed hangs in the hooks of the model's layers
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
-                if batch_windows == 1:
-                    raise InputError(
-                        f"option --context: fitting on a window of {context} tokens does not fit into the memory of "
-                        f"{device}; give fewer tokens, or use a smaller model or a larger device."
-                    )
-                stage.counts["computed"] = 0
-                stage.add(halvings=1)
-                batch_windows //= 2
+        batch_tokens = resolve_batch_tokens(config.batch_tokens, device)
+        longest = max(len(window) for window in sample.windows)
+        while not _fits(run, config, device, sample.windows, start_token(tokenizer), batch_tokens, stage):
+            gc.collect()  # what was computed hangs in the hooks of the model's layers
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            if batch_tokens <= longest:
+                raise InputError(
+                    f"option --context: fitting on a window of {longest} tokens does not fit into the memory of "
+                    f"{device}; give fewer tokens, or use a smaller model or a larger device."
+                )
+            stage.counts["computed"] = 0
+            stage.add(halvings=1)
+            batch_tokens //= 2
         stage.add(tokens=sample.tokens, documents=sample.documents)
 
 
@@ -99,13 +92,16 @@ def _fits(
     device: str,
     windows: Sequence[Window],
     start: int,
-    batch_windows: int,
-    on_batch: Callable[[int], None],
+    batch_tokens: int,
+    stage: Stage,
 ) -> bool:
     """False where memory ran out: then there are no factors, and nobody holds the model, which fitting changes."""
     model = load_causal_lm(config.model, config.revision, device=device, trust=config.trust)
+    passes = through_kronfluence if config.fit_with == "kronfluence" else own_passes
     try:
-        fit_factors(model, windows, start, run.factors, batch_windows, config.seed, on_batch)
+        passes.fit_factors(
+            model, windows, start, run.factors, batch_tokens, config.seed, lambda tokens: stage.add(computed=tokens)
+        )
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

@@ -7,7 +7,8 @@ from kronfluence.utils.state import State
 from oracles import influence_by_autograd, kronfluence_scores, random_direction, random_windows
 from tiny_models import FAMILIES, VOCABULARY, tiny_model
 
-from ifcurate.influence.curvature import fit_factors, precondition
+from ifcurate.influence.curvature.fit import fit_factors
+from ifcurate.influence.curvature.inverse import precondition
 from ifcurate.influence.direction import Direction
 from ifcurate.influence.engines.calibration import calibrate
 from ifcurate.influence.engines.choice import build_engine
@@ -103,7 +104,7 @@ def test_finite_differences_in_float32_are_the_gradient_along_the_direction(fami
 def test_window_sums_are_kronfluences(family, tmp_path):
     queries = [QueryWindow(window, len(window) // 2) for window in random_windows([8, 11, 6], VOCABULARY, seed=1)]
     factors = tmp_path / "factors"
-    fit_factors(tiny_model(family).cuda(), random_windows([20] * 12, VOCABULARY, seed=2), 0, factors, 4, seed=0)
+    fit_factors(tiny_model(family).cuda(), random_windows([20] * 12, VOCABULARY, seed=2), 0, factors, 80, seed=0)
     gradient = query_gradient(tiny_model(family).cuda(), queries, 0, batch_tokens=64)
     direction = Direction(precondition(gradient.tensors, factors, "heuristic", "cuda"), {"behaviour": "toxic"})
     label = ForwardMode(tiny_model(family).cuda(), [direction]).score(collate(WINDOWS, 0).to("cuda")).influence[0]

@@ -27,7 +27,7 @@ from ifcurate.influence.query_gradient import (
 )
 from ifcurate.influence.settings import DirectionSettings
 from ifcurate.model.checkpoints import embedding_rows, start_token
-from ifcurate.progress import track
+from ifcurate.progress import counting, track
 
 Side = Literal["behaviour", "contrast"]
 SIGNS: dict[Side, int] = {"behaviour": 1, "contrast": -1}
@@ -148,14 +148,7 @@ def _gradient(
     model: PreTrainedModel, side: Side, windows: Sequence[QueryWindow], start: int, batch_tokens: int, mean: QueryMean
 ) -> QueryGradient:
     with track(f"{side} queries", sum(window.tokens for window in windows)) as tracker:
-        done = 0
-
-        def on_batch(tokens: int) -> None:
-            nonlocal done
-            done += tokens
-            tracker.update(done, done)
-
-        return query_gradient(model, windows, start, batch_tokens, on_batch, mean)
+        return query_gradient(model, windows, start, batch_tokens, counting(tracker), mean)
 
 
 def _facts(queries: Sequence[Query], found: QueryWindows) -> dict[str, Any]:

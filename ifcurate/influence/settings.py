@@ -34,6 +34,10 @@ class DirectionSettings(Config):
         None, description="published direction, in place of queries and factors; may be repeated"
     )
     fit_tokens: int = Field(32_768, ge=1, description="tokens of the corpus that the curvature is fitted on")
+    fit_with: Literal["ifcurate", "kronfluence"] = Field(
+        "ifcurate",
+        description="whose passes fit the curvature; Kronfluence's give the same, several times slower",
+    )
     damping: float | Literal["heuristic"] = Field(
         "heuristic", description="added to the curvature's eigenvalues; heuristic: 0.1 x their mean in each layer"
     )

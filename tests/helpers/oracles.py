@@ -11,8 +11,8 @@ from kronfluence.arguments import ScoreArguments
 from kronfluence.utils.dataset import DataLoaderKwargs
 from transformers import PreTrainedModel
 
-from ifcurate.influence.curvature import LanguageModelTask, as_kronfluence_batch
 from ifcurate.influence.direction import Direction
+from ifcurate.influence.kronfluence_task import LanguageModelTask, as_kronfluence_batch
 from ifcurate.model.layers import tracked_linears, tracked_parameters
 from ifcurate.model.windows import Window, WindowBatch, collate
 

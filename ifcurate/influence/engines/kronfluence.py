@@ -18,8 +18,10 @@ from kronfluence.module.utils import accumulate_iterations, set_mode, update_fac
 from kronfluence.utils.constants import ACCUMULATED_PRECONDITIONED_GRADIENT_NAME, PAIRWISE_SCORE_MATRIX_NAME
 from transformers import PreTrainedModel
 
-from ifcurate.influence.curvature import STRATEGY, LanguageModelTask, as_kronfluence_batch, join_bias
+from ifcurate.influence.curvature.factors import STRATEGY
+from ifcurate.influence.curvature.inverse import join_bias
 from ifcurate.influence.direction import Direction
+from ifcurate.influence.kronfluence_task import LanguageModelTask, as_kronfluence_batch
 from ifcurate.model.layers import tracked_linears
 from ifcurate.model.token_loss import TokenScores
 from ifcurate.model.windows import WindowBatch

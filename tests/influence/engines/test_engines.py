@@ -9,7 +9,8 @@ from tiny_models import FAMILIES, VOCABULARY, tiny_model
 
 from ifcurate import progress
 from ifcurate.errors import InputError
-from ifcurate.influence.curvature import fit_factors, precondition
+from ifcurate.influence.curvature.fit import fit_factors
+from ifcurate.influence.curvature.inverse import precondition
 from ifcurate.influence.direction import Direction
 from ifcurate.influence.engines.calibration import STEPS, Step, calibrate
 from ifcurate.influence.engines.choice import build_engine, choose_dtype, choose_engine
@@ -106,7 +107,7 @@ def test_window_sums_and_position_scores_are_kronfluences(family, damping, tmp_p
     windows = random_windows(LENGTHS, VOCABULARY)
     queries = [QueryWindow(window, len(window) // 2) for window in random_windows([8, 11, 6], VOCABULARY, seed=1)]
     factors = tmp_path / "factors"
-    fit_factors(tiny_model(family), random_windows([20] * 12, VOCABULARY, seed=2), 0, factors, 4, seed=0)
+    fit_factors(tiny_model(family), random_windows([20] * 12, VOCABULARY, seed=2), 0, factors, 80, seed=0)
     gradient = query_gradient(tiny_model(family), queries, 0, batch_tokens=64)
     vector = precondition(gradient.tensors, factors, "heuristic" if damping is None else damping, "cpu")
     direction = Direction(vector, {"behaviour": "toxic"})

@@ -1,0 +1,45 @@
+"""First pass: the covariances of every layer's inputs and of its output gradients, uncentred, summed over tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from ifcurate.influence.curvature.signals import Layer
+
+
+class Covariances:
+    """Sums over tokens, and how many tokens they are.
+
+    `inputs` [in (+ 1), in (+ 1)] by the first of the layers that read the same inputs, a one appended where there is a
+    bias; `gradients` [out, out] by layer.
+    """
+
+    def __init__(self, layers: Mapping[str, Layer]) -> None:
+        self._layers = layers
+        self.inputs: dict[str, torch.Tensor] = {}
+        self.gradients: dict[str, torch.Tensor] = {}
+        self.tokens = 0
+
+    def add(self, mask: torch.Tensor, layer: str, inputs: torch.Tensor, gradients: torch.Tensor) -> None:
+        """Add a batch of one layer: the bool [windows, length] mask of label positions, and `OnSignals`' tensors."""
+        first = self._layers[layer].first_reader
+        if layer == first:
+            rows = inputs[mask]
+            if self._layers[layer].has_bias:
+                rows = with_ones(rows)
+            _add_products(self.inputs, first, rows)
+        _add_products(self.gradients, layer, gradients[mask])
+
+
+def with_ones(inputs: torch.Tensor) -> torch.Tensor:
+    """Inputs [..., in] with the one that the bias is multiplied with, [..., in + 1]."""
+    return torch.cat([inputs, inputs.new_ones(*inputs.shape[:-1], 1)], dim=-1)
+
+
+def _add_products(sums: dict[str, torch.Tensor], name: str, rows: torch.Tensor) -> None:
+    """Add rows^T rows to the matrix `name`."""
+    if name not in sums:
+        sums[name] = rows.new_zeros(rows.shape[1], rows.shape[1])
+    sums[name].addmm_(rows.T, rows)
