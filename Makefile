@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TYPED := build/typed
 
 .DELETE_ON_ERROR:
-.PHONY: demo test quick test-lowest bench-gpu lint types clean
+.PHONY: demo test test-faults quick test-lowest bench-gpu lint types clean
 
 demo: $(INSTALLED)
 	$(BIN)/ifcurate demo --out demo
@@ -16,9 +16,13 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
+# Kills, full disks and damaged files by the dozen, see docs/faults.md; the short form is part of `make test`.
+test-faults: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults -m "faults or not faults" --numprocesses auto --dist worksteal
+
 # Those that take seconds.
 quick: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow and not faults"
 
 # All tests with the lowest versions that pyproject.toml declares; needs uv, which finds them.
 test-lowest:

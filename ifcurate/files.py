@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -62,25 +63,43 @@ def remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
+def is_free(folder: Path) -> bool:
+    """Whether `folder` may be made: nothing is there, or a folder with nothing but what killed processes left."""
+    return not folder.exists() or (folder.is_dir() and all(_PART_NAME.search(entry.name) for entry in folder.iterdir()))
+
+
 def clear(folder: Path, marker: str) -> None:
     """Delete `folder` with all it holds, if it is there and a file `marker` in it says that it is ours.
+
+    A process that is killed meanwhile leaves whole results, half-deleted ones under the names of parts, and the
+    marker, which goes last.
 
     Raises:
         InputError: it holds something else.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if is_free(folder):
         return
     if not (folder / marker).is_file():
         raise InputError(
             f"option --overwrite: {folder} has no {marker}, so nothing says that it may be deleted; give another --out."
         )
-    shutil.rmtree(folder)
+    for entry in sorted(folder.iterdir(), key=lambda entry: (entry.name == marker, entry.name)):
+        doomed = entry.rename(_part_name(entry))
+        remove(doomed)
+    folder.rmdir()
 
 
 def remove_parts(folder: Path) -> None:
     """Delete what processes that are gone left half-written in `folder` and below."""
     for part in list(folder.rglob(f"*{PART_SUFFIX}")):
         if _PART_NAME.search(part.name):
+            remove(part)
+
+
+def remove_parts_of(path: Path) -> None:
+    """Delete what processes that are gone left half-written of `path`, beside it."""
+    for part in list(path.parent.glob(f"{glob.escape(path.name)}.*{PART_SUFFIX}")):
+        if _PART_NAME.fullmatch(part.name.removeprefix(path.name)):
             remove(part)
 
 
@@ -96,7 +115,7 @@ def sha256_of(path: Path) -> str:
 @contextmanager
 def _part_of(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
+    part = _part_name(path)
     try:
         yield part
     except BaseException as error:
@@ -106,6 +125,10 @@ def _part_of(path: Path) -> Iterator[Path]:
                 f"{path}: no space left to write this; free some disk space and run the same command again."
             ) from error
         raise
+
+
+def _part_name(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
 
 
 def _to_disk(path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import json
 import os
 import secrets
@@ -25,6 +26,8 @@ from ifcurate.errors import InputError
 SECONDS_BETWEEN_BEATS = 10.0
 SECONDS_UNTIL_DEAD = 90.0
 """Without a beat, on a machine whose processes we cannot see."""
+
+STALE_SUFFIX = ".stale"
 
 _held: set[Path] = set()
 
@@ -110,6 +113,7 @@ def _take(lock: Path, folder: Path, ours: Holder) -> None:
             if holder is not None and (_kernel_says_held(lock) or _is_alive(holder, lock, fresh)):
                 raise _refusal(folder, holder)
             _remove_stale(lock, content, fresh)
+        _remove_strays(lock, fresh)
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -131,7 +135,7 @@ def _created(fresh: Path, lock: Path) -> bool:
 
 def _remove_stale(lock: Path, content: bytes, fresh: Path) -> None:
     """Delete `lock` if it still holds `content`: somebody else may have taken it over meanwhile."""
-    aside = fresh.with_name(f"{fresh.name}.stale")
+    aside = _aside(fresh)
     try:
         lock.rename(aside)
     except FileNotFoundError:
@@ -139,6 +143,23 @@ def _remove_stale(lock: Path, content: bytes, fresh: Path) -> None:
     if aside.read_bytes() != content:
         _created(aside, lock)
     aside.unlink()
+
+
+def _remove_strays(lock: Path, fresh: Path) -> None:
+    """Delete what processes left beside `lock` that died while they took it."""
+    for stray in lock.parent.glob(f"{glob.escape(lock.name)}.*"):
+        content = _content(stray)
+        if stray == fresh or stray.suffix == STALE_SUFFIX or content is None:
+            continue
+        holder = Holder.of(content)
+        if not (_age(stray, fresh) < SECONDS_UNTIL_DEAD if holder is None else _is_alive(holder, stray, fresh)):
+            stray.unlink(missing_ok=True)
+            _aside(stray).unlink(missing_ok=True)
+
+
+def _aside(fresh: Path) -> Path:
+    """Where the process of `fresh` moves a lock that it takes for a dead process's."""
+    return fresh.with_name(f"{fresh.name}{STALE_SUFFIX}")
 
 
 def _is_alive(holder: Holder, lock: Path, fresh: Path) -> bool:

@@ -13,7 +13,7 @@ from ifcurate.demo.corpus import CORPUS, PROMPTS_FILE, SAFE_QUERIES, TOXIC_QUERI
 from ifcurate.demo.found import Found, measure
 from ifcurate.demo.model import train_demo_model
 from ifcurate.errors import InputError
-from ifcurate.files import clear
+from ifcurate.files import clear, is_free, remove_parts
 from ifcurate.pipelines.annotate import Summary, annotate
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.version import __version__
@@ -56,8 +56,9 @@ def _claim(folder: Path, config: DemoConfig) -> None:
         clear(folder, DEMO_FILE)
     file = folder / DEMO_FILE
     if not file.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not is_free(folder):
             raise InputError(f"option --out: {folder} is not empty and holds no demo; give a new folder.")
+        remove_parts(folder)
         save(config, file, {"version": __version__})
         return
     made_with = build(DemoConfig, {}, file)

@@ -16,7 +16,7 @@ from ifcurate.errors import InputError
 from ifcurate.export import EXPORTERS
 from ifcurate.export.config import ExportConfig
 from ifcurate.export.weights import Exporter, WeightedDocument, weighted
-from ifcurate.files import clear, finishing_folder
+from ifcurate.files import clear, finishing_folder, remove_parts_of
 from ifcurate.model.checkpoints import load_tokenizer, vocabulary_size
 from ifcurate.progress import log
 from ifcurate.provenance import versions
@@ -65,6 +65,7 @@ def export(config: ExportConfig) -> ExportSummary:
     if (done := _finished(out, config, fingerprint)) is not None:
         log.info(f"{out}: is written already; --overwrite writes anew")
         return done
+    remove_parts_of(out)
     with finishing_folder(out) as part:
         exporter: Exporter = load(EXPORTERS[config.format])(
             part, token_dtype(vocabulary_size(tokenizer)), penalties.values()

@@ -25,7 +25,7 @@ from ifcurate.config import build, read_provenance, save
 from ifcurate.corpus.documents import check_documents
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
-from ifcurate.files import clear, remove_parts
+from ifcurate.files import clear, is_free, remove_parts
 from ifcurate.model.settings import TrustSettings
 from ifcurate.pipelines.corpus_record import absolute, reconcile, record_corpus, unseen_shards
 from ifcurate.pipelines.run_config import SELECTION_SETTINGS, STAGES, RunConfig, StageName, first_stage
@@ -130,9 +130,9 @@ def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:
         clear(run.root, RUN_FILE)
     _refuse_other_folder(run, config)
     _refuse_combined(run)
+    run.remove_parts()
     unseen = list(shards)
     if run.file.is_file():
-        run.remove_parts()
         _, stored = open_run(config.out)
         changed = _changed_settings(stored, config)
         for name in changed:
@@ -193,7 +193,7 @@ def record(run: Run, config: RunConfig, corpus: Mapping[str, Any]) -> None:
 
 def _refuse_other_folder(run: Run, config: RunConfig) -> None:
     """Refuse to write into a folder that holds something else, or whose files would become part of the corpus."""
-    if run.root.exists() and (not run.root.is_dir() or (any(run.root.iterdir()) and not run.file.is_file())):
+    if not (run.file.is_file() or is_free(run.root)):
         raise InputError(f"option --out: {run.root} is not empty and no run; give a new folder or a run.")
     corpus = Path(config.corpus)
     if corpus.is_dir() and run.root.resolve().is_relative_to(corpus.resolve()):

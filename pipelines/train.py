@@ -17,12 +17,13 @@ from transformers import (
     AutoModelForCausalLM,
     PreTrainedModel,
     PrinterCallback,
+    TrainerState,
     set_seed,
 )
 
 from ifcurate.config import build, read_provenance, save
 from ifcurate.errors import InputError
-from ifcurate.files import clear, write_text
+from ifcurate.files import clear, is_free, remove_parts, write_text
 from ifcurate.model.checkpoints import (
     check_vocabulary,
     context_length,
@@ -111,6 +112,8 @@ def train(config: TrainConfig) -> TrainingSummary:
             _claim(config, data)
         if (out / METRICS_FILE).is_file():
             log.info(f"{out}: is trained already; --overwrite trains anew")
+            if first:
+                data.remove()  # where a kill has left them
             return _read_summary(out / METRICS_FILE)
         if first:
             data.pack()
@@ -126,7 +129,10 @@ def train(config: TrainConfig) -> TrainingSummary:
     with track("train", trainer.args.max_steps, "steps") if first else nullcontext(Unseen()) as tracker:
         training_log = TrainingLog(tracker)
         trainer.add_callback(training_log)
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        if checkpoint is not None and _step_of(checkpoint) == trainer.args.max_steps:
+            trainer.state = TrainerState.load_from_json(str(checkpoint / CHECKPOINT_STATE))  # `train` would do one more
+        else:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     seconds = time.perf_counter() - started
     summary = _summary(trainer, data, repetition, training_log.steps_done(trainer.state), seconds)
     trainer.save_model(config.out)
@@ -182,8 +188,9 @@ def _claim(config: TrainConfig, data: TrainingData) -> None:
     if file.is_file():
         if _last_checkpoint(out) is not None or (out / METRICS_FILE).is_file():
             _refuse_other_training(config, data, file)
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif not is_free(out):
         raise InputError(f"option --out: {out} is in use by something else; give a new folder.")
+    remove_parts(out)
     save(config, file, {**versions(), "corpus": data.fingerprint()})
 
 
@@ -207,7 +214,11 @@ def _last_checkpoint(out: Path) -> Path | None:
             complete.append(folder)
         elif PartialState().is_main_process:
             shutil.rmtree(folder)
-    return max(complete, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+    return max(complete, key=_step_of, default=None)
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def _trainer(config: TrainConfig, model: PreTrainedModel, data: TrainingData, state: PartialState) -> PenalizedTrainer:

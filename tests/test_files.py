@@ -13,7 +13,16 @@ from full_disks import full_for_python, full_for_safetensors
 
 from ifcurate import files
 from ifcurate.errors import InputError, is_disk_full, sentence
-from ifcurate.files import finishing, finishing_folder, remove, remove_parts, write_text
+from ifcurate.files import (
+    clear,
+    finishing,
+    finishing_folder,
+    is_free,
+    remove,
+    remove_parts,
+    remove_parts_of,
+    write_text,
+)
 
 
 def test_a_file_has_its_name_when_it_is_complete(tmp_path: Path) -> None:
@@ -116,3 +125,43 @@ def test_parts_are_removed_and_finished_files_are_not(tmp_path: Path) -> None:
     remove_parts(tmp_path)
     remove_parts(tmp_path / "nowhere")
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == [tmp_path / "a", tmp_path / "deep/a"]
+
+
+def test_parts_of_one_name_are_removed(tmp_path: Path) -> None:
+    names = ("a[1]", "a[1].0123abcd.part", "a[1].b.0123abcd.part", "a1.0123abcd.part")
+    for name in names:
+        write_text(tmp_path / name / "x", "x")
+    remove_parts_of(tmp_path / "a[1]")
+    assert {file.name for file in tmp_path.iterdir()} == set(names) - {"a[1].0123abcd.part"}
+
+
+def test_a_folder_with_nothing_but_parts_is_free(tmp_path: Path) -> None:
+    assert is_free(tmp_path / "nowhere")
+    assert is_free(tmp_path)
+    (tmp_path / "run.yaml.0123abcd.part").touch()
+    assert is_free(tmp_path)
+    (tmp_path / "x.part").touch()
+    assert not is_free(tmp_path)
+    assert not is_free(tmp_path / "x.part")
+
+
+def test_what_a_kill_leaves_of_a_folder_can_still_be_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    for name in ("a/1", "a/2", "b/1", "marker", "z"):
+        write_text(folder / name, "x")
+
+    def killed(path: Path) -> None:
+        if path.name.startswith("b."):
+            (path / "1").unlink()
+            raise KeyboardInterrupt
+        remove(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            clear(folder, "marker")
+    left = sorted(entry.name for entry in folder.iterdir())
+    assert left[1:] == ["marker", "z"], "the marker goes last, and `a` is gone"
+    assert left[0].startswith("b.") and left[0].endswith(".part"), "what is half-deleted has no final name"
+    clear(folder, "marker")
+    assert not folder.exists()

@@ -90,6 +90,25 @@ def test_on_another_machine_the_time_of_the_last_beat_decides(tmp_path: Path) ->
     assert not file.exists()
 
 
+def test_what_the_dead_left_while_they_took_a_lock_is_removed(tmp_path: Path) -> None:
+    ours, name = Holder.here("ifcurate annotate"), lock_of(tmp_path / "run").name
+    dead = json.dumps(asdict(Holder(**{**asdict(ours), "started": ours.started + "0"})))
+    (tmp_path / f"{name}.dead").write_text(dead)
+    (tmp_path / f"{name}.dead.stale").write_text(dead)
+    (tmp_path / f"{name}.alive").write_text(json.dumps(asdict(ours)))
+    (tmp_path / f"{name}.alive.stale").write_text(dead)
+    (tmp_path / f"{name}.torn").write_text("{")
+    with owning(tmp_path / "run", "ifcurate select"):
+        pass
+    alive = [f"{name}.alive", f"{name}.alive.stale"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*alive, f"{name}.torn"]
+    silent = time.time() - lock.SECONDS_UNTIL_DEAD - 1
+    os.utime(tmp_path / f"{name}.torn", (silent, silent))
+    with owning(tmp_path / "run", "ifcurate select"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == alive
+
+
 def test_beats_go_on_while_a_lock_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "SECONDS_BETWEEN_BEATS", 0.01)
     file = lock_of(tmp_path / "run")

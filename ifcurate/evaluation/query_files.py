@@ -11,7 +11,7 @@ import orjson
 from ifcurate.errors import InputError
 from ifcurate.evaluation.config import MiningConfig
 from ifcurate.evaluation.query_mining import Mined
-from ifcurate.files import finishing_folder, write_text
+from ifcurate.files import finishing_folder, remove_parts_of, write_text
 from ifcurate.influence.queries import COMPLETION, PROMPT, WEIGHT, Query
 from ifcurate.model.settings import TrustSettings
 
@@ -44,6 +44,7 @@ def write_queries(mined: Mined, config: MiningConfig, made_from: Mapping[str, st
         MADE_FROM: dict(made_from),
     }
     behaviour, contrast, file = (path.name for path in paths_of(config))
+    remove_parts_of(Path(config.out))
     with finishing_folder(Path(config.out)) as part:
         for name, queries in ((behaviour, mined.behaviour), (contrast, mined.contrast)):
             write_text(part / name, "".join(_line(query, config.soft) for query in queries))

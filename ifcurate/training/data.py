@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from ifcurate.annotation.reader import AnnotatedCorpus
 from ifcurate.corpus.shards import corpus_fingerprint
 from ifcurate.errors import InputError
+from ifcurate.files import remove
 from ifcurate.model.checkpoints import start_token
 from ifcurate.progress import log
 from ifcurate.training.config import TrainConfig
@@ -74,8 +74,8 @@ class TrainingData:
         return {name: count.trained_marked / max(count.trained, 1) for name, count in self.corpus.counts.items()}
 
     def remove(self) -> None:
-        """Delete the streams: they are made again from the shards whenever they are needed."""
-        shutil.rmtree(Path(self.config.out) / STREAMS_FOLDER)
+        """Delete the streams, if there are any: they are made again from the shards whenever they are needed."""
+        remove(Path(self.config.out) / STREAMS_FOLDER)
 
     def _corpus(self, source: str, behaviours: list[str]) -> AnnotatedCorpus:
         return AnnotatedCorpus(source, behaviours, self.tokenizer, self.config.text_column, self.vocabulary)

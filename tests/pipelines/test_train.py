@@ -132,7 +132,7 @@ def test_refuses_what_cannot_be_trained(inputs: dict[str, Any], tmp_path: Path) 
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").touch()
     assert "is in use" in refused(inputs)
-    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").rename(tmp_path / "out" / "training.yaml.0123abcd.part")  # of a killed training
     assert "no multiple of 16 tokens" in refused(inputs, tokens_per_step=33)
     shutil.rmtree(tmp_path / "out")
     assert "does not divide the 2 rows" in refused(inputs, per_device_train_batch_size=4)
@@ -149,13 +149,19 @@ def test_refuses_what_cannot_be_trained(inputs: dict[str, Any], tmp_path: Path) 
 
 
 def test_damaged_metrics_are_one_sentence_and_can_be_made_again(inputs: dict[str, Any], tmp_path: Path) -> None:
-    settings = {**inputs, "max_steps": 2, "save_steps": 1}
-    before = train(TrainConfig(**settings))
+    settings = {**inputs, "max_steps": 3, "save_steps": 1}
+    before, weights_before = train(TrainConfig(**settings)), weights(inputs["out"])
     for damaged in ("{", '{"steps": 2}', "[]"):
         (tmp_path / "out" / "metrics.json").write_text(damaged)
         assert "metrics.json: is damaged or of another version; delete it" in refused(settings)
     (tmp_path / "out" / "metrics.json").unlink()
-    assert train(TrainConfig(**settings)).steps == before.steps
+    (tmp_path / "out" / "packed").mkdir()
+    again = train(TrainConfig(**settings))
+    assert (again.steps, again.loss_unmarked) == (before.steps, before.loss_unmarked), "not a step more"
+    assert weights(inputs["out"]) == weights_before
+    (tmp_path / "out" / "packed").mkdir()  # what a kill after the metrics leaves
+    assert train(TrainConfig(**settings)) == again
+    assert not (tmp_path / "out" / "packed").exists()
 
 
 def test_resume_refuses_another_training(inputs: dict[str, Any], tmp_path: Path) -> None:
