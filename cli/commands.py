@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 COMMANDS = (
     *("annotate", "fit", "direct", "score", "select", "write"),
-    *("combine", "queries", "train", "export", "demo", "eval"),
+    *("combine", "queries", "train", "verify", "export", "demo", "eval"),
 )
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 MODULES = {"eval": "evaluate"}

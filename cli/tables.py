@@ -24,7 +24,9 @@ from ifcurate.evaluation.results import Evaluation, ModelFolder, ToxicityResult
 from ifcurate.selection.table import Selection
 
 if TYPE_CHECKING:
+    from ifcurate.evaluation.retraining import Rise
     from ifcurate.pipelines.annotate import Summary
+    from ifcurate.pipelines.verify import Verification
 
 UNBOUNDED = 1000
 """Columns that no table needs: a pipe or file has no width to fit in."""
@@ -148,6 +150,46 @@ def _print(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -
     if not console.is_terminal:
         console = plain_console(plain_console(UNBOUNDED).measure(table).maximum)
     console.print(table)
+
+
+def print_verification(verification: Verification) -> None:
+    """The rises of the loss, what was trained and left out, and what it cost."""
+    found = verification
+    _print(
+        "Rise of the loss where tokens are left out of training, in nats per token",
+        ("held-out text", "texts", "tokens", "loss", "marked", "random", "marked - random"),
+        [_rise_cells(f"{found.behaviour} queries", found.queries), _rise_cells("ordinary text", found.ordinary)],
+    )
+    console = plain_console()
+    for line in _verification_notes(found):
+        console.print(line, soft_wrap=True)
+
+
+def _rise_cells(name: str, found: Rise) -> list[str]:
+    rises = (number(rise, 4) for rise in (found.marked, found.random, found.difference))
+    return [name, f"{found.texts:,}", f"{found.tokens:,}", number(found.loss, 3), *rises]
+
+
+def _verification_notes(found: Verification) -> Iterable[str]:
+    yield (
+        f"left out: {found.marked:,} of {found.tokens:,} tokens ({found.marked / found.tokens:.2%}), marked or as many "
+        f"unmarked ones at random; {found.seeds} seeds, {found.steps:,} steps each; positive: predicted worse without "
+        "them; 95 % intervals over texts and seeds"
+    )
+    unknown = [reason for reason, count in found.left_out.items() if count is None]
+    counted = [f"{count:,} {reason}" for reason, count in found.left_out.items() if count]
+    if counted:
+        yield f"queries not measured on: {', '.join(counted)}"
+    if unknown:
+        yield f"queries not checked: whether any is {', '.join(unknown)}, which the run does not name"
+    if found.repeated:
+        yield f"{found.repeated:,} ordinary documents are trained on or came twice, and are left out"
+    verdict = "is not told from that of others: give more --rows, --steps or --seeds, or a better direction"
+    if found.queries.difference.excludes_zero():
+        more = found.queries.difference.value > 0
+        verdict = f"teaches {found.behaviour} {'more' if more else 'less'} than training on others"
+    yield f"training on the marked tokens {verdict}"
+    yield f"cost: {found.seconds:,.0f} s, {found.tokens_trained:,} tokens trained on by {3 * found.seeds} models"
 
 
 def print_summary(summary: Summary) -> None:

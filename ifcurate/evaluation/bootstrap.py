@@ -67,6 +67,38 @@ def ratio_intervals(numerators: Values, denominators: Values, seed: int) -> list
     resampled = np.concatenate(
         [(counts @ numerators) / (counts @ denominators)[:, None] for counts in _counts(items, seed)]
     )
+    return _intervals(estimates, resampled)
+
+
+def crossed_intervals(numerators: Values, denominators: Values, seed: int) -> list[Interval]:
+    """Intervals of sum(numerators) / sum(denominators) where each item was measured in each of several repetitions.
+
+    Items and repetitions are resampled independently (the pigeonhole bootstrap, Owen 2007), so that both their
+    variances enter. Of few repetitions it sees too little: n of them show (n - 1)/n of their variance, one none.
+
+    Args:
+        numerators: float64 [repetitions, items, columns].
+        denominators: positive float64 [items], the same in every repetition.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: no item or repetition, or a value is not finite.
+    """
+    repetitions, items, _ = numerators.shape
+    if not (repetitions and items and np.isfinite(numerators).all() and np.isfinite(denominators).all()):
+        raise ValueError("bootstrap intervals need at least one item and repetition, and finite values")
+    estimates = numerators.sum((0, 1)) / (repetitions * denominators.sum())
+    drawn = np.concatenate(list(_counts(repetitions, seed + 1)))
+    resampled, first = [], 0
+    for counts in _counts(items, seed):
+        weights = drawn[first : first + len(counts)]
+        first += len(counts)
+        sums = sum(weights[:, [number]] * (counts @ values) for number, values in enumerate(numerators))
+        resampled.append(sums / (repetitions * (counts @ denominators)[:, None]))
+    return _intervals(estimates, np.concatenate(resampled))
+
+
+def _intervals(estimates: Values, resampled: Values) -> list[Interval]:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
     return [Interval(float(e), float(a), float(b)) for e, a, b in zip(estimates, low, high, strict=True)]

@@ -6,7 +6,21 @@ from typing import Any
 
 import pytest
 
-from ifcurate.cli import annotate, combine, demo, direct, evaluate, export, fit, queries, score, select, train, write
+from ifcurate.cli import (
+    annotate,
+    combine,
+    demo,
+    direct,
+    evaluate,
+    export,
+    fit,
+    queries,
+    score,
+    select,
+    train,
+    verify,
+    write,
+)
 from ifcurate.cli.commands import COMMANDS, load
 from ifcurate.cli.declared import CONFIG, shown_default
 from ifcurate.config import ALIASES, Config
@@ -22,12 +36,14 @@ from ifcurate.evaluation.config import (
 from ifcurate.export.config import ExportConfig
 from ifcurate.pipelines.combine_config import CombineConfig
 from ifcurate.pipelines.run_config import RunConfig
+from ifcurate.pipelines.verify_config import VerifyConfig
 from ifcurate.training.config import TrainConfig
 
 WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "annotate": (annotate, RunConfig),
     "combine": (combine, CombineConfig),
     "train": (train, TrainConfig),
+    "verify": (verify, VerifyConfig),
     "export": (export, ExportConfig),
     "queries": (queries, MiningConfig),
     "demo": (demo, DemoConfig),

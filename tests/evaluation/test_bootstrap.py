@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ifcurate.evaluation.bootstrap import Interval, mean_interval, mean_intervals, ratio_intervals
+from ifcurate.evaluation.bootstrap import Interval, crossed_intervals, mean_interval, mean_intervals, ratio_intervals
 
 
 def test_the_interval_of_a_mean_has_the_width_that_theory_gives():
@@ -35,6 +35,26 @@ def test_a_ratio_is_of_sums_and_not_of_means_of_ratios():
     found = ratio_intervals(numerators, denominators, 0)[0]
     assert found.value == pytest.approx(11 / 12)
     assert (found.low, found.high) == (0.5, 1.0)
+
+
+def test_repetitions_and_items_are_both_resampled():
+    generator = np.random.default_rng(0)
+    repetitions, items = generator.normal(0, 1, (30, 1, 1)), generator.normal(0, 3, (1, 40, 1))
+    found = crossed_intervals(2 + repetitions + items, np.ones(40), 0)[0]
+    variance = repetitions.var() / 30 + items.var() / 40
+    assert found.value == pytest.approx(2 + repetitions.mean() + items.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * variance**0.5, rel=0.1)
+
+
+def test_one_repetition_is_the_interval_over_items():
+    generator = np.random.default_rng(0)
+    values, tokens = generator.normal(1, 1, (60, 2)), generator.integers(1, 9, 60).astype(float)
+    assert crossed_intervals(values[None], tokens, 3) == ratio_intervals(values, tokens, 3)
+    assert crossed_intervals(np.stack([values, values]), tokens, 3)[0].value == pytest.approx(
+        ratio_intervals(values, tokens, 3)[0].value
+    )
+    with pytest.raises(ValueError, match="repetition"):
+        crossed_intervals(np.zeros((0, 3, 1)), np.ones(3), 0)
 
 
 def test_same_seed_same_interval_in_blocks_of_any_size(monkeypatch):
