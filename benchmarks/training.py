@@ -35,7 +35,8 @@ from transformers import (
 )
 
 from ifcurate.annotation.reader import MarkedDocument
-from ifcurate.training.packing import LOSS_WEIGHTS, Delimiters, PackedTokens, PaddingCollator, token_dtype, write_stream
+from ifcurate.training.packing import Delimiters, PackedTokens, PaddingCollator, token_dtype, write_stream
+from ifcurate.training.token_columns import LOSS_WEIGHTS
 from ifcurate.training.trainer import PenalizedTrainer
 
 SIDES = ("transformers", "ifcurate")

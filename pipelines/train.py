@@ -16,6 +16,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
     PrinterCallback,
     TrainerState,
     set_seed,
@@ -40,6 +41,7 @@ from ifcurate.training.config import RecordSettings, TrainConfig
 from ifcurate.training.data import TrainingData
 from ifcurate.training.forms import ASCENT, Penalty
 from ifcurate.training.packing import PaddingCollator
+from ifcurate.training.reference import describe, load_reference, stored_losses_lack
 from ifcurate.training.spared import spared_tokens
 from ifcurate.training.trainer import PenalizedTrainer
 
@@ -106,7 +108,11 @@ def train(config: TrainConfig) -> TrainingSummary:
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     check_vocabulary(tokenizer, model)
-    data = TrainingData(config, tokenizer, embedding_rows(model), context_length(model, config.context))
+    penalty = _penalty(config, tokenizer, model)
+    compares = penalty.needs_reference and bool(config.penalties)
+    lack = stored_losses_lack(config, tokenizer) if compares else None
+    stored = compares and lack is None
+    data = TrainingData(config, tokenizer, embedding_rows(model), context_length(model, config.context), stored)
     with state.main_process_first():
         if first:
             _claim(config, data)
@@ -116,8 +122,11 @@ def train(config: TrainConfig) -> TrainingSummary:
                 data.remove()  # where a kill has left them
             return _read_summary(out / METRICS_FILE)
         if first:
+            if compares:
+                log.info(describe(penalty, config, lack))
             data.pack()
-    trainer = _trainer(config, model, data, state)
+    reference = load_reference(config, model, lack) if lack is not None else None
+    trainer = _trainer(config, model, data, state, penalty, reference)
     repetition = RepetitionWatch(start_token(tokenizer))
     trainer.add_callback(DivergenceWatch())
     trainer.remove_callback(PrinterCallback)
@@ -221,18 +230,28 @@ def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def _trainer(config: TrainConfig, model: PreTrainedModel, data: TrainingData, state: PartialState) -> PenalizedTrainer:
-    rows = data.rows()
-    arguments = training_arguments(config, data.length, len(rows), state)
-    refuse_data_parallel(arguments.n_gpu)
-    penalty = Penalty(
+def _penalty(config: TrainConfig, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> Penalty:
+    return Penalty(
         config.penalty_form if config.penalties else ASCENT,
         config.penalty_clamp,
         config.penalty_beta,
-        spared_tokens(config.spare, data.tokenizer, model),
+        spared_tokens(config.spare, tokenizer, model),
         config.penalty_start,
         config.penalty_end,
     )
+
+
+def _trainer(
+    config: TrainConfig,
+    model: PreTrainedModel,
+    data: TrainingData,
+    state: PartialState,
+    penalty: Penalty,
+    reference: PreTrainedModel | None,
+) -> PenalizedTrainer:
+    rows = data.rows()
+    arguments = training_arguments(config, data.length, len(rows), state)
+    refuse_data_parallel(arguments.n_gpu)
     return PenalizedTrainer(
         model=model,
         args=arguments,
@@ -241,31 +260,16 @@ def _trainer(config: TrainConfig, model: PreTrainedModel, data: TrainingData, st
         data_collator=PaddingCollator(start_token(data.tokenizer)),
         processing_class=data.tokenizer,
         penalty_form=penalty,
-        reference_model=_reference(config, model) if penalty.needs_reference and config.penalties else None,
+        reference_model=reference,
     )
-
-
-def _reference(config: TrainConfig, model: PreTrainedModel) -> PreTrainedModel:
-    """The model that the penalty compares with: named, or a copy of the one to fine-tune as it is published."""
-    source = config.penalty_reference or config.model
-    if source is None:
-        raise InputError(
-            f"option --penalty-reference: is required for --penalty-form {config.penalty_form} from scratch; "
-            "give a model with the same tokenizer."
-        )
-    reference = load_checkpoint(source, config.revision, trust=config.trust)
-    if reference.get_input_embeddings().num_embeddings != model.get_input_embeddings().num_embeddings:
-        raise InputError(
-            f"option --penalty-reference: {source} has another vocabulary; give one of the same tokenizer."
-        )
-    return reference.requires_grad_(False)
 
 
 def _plan(config: TrainConfig, trainer: PenalizedTrainer) -> str:
     arguments = trainer.args
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     penalties = ", ".join(f"{name} {value:g}" for name, value in config.penalties.items())
-    penalised = f"{config.penalty_form} with lambda: {penalties}" if penalties else "no penalty"
+    weights = " in the mean, by influence" if config.penalty_weights == "influence" else ""
+    penalised = f"{config.penalty_form} with lambda: {penalties}{weights}" if penalties else "no penalty"
     liger = "on" if arguments.use_liger_kernel else "off"
     micro_batches = f"{arguments.per_device_train_batch_size} rows x {arguments.gradient_accumulation_steps}"
     return (

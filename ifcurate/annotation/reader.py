@@ -8,10 +8,12 @@ model of any other family.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +23,13 @@ from transformers import PreTrainedTokenizerFast
 from ifcurate.annotation.batches import AnnotatedBatch
 from ifcurate.annotation.provenance import provenance_of
 from ifcurate.annotation.schema import mask_column, spans_column
+from ifcurate.annotation.strengths import StrengthColumns
 from ifcurate.corpus.shards import Shard, list_shards, open_shard
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import check_token_ids
 from ifcurate.model.hashes import hash_tokenizer
 from ifcurate.model.windows import encode_documents
-from ifcurate.selection.scores import TOKEN_IDS
+from ifcurate.selection.scores import LOSS, TOKEN_IDS, influence_column
 from ifcurate.selection.spans import Ranges, spans_to_mask
 
 RUN_FILE = "run.yaml"
@@ -39,12 +42,24 @@ BATCH_ROWS = 256
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+ReadBatch = Callable[[AnnotatedBatch], Iterator["MarkedDocument"]]
+
+
 @dataclass(frozen=True)
 class MarkedDocument:
-    """Tokens `int32[tokens]` without special tokens, and their marks `uint8[tokens]`: bit b is behaviour b's mask."""
+    """The tokens of a document, without special tokens.
+
+    Attributes:
+        token_ids: int32 [tokens].
+        marks: uint8 [tokens]: bit b is behaviour b's mask.
+        losses: float32 [tokens]: under the annotating model; None unless asked for.
+        strengths: float32 [behaviours, tokens], see `strengths`; None unless asked for.
+    """
 
     token_ids: NDArray[np.int32]
     marks: NDArray[np.uint8]
+    losses: NDArray[np.float32] | None = None
+    strengths: NDArray[np.float32] | None = None
 
 
 @dataclass
@@ -73,6 +88,8 @@ class AnnotatedCorpus:
         source: run folder, folder, glob or URL of shards.
         behaviours: whose masks to read, at most eight; none for plain text.
         embeddings: token ids that the model knows, where one is to read them.
+        with_losses: read each token's stored loss; only the tokenizer that was annotated with has one.
+        with_strengths: read how strongly each marked token was selected; the same.
         counts: filled while `documents` runs, one a behaviour.
     """
 
@@ -81,6 +98,8 @@ class AnnotatedCorpus:
     tokenizer: PreTrainedTokenizerFast
     text_column: str = "text"
     embeddings: int | None = None
+    with_losses: bool = False
+    with_strengths: bool = False
     counts: dict[str, MarkCount] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -103,14 +122,22 @@ class AnnotatedCorpus:
 
         Raises:
             InputError: a column is missing or of the wrong type, lengths disagree, or the tokens' origin is unknown;
-                or the model has no embedding for a token.
+                the model has no embedding for a token; or losses or strengths are of another tokenizer's tokens.
         """
         reader = open_shard(shard)
         names = reader.readable.names
         masks = [mask_column(behaviour) for behaviour in self.behaviours]
-        if self._made_with_own_tokenizer(shard, reader.readable) and all(name in names for name in (TOKEN_IDS, *masks)):
-            read, columns = self._as_annotated, [TOKEN_IDS, *masks]
+        if self._reads_own_tokens(shard, reader.readable):
+            influence = [influence_column(behaviour) for behaviour in self.behaviours] if self.with_strengths else []
+            beside = [*influence, LOSS] if self.with_losses else influence
+            _require(shard, names, beside)
+            said = provenance_of(shard, reader.readable)
+            strong = StrengthColumns.said_by(said, self.behaviours, shard.path) if self.with_strengths else None
+            read: ReadBatch = partial(self._as_annotated, strong=strong)
+            columns = [TOKEN_IDS, *masks, *beside]
         else:
+            if self.with_losses or self.with_strengths:
+                raise InputError(self._of_other_tokens(shard))
             spans = [spans_column(behaviour) for behaviour in self.behaviours]
             _require(shard, names, [self.text_column, *spans])
             read, columns = self._projected, [self.text_column, *spans, *(name for name in masks if name in names)]
@@ -119,19 +146,45 @@ class AnnotatedCorpus:
             yield from read(AnnotatedBatch(shard, row, batch))
             row += batch.num_rows
 
-    def _made_with_own_tokenizer(self, shard: Shard, schema: pa.Schema) -> bool:
-        """Whether every annotation of the shard says that it is of the tokenizer that is read for."""
-        annotations = [entry for entry in provenance_of(shard, schema).values() if isinstance(entry, dict)]
-        made = [entry.get("tokenizer_hash") for entry in annotations]
-        return bool(made) and all(tokenizer == self._tokenizer_hash for tokenizer in made)
+    def lacking_losses(self) -> str | None:
+        """Why the stored losses cannot be read, in one sentence; None where every shard has them."""
+        for shard in self.shards():
+            schema = open_shard(shard).readable
+            if not self._reads_own_tokens(shard, schema):
+                return self._of_other_tokens(shard)
+            ours = any(entry.get("with_loss") for entry in _annotations(shard, schema))
+            if LOSS not in schema.names or not ours:
+                return f"{shard.path}: holds no losses; annotate the corpus --with-loss."
+        return None
 
-    def _as_annotated(self, batch: AnnotatedBatch) -> Iterator[MarkedDocument]:
+    def _reads_own_tokens(self, shard: Shard, schema: pa.Schema) -> bool:
+        """Whether the shard has tokens and masks, and all its annotations are of the tokenizer that is read for."""
+        made = [entry.get("tokenizer_hash") for entry in _annotations(shard, schema)]
+        own = bool(made) and all(tokenizer == self._tokenizer_hash for tokenizer in made)
+        needed = [TOKEN_IDS, *(mask_column(behaviour) for behaviour in self.behaviours)]
+        return own and all(name in schema.names for name in needed)
+
+    def _of_other_tokens(self, shard: Shard) -> str:
+        return (
+            f"{shard.path}: has no tokens of {self.tokenizer.name_or_path}, and the spans of another tokenizer's carry "
+            "neither losses nor influence; train with the annotating tokenizer (and the column token_ids), or leave "
+            "out --penalty-weights influence and --penalty-reference stored."
+        )
+
+    def _as_annotated(self, batch: AnnotatedBatch, strong: StrengthColumns | None) -> Iterator[MarkedDocument]:
         rows, token_ids = batch.token_ids(TOKEN_IDS)
         masks = [batch.mask(mask_column(behaviour), rows) for behaviour in self.behaviours]
         for behaviour, mask in zip(self.behaviours, masks, strict=True):
             self.counts[behaviour].annotated += len(mask)
             self.counts[behaviour].annotated_marked += int(mask.sum())
-        return self._cut(batch, rows, token_ids, masks)
+        losses = batch.numbers(LOSS, rows) if self.with_losses else None
+        strengths = None if strong is None else strong.read(batch, rows, masks)
+        for document, (first, last) in zip(self._cut(batch, rows, token_ids, masks), pairwise(rows), strict=True):
+            yield replace(
+                document,
+                losses=None if losses is None else losses[first:last],
+                strengths=None if strengths is None else strengths[:, first:last],
+            )
 
     def _projected(self, batch: AnnotatedBatch) -> Iterator[MarkedDocument]:
         encodings = encode_documents(self.tokenizer, batch.texts(self.text_column))
@@ -191,6 +244,11 @@ def annotated_folder(source: str) -> str:
     if not path.exists() and HUB_ID.fullmatch(source):
         return f"hf://datasets/{source}"
     return source
+
+
+def _annotations(shard: Shard, schema: pa.Schema) -> list[dict[str, Any]]:
+    """What the shard says of each of its annotations."""
+    return [entry for entry in provenance_of(shard, schema).values() if isinstance(entry, dict)]
 
 
 def _require(shard: Shard, names: Sequence[str], wanted: Sequence[str]) -> None:

@@ -19,7 +19,8 @@ from torch.utils.data import Dataset
 
 from ifcurate.errors import InputError
 from ifcurate.export.weights import WeightedDocument, trained
-from ifcurate.training.packing import INPUT_IDS, LOSS_WEIGHTS
+from ifcurate.training.packing import INPUT_IDS
+from ifcurate.training.token_columns import LOSS_WEIGHTS
 
 WEIGHTS_SUFFIX = ".weights"
 LARGEST_PENALTY = 128

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from ifcurate.corpus.parquet import writing_parquet
 from ifcurate.export.weights import SIGNED_WEIGHTS, WeightedDocument
-from ifcurate.training.packing import INPUT_IDS, LABELS, LOSS_WEIGHTS
+from ifcurate.training.packing import INPUT_IDS, LABELS
+from ifcurate.training.token_columns import LOSS_WEIGHTS
 
 SCHEMA = pa.schema(
     [

@@ -62,7 +62,13 @@ class PenaltySettings(Config):
     )
     penalty_beta: float = Field(0.1, gt=0, description="inverse temperature of `npo`")
     penalty_reference: str | None = Field(
-        None, description="model that `npo` and base+NATS compare with; default: the one to fine-tune"
+        None,
+        description="what `npo` and base+NATS compare with: stored (the losses that the corpus was annotated with), or "
+        "a model; default: stored where they are of this tokenizer, else the model to fine-tune",
+    )
+    penalty_weights: Literal["equal", "influence"] = Field(
+        "equal",
+        description="influence: each marked token's lambda is proportional to its influence; mean lambda as given",
     )
     spare: str = Field(
         "none",
@@ -160,6 +166,8 @@ class TrainConfig(
             raise ValueError("give either --model (fine-tuning) or --config-name (from scratch)")
         if self.max_steps is not None and self.num_train_epochs is not None:
             raise ValueError("give either --max-steps or --num-train-epochs")
+        if self.penalty_weights == "influence" and not self.penalties:
+            raise ValueError("--penalty-weights influence is for marked tokens that are penalised; add --penalty")
         if not self.penalty_start < self.penalty_end:
             raise ValueError("give a --penalty-start below --penalty-end")
         return self

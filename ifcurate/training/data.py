@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,13 @@ from ifcurate.model.checkpoints import start_token
 from ifcurate.progress import log
 from ifcurate.training.config import TrainConfig
 from ifcurate.training.packing import Delimiters, PackedTokens, token_dtype, write_stream
+from ifcurate.training.token_columns import (
+    LOSS_WEIGHTS,
+    REFERENCE_LOSSES,
+    STORED_LOSSES,
+    TokenColumn,
+    influence_weights,
+)
 
 STREAMS_FOLDER = "packed"
 """Below the training's output folder while it runs."""
@@ -31,16 +39,18 @@ class TrainingData:
         tokenizer: of the model to train.
         vocabulary: rows of the model's embedding, which decides how token ids are stored.
         length: tokens a row.
+        stored_losses: pack the losses that the corpus holds, for a penalty that compares with them.
     """
 
     config: TrainConfig
     tokenizer: PreTrainedTokenizerFast
     vocabulary: int
     length: int
+    stored_losses: bool = False
     corpus: AnnotatedCorpus = field(init=False)
 
     def __post_init__(self) -> None:
-        self.corpus = self._corpus(self.config.data, list(self.config.penalties))
+        self.corpus = self._penalised()
 
     def pack(self) -> None:
         """Write both streams; says for each behaviour which share of tokens is marked.
@@ -48,16 +58,24 @@ class TrainingData:
         Raises:
             InputError: see `AnnotatedCorpus`; a behaviour marks no token; there is no text.
         """
-        self._write(self.corpus, self._train_folder)
+        columns = [STORED_LOSSES] if self.stored_losses else []
+        if self._by_influence:
+            columns.append(influence_weights(self._penalised(), list(self.config.penalties.values())))
+        self._write(self.corpus, self._train_folder, columns)
         for behaviour, count in self.corpus.counts.items():
             log.info(count.sentence(behaviour))
         self.corpus.require_marks()
         if self.config.eval_file is not None:
-            self._write(self._corpus(self.config.eval_file, []), self._held_out_folder)
+            held_out = AnnotatedCorpus(
+                self.config.eval_file, [], self.tokenizer, self.config.text_column, self.vocabulary
+            )
+            self._write(held_out, self._held_out_folder, [])
 
     def rows(self) -> PackedTokens:
         """The corpus, packed."""
-        return PackedTokens(self._train_folder, self._dtype, list(self.config.penalties.values()), self.length)
+        penalties = list(self.config.penalties.values())
+        columns = [REFERENCE_LOSSES] * self.stored_losses + [LOSS_WEIGHTS] * self._by_influence
+        return PackedTokens(self._train_folder, self._dtype, penalties, self.length, columns)
 
     def held_out_rows(self) -> PackedTokens | None:
         """The held-out text, packed; None where none is given."""
@@ -77,13 +95,25 @@ class TrainingData:
         """Delete the streams, if there are any: they are made again from the shards whenever they are needed."""
         remove(Path(self.config.out) / STREAMS_FOLDER)
 
-    def _corpus(self, source: str, behaviours: list[str]) -> AnnotatedCorpus:
-        return AnnotatedCorpus(source, behaviours, self.tokenizer, self.config.text_column, self.vocabulary)
+    @property
+    def _by_influence(self) -> bool:
+        return self.config.penalty_weights == "influence"
 
-    def _write(self, corpus: AnnotatedCorpus, folder: Path) -> None:
+    def _penalised(self) -> AnnotatedCorpus:
+        return AnnotatedCorpus(
+            self.config.data,
+            list(self.config.penalties),
+            self.tokenizer,
+            self.config.text_column,
+            self.vocabulary,
+            self.stored_losses,
+            self._by_influence,
+        )
+
+    def _write(self, corpus: AnnotatedCorpus, folder: Path, columns: Sequence[TokenColumn]) -> None:
         start, end = start_token(self.tokenizer), self.tokenizer.eos_token_id
         delimiters = Delimiters(start, None if end == start else end)
-        if write_stream(corpus.documents(), delimiters, self._dtype, folder) == 0:
+        if write_stream(corpus.documents(), delimiters, self._dtype, folder, columns) == 0:
             raise InputError(f"{corpus.source}: holds no text to train on; every document is empty.")
 
     @property

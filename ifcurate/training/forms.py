@@ -98,7 +98,7 @@ class Penalty:
             InputError: the losses of a reference model are needed and not there.
         """
         if self.needs_reference and rows.reference is None:
-            raise InputError(f"the penalty form {self.form} needs the losses of a reference model; give one.")
+            raise InputError(f"the penalty form {self.form} needs the losses of a reference model; give them or it.")
         return PENALTY_FORMS[self.form].terms(rows, self)
 
 

@@ -7,6 +7,7 @@ a label exactly once (the very first excepted), and a mask reaches the loss whol
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from torch.utils.data import Dataset
 from ifcurate.annotation.reader import MarkedDocument
 from ifcurate.files import finishing
 from ifcurate.training.penalty import IGNORED
+from ifcurate.training.token_columns import LOSS_WEIGHTS, REFERENCE_LOSSES, TokenColumn
 
 INPUT_IDS = "input_ids"
 LABELS = "labels"
-LOSS_WEIGHTS = "loss_weights"
 
 TOKENS_FILE = "tokens.bin"
 MARKS_FILE = "marks.bin"
@@ -46,29 +47,43 @@ class Delimiters:
         tokens = np.concatenate([before, document.token_ids, behind]).astype(np.int32)
         return tokens, np.pad(document.marks, (1, len(behind)))
 
+    def beside(self, document: MarkedDocument, column: TokenColumn) -> NDArray[np.float32]:
+        """The column's values of the same tokens."""
+        sides = (1, 0 if self.end is None else 1)
+        return np.pad(column.of(document), sides, constant_values=column.at_delimiters)
+
 
 def write_stream(
-    documents: Iterable[MarkedDocument], delimiters: Delimiters, dtype: np.dtype[Any], folder: Path
+    documents: Iterable[MarkedDocument],
+    delimiters: Delimiters,
+    dtype: np.dtype[Any],
+    folder: Path,
+    columns: Sequence[TokenColumn] = (),
 ) -> int:
-    """Write `tokens.bin` (`dtype`) and `marks.bin` (uint8), one entry a token; holds one document in memory.
+    """Write `tokens.bin` (`dtype`), `marks.bin` (uint8) and one file a column (float32), one entry a token.
+
+    Holds one document in memory.
 
     Returns:
         tokens of the documents, delimiters not counted.
     """
     count = 0
     folder.mkdir(parents=True, exist_ok=True)
-    with (
-        finishing(folder / TOKENS_FILE) as tokens_part,
-        finishing(folder / MARKS_FILE) as marks_part,
-        tokens_part.open("wb") as tokens_file,
-        marks_part.open("wb") as marks_file,
-    ):
+    names = [TOKENS_FILE, MARKS_FILE, *(_file_of(column.name) for column in columns)]
+    with ExitStack() as stack:
+        parts = [stack.enter_context(finishing(folder / name)) for name in names]
+        files = [stack.enter_context(part.open("wb")) for part in parts]
         for document in documents:
             tokens, marks = delimiters.around(document)
-            tokens_file.write(tokens.astype(dtype).tobytes())
-            marks_file.write(marks.tobytes())
+            values = [tokens.astype(dtype), marks, *(delimiters.beside(document, column) for column in columns)]
+            for file, own in zip(files, values, strict=True):
+                file.write(own.tobytes())
             count += len(document.token_ids)
     return count
+
+
+def _file_of(column: str) -> str:
+    return f"{column}.bin"
 
 
 def weight_table(penalties: Sequence[float]) -> NDArray[np.float32]:
@@ -85,13 +100,22 @@ def weight_table(penalties: Sequence[float]) -> NDArray[np.float32]:
 class PackedTokens(Dataset[dict[str, NDArray[Any]]]):
     """Rows of `length` tokens over a stream on disk, memory-mapped; the last row is shorter.
 
-    Each item has `input_ids` int64 and `loss_weights` float32, both `[at most length]`.
+    Each item has `input_ids` int64, `loss_weights` float32 and the stream's further `columns` float32, all
+    `[at most length]`. Weights are those of the marks, unless they are a column.
     """
 
-    def __init__(self, folder: Path, dtype: np.dtype[Any], penalties: Sequence[float], length: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        dtype: np.dtype[Any],
+        penalties: Sequence[float],
+        length: int,
+        columns: Sequence[str] = (),
+    ) -> None:
         self._tokens: NDArray[Any] = np.memmap(folder / TOKENS_FILE, dtype=dtype, mode="r")
         self._marks: NDArray[np.uint8] = np.memmap(folder / MARKS_FILE, dtype=np.uint8, mode="r")
         self._weights = weight_table(penalties)
+        self._columns = {name: np.memmap(folder / _file_of(name), dtype=np.float32, mode="r") for name in columns}
         self._length = length
 
     def __len__(self) -> int:
@@ -109,6 +133,7 @@ class PackedTokens(Dataset[dict[str, NDArray[Any]]]):
         return {
             INPUT_IDS: self._tokens[part].astype(np.int64),
             LOSS_WEIGHTS: self._weights[self._marks[part]],
+            **{name: np.array(values[part]) for name, values in self._columns.items()},
         }
 
 
@@ -116,15 +141,17 @@ class PackedTokens(Dataset[dict[str, NDArray[Any]]]):
 class PaddingCollator:
     """Rows to one batch, padded on the right to the longest; padding and each row's first token are no labels.
 
-    Takes rows with `input_ids`, optionally `loss_weights` (default 1) and `labels` (default `input_ids`). Causal
-    attention never looks right, so padding needs no attention mask.
+    Takes rows with `input_ids`, optionally `loss_weights` (default 1), `labels` (default `input_ids`) and, all of them
+    or none, `reference_losses`. Causal attention never looks right, so padding needs no attention mask.
     """
 
     pad_token: int
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """`input_ids` and `labels` int64, `loss_weights` float32, each `[batch, length]`."""
+        """`input_ids` and `labels` int64, `loss_weights` and `reference_losses` float32, each `[batch, length]`."""
         size = (len(rows), max(len(row[INPUT_IDS]) for row in rows))
+        compared = REFERENCE_LOSSES in rows[0]
+        references = np.zeros(size, dtype=np.float32)
         inputs = np.full(size, self.pad_token, dtype=np.int64)
         labels = np.full(size, IGNORED, dtype=np.int64)
         weights = np.ones(size, dtype=np.float32)
@@ -133,10 +160,13 @@ class PaddingCollator:
             inputs[index, :end] = row[INPUT_IDS]
             labels[index, 1:end] = row.get(LABELS, row[INPUT_IDS])[1:]
             weights[index, :end] = row.get(LOSS_WEIGHTS, 1.0)
+            if compared:
+                references[index, :end] = row[REFERENCE_LOSSES]
         return {
             INPUT_IDS: torch.from_numpy(inputs),
             LABELS: torch.from_numpy(labels),
             LOSS_WEIGHTS: torch.from_numpy(weights),
+            **({REFERENCE_LOSSES: torch.from_numpy(references)} if compared else {}),
         }
 
 
@@ -144,8 +174,8 @@ class PaddingCollator:
 class PackingCollator:
     """Documents to one batch: joined end to end, cut into rows of `length`, the last one padded.
 
-    For datasets of one document a row, such as `ifcurate export --format hf` writes; rows with `input_ids` and
-    optionally `loss_weights` and `labels`. Nothing is dropped, so the number of rows varies.
+    For datasets of one document a row, such as `ifcurate export --format hf` writes; rows as `PaddingCollator` takes
+    them. Nothing is dropped, so the number of rows varies.
     """
 
     length: int
@@ -160,6 +190,8 @@ class PackingCollator:
                 document.get(LOSS_WEIGHTS, np.ones(len(document[INPUT_IDS]), np.float32)) for document in documents
             ),
         }
+        if REFERENCE_LOSSES in documents[0]:
+            stream[REFERENCE_LOSSES] = _joined(document[REFERENCE_LOSSES] for document in documents)
         return PaddingCollator(self.pad_token)(list(_rows(stream, self.length)))
 
 

@@ -6,7 +6,6 @@ it out. The loss is `(1/N) sum_j c_j l_j`, and N counts labels, marked or not: i
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -43,18 +42,19 @@ def penalized_loss(
     logits: Tensor,
     labels: Tensor,
     mask: Tensor,
-    penalty: float = 1.0,
+    penalty: float | Tensor = 1.0,
     form: str | Penalty = ASCENT,
     denominator: Tensor | float | None = None,
     reference: Tensor | None = None,
 ) -> Tensor:
-    """Eq. 9 for one mask and one lambda.
+    """Eq. 9 for one mask and one lambda, or one a token.
 
     Args:
         logits: `[batch, length, vocabulary]`, any floating dtype; row t predicts label t + 1, as in transformers.
         labels: int64 `[batch, length]`, aligned with the inputs, -100 where there is no label.
         mask: bool `[batch, length]`, aligned with `labels`: True on the tokens to push away from.
-        penalty: lambda, at least 0 and finite.
+        penalty: lambda, at least 0 and finite; or one a token, float `[batch, length]`, aligned with `mask`, of which
+            only those of marked tokens matter.
         form: one of `PENALTY_FORMS`, or a `Penalty` with its parameters; `ascent` is the paper's.
         denominator: N; by default the number of labels here. Under gradient accumulation or several processes pass
             the number of labels of the whole step.
@@ -66,9 +66,12 @@ def penalized_loss(
     Raises:
         InputError: there is no such form, or lambda is negative, NaN or infinite.
     """
-    if not 0 <= penalty < math.inf:
-        raise InputError(f"a penalty of {penalty} cannot be; give a finite lambda of at least 0.")
-    weights = torch.where(mask, -float(penalty), 1.0)
+    lambdas = torch.as_tensor(penalty, device=mask.device)
+    own = lambdas[mask] if lambdas.ndim else lambdas.reshape(1)
+    wrong = own[~((own >= 0) & own.isfinite())]
+    if len(wrong):
+        raise InputError(f"a penalty of {float(wrong[0])} cannot be; give a finite lambda of at least 0.")
+    weights = torch.where(mask, -lambdas.float(), 1.0)
     return weighted_loss(logits, labels, weights, form, denominator, reference).loss
 
 

@@ -15,8 +15,9 @@ from transformers import Trainer, TrainerControl
 
 from ifcurate.errors import InputError
 from ifcurate.training.forms import ASCENT, Penalty
-from ifcurate.training.packing import LABELS, LOSS_WEIGHTS
+from ifcurate.training.packing import LABELS
 from ifcurate.training.penalty import IGNORED, count_labels, weighted_loss
+from ifcurate.training.token_columns import LOSS_WEIGHTS, REFERENCE_LOSSES
 
 
 class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[misc]
@@ -24,8 +25,9 @@ class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[
 
     Batches carry `loss_weights` (float `[batch, length]`, see `ifcurate.training.packing`); without them every weight
     is 1.
-    `penalty_form` is one of `PENALTY_FORMS`, or a `Penalty` with its parameters; forms that compare with a reference
-    model take it as `reference_model`, which is never trained.
+    `penalty_form` is one of `PENALTY_FORMS`, or a `Penalty` with its parameters. Forms that compare with a reference
+    model take its losses from the batches' `reference_losses` (float `[batch, length]`), or compute them with
+    `reference_model`, which is never trained.
     N is the number of labels of the whole optimizer step: all accumulated micro-batches of all processes. Set
     `remove_unused_columns=False`, or the Trainer drops the weights.
 
@@ -44,8 +46,6 @@ class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[
     ) -> None:
         super().__init__(*args, **kwargs)
         self.penalty = penalty_form if isinstance(penalty_form, Penalty) else Penalty(penalty_form)
-        if self.penalty.needs_reference and reference_model is None:
-            raise InputError(f"the penalty form {self.penalty.form} needs a reference model; give one.")
         self.reference_model = reference_model
         # The loss below is divided by N of the whole step; the Trainer must not divide it by the accumulation again.
         self.model_accepts_loss_kwargs = True
@@ -75,6 +75,7 @@ class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[
         inputs = dict(inputs)
         labels = inputs.pop(LABELS)
         weights = inputs.pop(LOSS_WEIGHTS, None)
+        reference = inputs.pop(REFERENCE_LOSSES, None)
         if weights is None:
             weights = torch.ones(labels.shape, device=labels.device)
         outputs = model(**inputs)
@@ -85,7 +86,8 @@ class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[
             strength = self.penalty.strength(self.state.global_step, self.state.max_steps)
             if strength < 1:
                 weights = torch.where(weights < 0, weights * strength, weights)
-        reference = self._reference_losses(inputs, labels)
+        if reference is None:
+            reference = self._reference_losses(inputs, labels)
         loss, losses = weighted_loss(outputs.logits, labels, weights, self.penalty, denominator, reference)
         if model.training:
             self._tally(losses, labels, weights)

@@ -12,13 +12,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from ifcurate.annotation.schema import MASK_LIST, SPAN_LIST, mask_column, spans_column
-from ifcurate.corpus.parquet import attach
+from ifcurate.corpus.parquet import attach, metadata_of
 from ifcurate.model.hashes import hash_tokenizer
 from ifcurate.model.windows import encode_documents
-from ifcurate.selection.scores import INT_LIST, TOKEN_IDS
+from ifcurate.selection.scores import FLOAT_LIST, INT_LIST, LOSS, TOKEN_IDS, influence_column
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "you", "are", "vile", "scum", "good", "day", "dog", "ran", "far"]
 MARKED_WORDS = {"toxic": ("vile", "scum"), "private": ("dog",)}
+WORD_INFLUENCE = {"vile": 4.0, "scum": 2.0, "dog": 3.0}
+TAU = 1.5
 TEXTS = [
     "the cat sat on a mat",
     "you are vile scum",
@@ -73,12 +75,34 @@ def annotate(
     behaviours: Sequence[str] = ("toxic",),
     shards: int = 2,
     token_ids: bool = True,
+    scored: bool = False,
 ) -> Path:
-    """Write `texts` as annotated shards in which every one of `MARKED_WORDS` is marked."""
+    """Write `texts` as annotated shards in which every one of `MARKED_WORDS` is marked.
+
+    `scored` adds influence, by word, tau below that of every marked word, and losses that number the tokens through.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for shard in range(shards):
-        _shard(tokenizer, list(texts[shard::shards]), behaviours, token_ids, folder / f"part-{shard}.parquet")
+        path = folder / f"part-{shard}.parquet"
+        _shard(tokenizer, list(texts[shard::shards]), behaviours, token_ids, path)
+        if scored:
+            _add_scores(path, behaviours)
     return folder
+
+
+def _add_scores(path: Path, behaviours: Sequence[str]) -> None:
+    table = pq.read_table(path)
+    words = [text.split() for text in table["text"].to_pylist()]
+    for behaviour in behaviours:
+        influence = [[WORD_INFLUENCE.get(word, -1.0) for word in own] for own in words]
+        table = table.append_column(influence_column(behaviour), pa.array(influence, FLOAT_LIST))
+    losses = [[float(index) for index in range(len(own))] for own in words]
+    table = table.append_column(LOSS, pa.array(losses, FLOAT_LIST))
+    said = {
+        name: {**entry, "tau": TAU, "rank_by": "document", "with_loss": True}
+        for name, entry in metadata_of(table.schema).items()
+    }
+    pq.write_table(table.replace_schema_metadata(attach(table.schema, said).metadata), path)
 
 
 def _shard(

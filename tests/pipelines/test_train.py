@@ -221,6 +221,54 @@ def test_a_reference_is_needed_from_scratch(inputs: dict[str, Any]) -> None:
     assert "option --penalty-reference: is required for --penalty-form npo" in refused(scratch)
 
 
+def scored(inputs: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    tokenizer = AutoTokenizer.from_pretrained(inputs["model"])
+    data = annotate(tmp_path / "scored", tokenizer, behaviours=("toxic", "private"), scored=True)
+    return {**inputs, "data": str(data), "penalty": ["toxic=1", "private=0.5"]}
+
+
+def test_what_npo_compares_with_is_said(
+    inputs: dict[str, Any], tmp_path: Path, messages: Callable[[], list[str]]
+) -> None:
+    settings = {**scored(inputs, tmp_path), "penalty_form": "npo", "max_steps": 2}
+    train(build(TrainConfig, settings))
+    assert f"npo compares with the losses that {settings['data']} was annotated with" in messages()[0]
+    scratch = {**settings, "model": None, "config_name": inputs["model"], "spare": "end"}
+    train(build(TrainConfig, {**scratch, "out": str(tmp_path / "scratch"), "penalty_reference": "stored"}))
+    assert any("was annotated with, spared tokens left in their softmax" in line for line in messages())
+    train(build(TrainConfig, {**settings, "out": str(tmp_path / "model-named"), "penalty_reference": inputs["model"]}))
+    assert weights(inputs["out"]) != weights(tmp_path / "model-named")
+    lossless = {**settings, "data": inputs["data"], "out": str(tmp_path / "lossless")}
+    train(build(TrainConfig, lossless))
+    assert any(
+        f"npo compares with {inputs['model']}, frozen, on the packed rows: {inputs['data']}/part-0.parquet: holds no"
+        in line
+        for line in messages()
+    )
+    assert weights(tmp_path / "lossless") == weights(tmp_path / "model-named")
+    assert "holds no losses; annotate the corpus --with-loss" in refused(
+        lossless, penalty_reference="stored", out=str(tmp_path / "never")
+    )
+
+
+@pytest.mark.parametrize("form", ["ascent", "unlikelihood", "clamped", "npo"])
+def test_lambdas_by_influence_train_otherwise_than_equal_ones(
+    form: str, inputs: dict[str, Any], tmp_path: Path, messages: Callable[[], list[str]]
+) -> None:
+    settings = {**scored(inputs, tmp_path), "penalty_form": form, "max_steps": 2}
+    train(build(TrainConfig, {**settings, "penalty_weights": "influence"}))
+    assert any(f"{form} with lambda: toxic 1, private 0.5 in the mean, by influence" in line for line in messages())
+    train(build(TrainConfig, {**settings, "out": str(tmp_path / "equal")}))
+    assert weights(inputs["out"]) != weights(tmp_path / "equal")
+
+
+def test_lambdas_by_influence_need_the_annotating_tokenizer(inputs: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**scored(inputs, tmp_path), "penalty_weights": "influence"}
+    word_tokenizer(tmp_path / "other", ["vile", "scum", "dog", "cat"])
+    assert "the spans of another tokenizer's carry neither" in refused(settings, tokenizer=str(tmp_path / "other"))
+    assert "add --penalty" in refused(settings, penalty=[])
+
+
 def test_several_gpus_in_one_process_are_refused() -> None:
     with pytest.raises(InputError, match=r"has 4 GPUs, .* `torchrun --nproc-per-node 4 --no-python ifcurate train"):
         refuse_data_parallel(4)

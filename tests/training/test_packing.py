@@ -9,7 +9,6 @@ from ifcurate.annotation.reader import MarkedDocument
 from ifcurate.training.packing import (
     INPUT_IDS,
     LABELS,
-    LOSS_WEIGHTS,
     Delimiters,
     PackedTokens,
     PackingCollator,
@@ -19,6 +18,7 @@ from ifcurate.training.packing import (
     write_stream,
 )
 from ifcurate.training.penalty import IGNORED
+from ifcurate.training.token_columns import LOSS_WEIGHTS
 
 START, END, PAD = 1, 2, 0
 

@@ -4,6 +4,7 @@ import math
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -20,6 +21,7 @@ from training_cases import (
     uneven_rows,
 )
 
+from ifcurate.errors import InputError
 from ifcurate.training.forms import PENALTY_FORMS, Penalty
 from ifcurate.training.packing import PaddingCollator
 
@@ -34,6 +36,45 @@ def test_one_process_equals_the_plain_loop(tmp_path: Path, accumulation: int, fo
     expected = plain_loop(uneven_rows(), MICRO_BATCH * accumulation, form)
     assert largest_difference(trainer.model.state_dict(), expected) < 1e-9
     assert largest_difference(tiny_model().state_dict(), expected) > 1e-2
+
+
+@pytest.mark.parametrize("form", list(PENALTY_FORMS))
+def test_lambdas_of_their_own_equal_the_plain_loop(tmp_path: Path, form: str) -> None:
+    rows = uneven_rows()
+    generator = torch.Generator().manual_seed(2)
+    for row in rows:
+        own = torch.rand(len(row["loss_weights"]), generator=generator).numpy() * 2
+        row["loss_weights"] = np.where(row["loss_weights"] < 0, -own, 1.0)
+    trainer = trained(tmp_path, rows, 4, form)
+    expected = plain_loop(rows, MICRO_BATCH * 4, form)
+    assert largest_difference(trainer.model.state_dict(), expected) < 1e-7  # weights are float32
+    assert largest_difference(plain_loop(uneven_rows(), MICRO_BATCH * 4, form), expected) > 1e-3
+
+
+def test_stored_losses_take_the_place_of_a_reference_model(tmp_path: Path) -> None:
+    rows, stored, frozen = uneven_rows(), [], tiny_model()
+    for row in rows:
+        tokens = torch.as_tensor(row["input_ids"])
+        logits = frozen(tokens[None, :]).logits[0, :-1].detach()
+        losses = functional.cross_entropy(logits, tokens[1:], reduction="none")
+        stored.append({**row, "reference_losses": [0.0, *losses.tolist()]})
+
+    def trained_with(own_rows: list[dict], **given: object) -> dict[str, torch.Tensor]:
+        trainer = InOrder(
+            model=tiny_model(),
+            args=arguments(tmp_path, 4),
+            train_dataset=own_rows,
+            data_collator=PaddingCollator(0),
+            penalty_form=Penalty("npo"),
+            **given,
+        )
+        trainer.train()
+        return dict(trainer.model.state_dict())
+
+    computed = trained_with(rows, reference_model=tiny_model())
+    assert largest_difference(trained_with(stored), computed) < 1e-6  # stored as float32
+    with pytest.raises(InputError, match="the penalty form npo needs the losses of a reference model; give them or it"):
+        trained_with(rows)
 
 
 @pytest.mark.slow
