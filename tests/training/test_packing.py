@@ -55,6 +55,7 @@ def test_every_token_is_a_label_once_with_its_own_weight(
     labels = []
     for row in range(len(packed)):
         batch = PaddingCollator(PAD)([packed[row]])
+        assert batch[LABELS].ne(IGNORED).any(), "no row without a label"
         assert batch[INPUT_IDS].shape[1] <= length
         for label, weight in zip(batch[LABELS][0].tolist(), batch[LOSS_WEIGHTS][0].tolist(), strict=True):
             if label != IGNORED:

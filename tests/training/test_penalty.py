@@ -12,7 +12,7 @@ from torch.nn import functional
 from ifcurate.errors import InputError
 from ifcurate.training import penalty as module
 from ifcurate.training.forms import PENALTY_FORMS, Penalty
-from ifcurate.training.penalty import IGNORED, next_labels, penalized_loss, weighted_loss
+from ifcurate.training.penalty import IGNORED, count_labels, next_labels, penalized_loss, weighted_loss
 
 BATCH, LENGTH, VOCABULARY = 3, 7, 11
 
@@ -45,6 +45,18 @@ def labels_in(labels: torch.Tensor) -> torch.Tensor:
 @pytest.fixture(params=[1, 2 * VOCABULARY, 1 << 20])
 def _chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(module.CHUNK_ELEMENTS, "cpu", request.param)
+
+
+def test_n_counts_the_labels_that_a_position_predicts() -> None:
+    labels = torch.tensor([[5, 6, IGNORED, 7], [IGNORED, 8, 9, IGNORED]])
+    assert count_labels(labels).item() == 4  # nothing predicts the 5
+
+
+def test_without_a_label_the_loss_is_nought() -> None:
+    logits, labels, mask = case()
+    loss = penalized_loss(logits, labels.fill_(IGNORED), mask)
+    assert loss.item() == 0.0
+    assert not gradient(loss, logits).any()
 
 
 @pytest.mark.usefixtures("_chunk")
