@@ -105,6 +105,12 @@ def test_what_is_read_is_bounded(
     assert draw(corpus, tokenizer, 10**9).documents <= 2
 
 
+def test_no_more_texts_are_held_than_the_characters_need() -> None:
+    candidates = [(0.3, "c", "x" * 5), (0.1, "a", "y" * 4), (0.2, "b", "z" * 6), (0.4, "d", "w")]
+    for characters, names in [(4, "a"), (5, "ab"), (10, "ab"), (11, "abc"), (15, "abc"), (16, "abcd"), (99, "abcd")]:
+        assert "".join(name for name, _ in sample._draw_texts(iter(candidates), characters)) == names
+
+
 def test_a_token_without_an_embedding_names_its_document(corpus: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     assert draw(corpus, tokenizer, 50, embeddings=len(tokenizer)).tokens >= 50
     with pytest.raises(InputError, match=r"document d\d+"):

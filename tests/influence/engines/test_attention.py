@@ -77,6 +77,14 @@ def test_blocks_of_every_shape_give_the_same(monkeypatch, held):
     assert torch.allclose(in_blocks(*heads), plain(*heads), atol=1e-13)
 
 
+@pytest.mark.parametrize("held", [1, 1 << 20])
+def test_one_mask_may_be_that_of_all_sequences(monkeypatch, held):
+    heads = [random_heads(4, seed=seed) for seed in range(3)]
+    monkeypatch.setattr(forward_attention, "BLOCK_VALUES", {"cpu": held})
+    mask = torch.ones(1, 1, LENGTH, LENGTH).tril().bool()
+    assert torch.allclose(in_blocks(*heads, mask), plain(*heads), atol=1e-13)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_models_compute_the_same_with_it_and_get_their_own_back(family):
     model = tiny_model(family).double()

@@ -149,6 +149,21 @@ def test_memory_that_runs_out_while_compiling_is_told_as_such():
         engine.score(packed(WINDOWS)[0])
 
 
+def test_what_breaks_the_graph_is_refused():
+    """Nothing falls back to eager unseen."""
+    model = shallow("llama")
+    inner = model.base_model.forward
+
+    def broken(*given, **named):
+        torch._dynamo.graph_break()
+        return inner(*given, **named)
+
+    model.base_model.forward = broken
+    engine = CompiledForwardMode(model, [random_direction(model)], backend="eager")
+    with pytest.raises(InputError, match="the model cannot be compiled"):
+        engine.score(packed(WINDOWS)[0])
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_keeps_windows_of_one_row_apart(family, compiler):
     assert find_obstacle(tiny_model(family), "cpu") is None
