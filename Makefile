@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TYPED := build/typed
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-faults quick test-lowest bench-gpu lint types clean
+.PHONY: demo test test-faults mutants quick test-lowest bench-gpu lint types clean
 
 demo: $(INSTALLED)
 	$(BIN)/ifcurate demo --out demo
@@ -23,6 +23,10 @@ test-faults: $(INSTALLED)
 # Those that take seconds.
 quick: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow and not faults"
+
+# Single mistakes in the code, one at a time, and whether a test notices: about twenty minutes.
+mutants: $(INSTALLED)
+	$(BIN)/python tests/mutants/run.py
 
 # All tests with the lowest versions that pyproject.toml declares; needs uv, which finds them.
 test-lowest:
