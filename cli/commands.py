@@ -16,10 +16,10 @@ from typer.core import TyperGroup
 
 COMMANDS = (
     *("annotate", "fit", "direct", "score", "select", "write"),
-    *("combine", "queries", "train", "verify", "export", "demo", "eval"),
+    *("combine", "queries", "train", "verify", "export", "demo", "eval", "reward-model"),
 )
 CONTEXT = {"help_option_names": ["-h", "--help"]}
-MODULES = {"eval": "evaluate"}
+MODULES = {"eval": "evaluate", "reward-model": "reward_model"}
 """Commands whose file has another name."""
 
 

@@ -57,7 +57,7 @@ def print_fluency(folders: Sequence[ModelFolder]) -> None:
     if not is_first_process():
         return
     evaluations = [folder.read() for folder in folders]
-    _print(
+    print_table(
         "Fluency",
         ("model", "perplexity", "bits/byte", "LAMBADA word %", "LAMBADA token %"),
         [_fluency_cells(evaluation) for evaluation in evaluations],
@@ -77,9 +77,9 @@ def print_skipped(folders: Sequence[ModelFolder]) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """The table with the trade-off, and the paired differences."""
-    _print("Comparison", HEADINGS, [table_cells(row) for row in comparison.rows])
+    print_table("Comparison", HEADINGS, [table_cells(row) for row in comparison.rows])
     if comparison.differences:
-        _print("Paired differences", DIFFERENCE_HEADINGS, difference_cells(comparison))
+        print_table("Paired differences", DIFFERENCE_HEADINGS, difference_cells(comparison))
 
 
 def _print_result(evaluation: Evaluation, result: ToxicityResult) -> None:
@@ -87,7 +87,7 @@ def _print_result(evaluation: Evaluation, result: ToxicityResult) -> None:
         [m.subset, m.label, f"{m.prompts:,}", number(m.emt, 3), number(m.tp, 3)] for m in result.toxicity.measurements
     ]
     title = f"{evaluation.model} on {result.prompts}, {result.completions} completions, {result.classifier}"
-    _print(title, ("prompts", "label", "count", "EMT", "TP"), rows)
+    print_table(title, ("prompts", "label", "count", "EMT", "TP"), rows)
     console = plain_console()
     toxicity = result.toxicity
     console.print(
@@ -142,7 +142,8 @@ def _fluency_notes(evaluation: Evaluation) -> Iterable[str]:
         yield f"{evaluation.model}: {task}: {values}"
 
 
-def _print(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table as wide as it needs where nobody looks at it, and as the terminal elsewhere."""
     table = Table(*headings, title=title, title_justify="left", box=box.SIMPLE)
     for row in rows:
         table.add_row(*row)
@@ -155,7 +156,7 @@ def _print(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -
 def print_verification(verification: Verification) -> None:
     """The rises of the loss, what was trained and left out, and what it cost."""
     found = verification
-    _print(
+    print_table(
         "Rise of the loss where tokens are left out of training, in nats per token",
         ("held-out text", "texts", "tokens", "loss", "marked", "random", "marked - random"),
         [_rise_cells(f"{found.behaviour} queries", found.queries), _rise_cells("ordinary text", found.ordinary)],

@@ -103,7 +103,7 @@ def train(config: TrainConfig) -> TrainingSummary:
     tokenizer = load_tokenizer(
         config.tokenizer or str(config.model or config.config_name), config.revision, config.trust
     )
-    checkpoint = _last_checkpoint(out) if (out / TRAINING_FILE).is_file() else None
+    checkpoint = last_checkpoint(out) if (out / TRAINING_FILE).is_file() else None
     model = _load_model(config, checkpoint)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -138,7 +138,7 @@ def train(config: TrainConfig) -> TrainingSummary:
     with track("train", trainer.args.max_steps, "steps") if first else nullcontext(Unseen()) as tracker:
         training_log = TrainingLog(tracker)
         trainer.add_callback(training_log)
-        if checkpoint is not None and _step_of(checkpoint) == trainer.args.max_steps:
+        if checkpoint is not None and step_of(checkpoint) == trainer.args.max_steps:
             trainer.state = TrainerState.load_from_json(str(checkpoint / CHECKPOINT_STATE))  # `train` would do one more
         else:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -195,7 +195,7 @@ def _claim(config: TrainConfig, data: TrainingData) -> None:
     """Make the output folder this training's own, or refuse it."""
     out, file = Path(config.out), Path(config.out) / TRAINING_FILE
     if file.is_file():
-        if _last_checkpoint(out) is not None or (out / METRICS_FILE).is_file():
+        if last_checkpoint(out) is not None or (out / METRICS_FILE).is_file():
             _refuse_other_training(config, data, file)
     elif not is_free(out):
         raise InputError(f"option --out: {out} is in use by something else; give a new folder.")
@@ -215,7 +215,7 @@ def _refuse_other_training(config: TrainConfig, data: TrainingData, file: Path) 
         raise InputError(f"option --data: {config.data} is not what {file.parent} was trained on; give another --out.")
 
 
-def _last_checkpoint(out: Path) -> Path | None:
+def last_checkpoint(out: Path) -> Path | None:
     """The newest complete checkpoint; what a killed process left half-written is deleted."""
     complete = []
     for folder in out.glob("checkpoint-*"):
@@ -223,10 +223,11 @@ def _last_checkpoint(out: Path) -> Path | None:
             complete.append(folder)
         elif PartialState().is_main_process:
             shutil.rmtree(folder)
-    return max(complete, key=_step_of, default=None)
+    return max(complete, key=step_of, default=None)
 
 
-def _step_of(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
+    """The optimizer step after which a checkpoint was written."""
     return int(checkpoint.name.rpartition("-")[2])
 
 

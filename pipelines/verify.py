@@ -27,7 +27,7 @@ from ifcurate.evaluation.fluency import Reader
 from ifcurate.evaluation.ranks import Ranks
 from ifcurate.evaluation.retraining import HeldOutTexts, Piece, Rise, rise
 from ifcurate.evaluation.retraining_rows import MARKED, RANDOM, write_rows
-from ifcurate.files import clear, remove, remove_parts, write_text
+from ifcurate.files import clear, is_free, remove, remove_parts, write_text
 from ifcurate.model.checkpoints import load_causal_lm
 from ifcurate.model.devices import resolve_batch_tokens, resolve_device
 from ifcurate.pipelines.train import train
@@ -110,7 +110,7 @@ def _claim(config: VerifyConfig, inputs: Inputs) -> None:
         remove_parts(out)
         if any((out / PIECES).glob("*.json")):
             _refuse_other(config, inputs, file)
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif not is_free(out):
         raise InputError(f"option --out: {out} is in use by something else; give a new folder.")
     save(config, file, {**versions(), "made_from": inputs.hashes})
 
@@ -131,8 +131,9 @@ def _refuse_other(config: VerifyConfig, inputs: Inputs, file: Path) -> None:
 def _piece(config: VerifyConfig, inputs: Inputs, arm: str, seed: int) -> Piece:
     """The losses of one arm and seed: read where they are stored, or made."""
     name = f"{arm}-seed{seed}"
-    file = config.folder / PIECES / f"{name}.json"
+    file, model = config.folder / PIECES / f"{name}.json", config.folder / MODELS / name
     if file.is_file():
+        _tidy(config, model)
         return read_artifact(Piece, file.read_bytes(), file, "delete it to train this model again")
     rows = config.folder / ROWS / f"seed{seed}.parquet"
     if not rows.is_file():
@@ -142,20 +143,26 @@ def _piece(config: VerifyConfig, inputs: Inputs, arm: str, seed: int) -> Piece:
     began = time.perf_counter()
     queries, ordinary = _measure(config, inputs, training.out)
     tokens = trained.steps * training.tokens_per_step
+    # A process that found all steps done has no rate: what they took is not known.
+    seconds = tokens / trained.tokens_per_second if trained.tokens_per_second else trained.seconds
     piece = Piece(
         arm=arm,
         seed=seed,
         left_out=0 if arm == NONE else inputs.drawn.marked,
         steps=trained.steps,
         tokens=tokens,
-        seconds=tokens / trained.tokens_per_second + time.perf_counter() - began,
+        seconds=seconds + time.perf_counter() - began,
         queries=queries,
         ordinary=ordinary,
     )
     write_text(file, piece.model_dump_json() + "\n")
-    if not config.keep_models:
-        remove(Path(training.out))
+    _tidy(config, model)
     return piece
+
+
+def _tidy(config: VerifyConfig, model: Path) -> None:
+    if not config.keep_models:
+        remove(model)
 
 
 def _training(config: VerifyConfig, inputs: Inputs, arm: str, seed: int) -> TrainConfig:

@@ -67,7 +67,7 @@ def ratio_intervals(numerators: Values, denominators: Values, seed: int) -> list
     resampled = np.concatenate(
         [(counts @ numerators) / (counts @ denominators)[:, None] for counts in _counts(items, seed)]
     )
-    return _intervals(estimates, resampled)
+    return percentile_intervals(estimates, resampled)
 
 
 def crossed_intervals(numerators: Values, denominators: Values, seed: int) -> list[Interval]:
@@ -95,10 +95,11 @@ def crossed_intervals(numerators: Values, denominators: Values, seed: int) -> li
         first += len(counts)
         sums = sum(weights[:, [number]] * (counts @ values) for number, values in enumerate(numerators))
         resampled.append(sums / (repetitions * (counts @ denominators)[:, None]))
-    return _intervals(estimates, np.concatenate(resampled))
+    return percentile_intervals(estimates, np.concatenate(resampled))
 
 
-def _intervals(estimates: Values, resampled: Values) -> list[Interval]:
+def percentile_intervals(estimates: Values, resampled: Values) -> list[Interval]:
+    """Estimates [columns] with the middle 95 % of `resampled` ones [resamples, columns]."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
     return [Interval(float(e), float(a), float(b)) for e, a, b in zip(estimates, low, high, strict=True)]

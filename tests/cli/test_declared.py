@@ -15,6 +15,7 @@ from ifcurate.cli import (
     export,
     fit,
     queries,
+    reward_model,
     score,
     select,
     train,
@@ -35,6 +36,7 @@ from ifcurate.evaluation.config import (
 )
 from ifcurate.export.config import ExportConfig
 from ifcurate.pipelines.combine_config import CombineConfig
+from ifcurate.pipelines.reward_model_config import RewardModelConfig
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.verify_config import VerifyConfig
 from ifcurate.training.config import TrainConfig
@@ -46,6 +48,7 @@ WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "verify": (verify, VerifyConfig),
     "export": (export, ExportConfig),
     "queries": (queries, MiningConfig),
+    "reward-model": (reward_model, RewardModelConfig),
     "demo": (demo, DemoConfig),
     "eval toxicity": (evaluate, ToxicityConfig),
     "eval implicit": (evaluate, ImplicitConfig),

@@ -1,0 +1,223 @@
+"""Recipe of `ifcurate reward-model`: from labelled texts and a checkpoint to a classifier, measured on others."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerState, TrainingArguments, set_seed
+
+from ifcurate.artifacts import read_artifact
+from ifcurate.config import build, read_provenance, save
+from ifcurate.errors import InputError
+from ifcurate.evaluation.auc import auc_interval
+from ifcurate.evaluation.bootstrap import Interval, mean_interval
+from ifcurate.evaluation.labelled_texts import hold_out_texts, read_labelled
+from ifcurate.evaluation.reward_training import Examples, RewardLog, fit_tokenizer, load_body, reward_trainer
+from ifcurate.evaluation.sequence_classifier import SequenceClassifier, output_activation
+from ifcurate.files import clear, is_free, remove_parts, write_text
+from ifcurate.model.checkpoints import load_tokenizer
+from ifcurate.model.devices import resolve_device
+from ifcurate.model.hashes import hash_model
+from ifcurate.model.settings import TrustSettings
+from ifcurate.pipelines.reward_model_config import RewardModelConfig
+from ifcurate.pipelines.train import CHECKPOINT_STATE, METRICS_FILE, last_checkpoint, step_of
+from ifcurate.progress import log, track
+from ifcurate.provenance import versions
+
+SETTINGS_FILE = "reward_model.yaml"
+FREE_TO_CHANGE = frozenset({"out", "overwrite", "save_steps", *TrustSettings.model_fields})
+"""Settings that leave no trace in the weights."""
+LINES_OF_LOG = 20
+JUDGED_TOGETHER = 2048
+"""Held-out texts between two reports of progress."""
+THRESHOLD = 0.5
+"""Texts with at least this probability are called positive."""
+
+
+@dataclass(frozen=True)
+class RewardModelSummary:
+    """What was trained, and how well it judges texts that it was not trained on; intervals are over these.
+
+    Attributes:
+        label: name of the output.
+        trained: texts trained on.
+        positive: those of them that are positive.
+        trained_cut: those of them that are longer than the model reads.
+        left_out: rows with neither of two labels that are named.
+        held_out: texts held out.
+        held_out_cut: those of them that are longer than the model reads.
+        base_rate: share of positive ones among the texts held out.
+        accuracy: share of them that is judged as labelled, positive from a probability of 0.5 on.
+        auc: how often a positive one gets a higher probability than a negative one.
+        steps: optimizer steps.
+        seconds: of training, by the process that ended it, and of measuring.
+    """
+
+    label: str
+    trained: int
+    positive: int
+    trained_cut: int
+    left_out: int
+    held_out: int
+    held_out_cut: int
+    base_rate: Interval
+    accuracy: Interval
+    auc: Interval
+    steps: int
+    seconds: float
+
+
+def train_reward_model(config: RewardModelConfig) -> RewardModelSummary:
+    """Fine-tune and measure, unless that is done; `config.out` is then a folder that `from_pretrained` loads.
+
+    Raises:
+        InputError: texts, labels or the model cannot be used, or the folder is in use.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("`ifcurate reward-model` trains in one process; start it without torchrun or accelerate.")
+    out = Path(config.out)
+    if config.overwrite:
+        clear(out, SETTINGS_FILE)
+    labelled = read_labelled(
+        config.source, config.split, config.text_column, config.label_column, config.positive, config.negative
+    )
+    trained, held_out = hold_out_texts(labelled, config.held_out, config.seed)
+    set_seed(config.seed)
+    model = load_body(config.model, config.label, config.revision, config.trust)
+    tokenizer = load_tokenizer(config.model, config.revision, config.trust)
+    fit_tokenizer(tokenizer, model, config.max_length)
+    _claim(config, {"texts": labelled.hash(), "model": hash_model(model)})
+    if (out / METRICS_FILE).is_file():
+        log.info(f"{out}: is trained already; --overwrite trains anew")
+        remedy = "delete it to measure once more, or give --overwrite"
+        return read_artifact(RewardModelSummary, (out / METRICS_FILE).read_bytes(), out / METRICS_FILE, remedy)
+    began = time.perf_counter()
+    examples = Examples(trained, tokenizer)
+    model, steps = _train(config, model, tokenizer, examples)
+    judge = SequenceClassifier(model, tokenizer, output_activation(model), resolve_device(config.device))
+    scores = _judge(judge, held_out.texts)
+    summary = RewardModelSummary(
+        label=config.label,
+        trained=len(trained),
+        positive=int(trained.positive.sum()),
+        trained_cut=examples.cut,
+        left_out=labelled.left_out,
+        held_out=len(held_out),
+        held_out_cut=judge.texts_cut,
+        base_rate=mean_interval(held_out.positive.astype(np.float64), config.seed),
+        accuracy=mean_interval(((scores >= THRESHOLD) == held_out.positive).astype(np.float64), config.seed),
+        auc=auc_interval(scores, held_out.positive, config.seed),
+        steps=steps,
+        seconds=time.perf_counter() - began,
+    )
+    write_text(out / METRICS_FILE, json.dumps(asdict(summary), indent=2) + "\n")
+    return summary
+
+
+def _train(
+    config: RewardModelConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, examples: Examples
+) -> tuple[PreTrainedModel, int]:
+    """The trained model, which is in `config.out` too, and its steps; goes on from the last checkpoint.
+
+    The Trainer reads a checkpoint's weights by other names than some models are stored with; `from_pretrained` knows
+    both.
+    """
+    checkpoint = last_checkpoint(Path(config.out))
+    if checkpoint is not None:
+        model = load_body(str(checkpoint), config.label, trust=config.trust)
+    arguments = _arguments(config, len(examples))
+    trainer = reward_trainer(model, tokenizer, examples, arguments)
+    with track("train", arguments.max_steps, "steps") as tracker:
+        trainer.add_callback(RewardLog(tracker))
+        if checkpoint is not None and step_of(checkpoint) == arguments.max_steps:
+            trainer.state = TrainerState.load_from_json(str(checkpoint / CHECKPOINT_STATE))  # `train` would do one more
+        else:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    trainer.save_model(config.out)
+    return model, int(trainer.state.global_step)
+
+
+def _judge(judge: SequenceClassifier, texts: Sequence[str]) -> NDArray[np.float32]:
+    """The probability of each text."""
+    scores = np.zeros(len(texts), np.float32)
+    with track("held-out texts", len(texts), "texts") as tracker:
+        for first in range(0, len(texts), JUDGED_TOGETHER):
+            block = texts[first : first + JUDGED_TOGETHER]
+            scores[first : first + len(block)] = judge.scores(block)[:, 0]
+            tracker.update(first + len(block), first + len(block))
+    return scores
+
+
+def _arguments(config: RewardModelConfig, texts: int) -> TrainingArguments:
+    """The settings as transformers' Trainer wants them."""
+    micro_batch = config.per_device_train_batch_size or config.batch_size
+    if config.batch_size % micro_batch:
+        raise InputError(
+            f"option --per-device-train-batch-size: {micro_batch} does not divide the {config.batch_size} texts of a "
+            "step; give a divisor."
+        )
+    steps = max(1, math.ceil(config.num_train_epochs * math.ceil(texts / config.batch_size)))
+    on_gpu = config.device == "auto" and torch.cuda.is_available()
+    arguments = TrainingArguments(
+        output_dir=config.out,
+        max_steps=steps,
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=config.batch_size // micro_batch,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=round(config.warmup_ratio * steps),
+        weight_decay=config.weight_decay,
+        bf16=config.dtype == "bfloat16" or (config.dtype == "auto" and on_gpu),
+        use_cpu=config.device == "cpu",
+        save_steps=config.save_steps,
+        save_total_limit=1,
+        logging_steps=max(1, steps // LINES_OF_LOG),
+        logging_nan_inf_filter=False,
+        report_to="none",
+        remove_unused_columns=False,
+        dataloader_pin_memory=on_gpu,
+        disable_tqdm=True,
+        log_level="error",
+        seed=config.seed,
+        data_seed=config.seed,
+    )
+    if arguments.n_gpu > 1:
+        raise InputError(
+            f"this machine has {arguments.n_gpu} GPUs, and a reward model is trained on one; choose it with "
+            "CUDA_VISIBLE_DEVICES=0."
+        )
+    return arguments
+
+
+def _claim(config: RewardModelConfig, made_from: dict[str, str]) -> None:
+    """Make the output folder this training's own, or refuse it."""
+    out, file = Path(config.out), Path(config.out) / SETTINGS_FILE
+    if file.is_file():
+        if last_checkpoint(out) is not None or (out / METRICS_FILE).is_file():
+            _refuse_other(config, made_from, file)
+    elif not is_free(out):
+        raise InputError(f"option --out: {out} is in use by something else; give a new folder.")
+    remove_parts(out)
+    save(config, file, {**versions(), "made_from": made_from})
+
+
+def _refuse_other(config: RewardModelConfig, made_from: dict[str, str], file: Path) -> None:
+    stored = build(RewardModelConfig, {"out": config.out}, file)
+    for name, value in config.model_dump().items():
+        if name not in FREE_TO_CHANGE and value != getattr(stored, name):
+            raise InputError(
+                f"option --{name.replace('_', '-')}: {file.parent} was trained with {getattr(stored, name)!r}, not "
+                f"{value!r}; give what {file.name} says to continue, another --out, or --overwrite."
+            )
+    for name, value in read_provenance(file, "made_from")["made_from"].items():
+        if made_from.get(name) != value:
+            raise InputError(f"{file.parent}: was trained from another {name}; give another --out, or --overwrite.")
