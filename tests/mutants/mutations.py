@@ -24,7 +24,7 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.IsNot: ast.Is,
 }
 OPPOSITES = {"min": "max", "max": "min", "minimum": "maximum", "maximum": "minimum", "any": "all", "all": "any"}
-NOT_COMPUTED = {"description", "frozen", "strict"}
+NOT_COMPUTED = {"description", "frozen", "repr", "strict"}
 """Keyword arguments that are words for people, or guards against mistakes of our own."""
 
 
