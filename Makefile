@@ -24,7 +24,7 @@ test-faults: $(INSTALLED)
 quick: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow and not faults"
 
-# Single mistakes in the code, one at a time, and whether a test notices: about twenty minutes.
+# Single mistakes in the code, one at a time, and whether a test notices: about half an hour.
 mutants: $(INSTALLED)
 	$(BIN)/python tests/mutants/run.py
 
