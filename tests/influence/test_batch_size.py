@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tiny_models import tiny_model
@@ -67,3 +69,16 @@ def test_batches_are_powers_of_two(fitting: int, expected: int, monkeypatch: pyt
     room = fitting * bytes_per_position(model, "jvp", 1)
     monkeypatch.setattr(batch_size, "memory", lambda: -(-room * 10 // 4))
     assert automatic_batch_tokens(model, "jvp", 1) == expected
+
+
+def test_a_head_that_cannot_be_split_off_holds_logits_at_both_ends() -> None:
+    model = tiny_model("gpt_neox")
+    forward = model.forward
+
+    def doubled(*args: Any, **kwargs: Any) -> Any:
+        output = forward(*args, **kwargs)
+        output.logits = 2 * output.logits
+        return output
+
+    model.forward = doubled
+    assert bytes_per_position(model, "jvp", 1) == 4 * (4 * VOCABULARY + 3 * BLOCK)
