@@ -32,6 +32,7 @@ from ifcurate.evaluation.results import (
 )
 from ifcurate.files import clear
 from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer
+from ifcurate.model.control_tokens import ControlTokens, load_control_tokens
 from ifcurate.model.devices import resolve_batch_tokens, resolve_dtype
 from ifcurate.model.stored_hash import hash_stored
 from ifcurate.model.trust import NOBODY, Trust
@@ -80,6 +81,8 @@ def evaluate_fluency(config: FluencyConfig) -> list[ModelFolder]:
     if config.text is None and config.lambada is None and not config.tasks:
         raise InputError("nothing to evaluate: give held-out --text, --lambada passages or --tasks.")
     check_tasks(config.tasks)
+    if config.tasks:
+        _refuse_prefixes(config)
     ranks = _start(config.device, config.threads)
     texts = None if config.text is None else _read_texts(config.text, config.text_column)
     passages = None if config.lambada is None else _read_texts(config.lambada, config.text_column)
@@ -191,6 +194,16 @@ def _measure(folder: ModelFolder, prompts: str, classifier: Classifier, seed: in
     ranks.wait()
 
 
+def _refuse_prefixes(config: FluencyConfig) -> None:
+    """lm-evaluation-harness reads no control token before a text."""
+    for _, place in model_folders(config.models, config.out):
+        if load_control_tokens(place, config.revision, config.trust).prefix:
+            raise InputError(
+                f"option --tasks: {place} was trained with --marked tag and is read behind a control token, which "
+                "lm-eval does not put there; leave --tasks out for it."
+            )
+
+
 def _read_texts(source: str, column: str) -> list[str]:
     rows = read_rows(source)
     if not has_path(rows, column):
@@ -213,13 +226,15 @@ def _read_and_predict(
     )
     check_vocabulary(tokenizer, model)
     context = context_length(model, config.context)
+    control = ControlTokens.said_by(model.generation_config)
     reader = Reader(model, resolve_batch_tokens(config.batch_tokens, ranks.device), ranks)
     if texts is not None:
         stride = config.stride or max(context // 2, 1)
-        known = replace(known, perplexity=measure_perplexity(reader, tokenizer, texts, context, stride, config.seed))
+        perplexity = measure_perplexity(reader, tokenizer, texts, context, stride, config.seed, control)
+        known = replace(known, perplexity=perplexity)
     if passages is not None:
         known = replace(
             known,
-            lambada=measure_lambada(reader, tokenizer, passages, context, config.seed, config.start_token),
+            lambada=measure_lambada(reader, tokenizer, passages, context, config.seed, config.start_token, control),
         )
     return known

@@ -10,13 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import PartialState
 from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
     PreTrainedModel,
-    PreTrainedTokenizerFast,
     PrinterCallback,
     TrainerState,
     set_seed,
@@ -25,14 +21,7 @@ from transformers import (
 from ifcurate.config import build, read_provenance, save
 from ifcurate.errors import InputError
 from ifcurate.files import clear, is_free, remove_parts, write_text
-from ifcurate.model.checkpoints import (
-    check_vocabulary,
-    context_length,
-    embedding_rows,
-    load_checkpoint,
-    load_tokenizer,
-    start_token,
-)
+from ifcurate.model.checkpoints import context_length, start_token
 from ifcurate.progress import Unseen, log, track
 from ifcurate.provenance import versions
 from ifcurate.training.arguments import refuse_data_parallel, training_arguments
@@ -40,6 +29,8 @@ from ifcurate.training.callbacks import DivergenceWatch, RepetitionWatch, Traini
 from ifcurate.training.config import RecordSettings, TrainConfig
 from ifcurate.training.data import TrainingData
 from ifcurate.training.forms import ASCENT, Penalty
+from ifcurate.training.learned import Learned, load_learned
+from ifcurate.training.marked import TREATMENTS
 from ifcurate.training.packing import PaddingCollator
 from ifcurate.training.reference import describe, load_reference, stored_losses_lack
 from ifcurate.training.spared import spared_tokens
@@ -47,7 +38,6 @@ from ifcurate.training.trainer import PenalizedTrainer
 
 TRAINING_FILE = "training.yaml"
 METRICS_FILE = "metrics.json"
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 CHECKPOINT_STATE = "trainer_state.json"
 FREE_TO_CHANGE = frozenset({"out", "overwrite", *RecordSettings.model_fields} - {"eval_file", "eval_steps"})
 """Settings that may differ when a training is resumed: they leave no trace in the weights."""
@@ -100,19 +90,15 @@ def train(config: TrainConfig) -> TrainingSummary:
         clear(out, TRAINING_FILE)
     state.wait_for_everyone()
     set_seed(config.seed)
-    tokenizer = load_tokenizer(
-        config.tokenizer or str(config.model or config.config_name), config.revision, config.trust
-    )
     checkpoint = last_checkpoint(out) if (out / TRAINING_FILE).is_file() else None
-    model = _load_model(config, checkpoint)
+    learned = load_learned(config, checkpoint)
+    model = learned.model
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    check_vocabulary(tokenizer, model)
-    penalty = _penalty(config, tokenizer, model)
+    penalty = _penalty(config, learned)
     compares = penalty.needs_reference and bool(config.penalties)
-    lack = stored_losses_lack(config, tokenizer) if compares else None
-    stored = compares and lack is None
-    data = TrainingData(config, tokenizer, embedding_rows(model), context_length(model, config.context), stored)
+    lack = stored_losses_lack(config, learned.tokenizer) if compares else None
+    data = TrainingData(config, learned, context_length(model, config.context), compares and lack is None)
     with state.main_process_first():
         if first:
             _claim(config, data)
@@ -126,8 +112,8 @@ def train(config: TrainConfig) -> TrainingSummary:
                 log.info(describe(penalty, config, lack))
             data.pack()
     reference = load_reference(config, model, lack) if lack is not None else None
-    trainer = _trainer(config, model, data, state, penalty, reference)
-    repetition = RepetitionWatch(start_token(tokenizer))
+    trainer = _trainer(config, data, state, penalty, reference)
+    repetition = RepetitionWatch(start_token(learned.tokenizer))
     trainer.add_callback(DivergenceWatch())
     trainer.remove_callback(PrinterCallback)
     if config.watch:
@@ -165,30 +151,6 @@ def _read_summary(file: Path) -> TrainingSummary:
 def is_first_process() -> bool:
     """Whether this is the one process that prints."""
     return bool(PartialState().is_main_process)
-
-
-def _load_model(config: TrainConfig, checkpoint: Path | None) -> PreTrainedModel:
-    """The model to fine-tune, or a new one with weights drawn from the seed, or that of `checkpoint`; in float32.
-
-    The Trainer reads a checkpoint's weights by today's parameter names, `save_pretrained` wrote them by those of the
-    published format: GPT-NeoX's output layer would stay as it was. `from_pretrained` knows both.
-    """
-    if checkpoint is not None and any((checkpoint / name).is_file() for name in WEIGHT_FILES):
-        return load_checkpoint(str(checkpoint), trust=config.trust)
-    if config.model is not None:
-        return load_checkpoint(config.model, config.revision, trust=config.trust)
-    try:
-        architecture = AutoConfig.from_pretrained(
-            config.config_name, revision=config.revision, **config.trust.of_code()
-        )
-        return AutoModelForCausalLM.from_config(architecture, dtype=torch.float32, **config.trust.of_code())
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        hint = config.trust.hint(str(config.config_name), error)
-        raise InputError(
-            f"option --config-name: {config.config_name} is no configuration of a causal language model ({reason}); "
-            f"{hint or 'give a config.json, a folder with one, or a Hub id'}."
-        ) from error
 
 
 def _claim(config: TrainConfig, data: TrainingData) -> None:
@@ -231,12 +193,12 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def _penalty(config: TrainConfig, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> Penalty:
+def _penalty(config: TrainConfig, learned: Learned) -> Penalty:
     return Penalty(
         config.penalty_form if config.penalties else ASCENT,
         config.penalty_clamp,
         config.penalty_beta,
-        spared_tokens(config.spare, tokenizer, model),
+        spared_tokens(config.spare, learned.tokenizer, learned.model),
         config.penalty_start,
         config.penalty_end,
     )
@@ -244,7 +206,6 @@ def _penalty(config: TrainConfig, tokenizer: PreTrainedTokenizerFast, model: Pre
 
 def _trainer(
     config: TrainConfig,
-    model: PreTrainedModel,
     data: TrainingData,
     state: PartialState,
     penalty: Penalty,
@@ -254,12 +215,12 @@ def _trainer(
     arguments = training_arguments(config, data.length, len(rows), state)
     refuse_data_parallel(arguments.n_gpu)
     return PenalizedTrainer(
-        model=model,
+        model=data.learned.model,
         args=arguments,
         train_dataset=rows,
         eval_dataset=data.held_out_rows(),
-        data_collator=PaddingCollator(start_token(data.tokenizer)),
-        processing_class=data.tokenizer,
+        data_collator=PaddingCollator(start_token(data.learned.tokenizer)),
+        processing_class=data.learned.saved_tokenizer,
         penalty_form=penalty,
         reference_model=reference,
     )
@@ -271,6 +232,8 @@ def _plan(config: TrainConfig, trainer: PenalizedTrainer) -> str:
     penalties = ", ".join(f"{name} {value:g}" for name, value in config.penalties.items())
     weights = " in the mean, by influence" if config.penalty_weights == "influence" else ""
     penalised = f"{config.penalty_form} with lambda: {penalties}{weights}" if penalties else "no penalty"
+    if config.marked in TREATMENTS:
+        penalised = TREATMENTS[config.marked].description
     liger = "on" if arguments.use_liger_kernel else "off"
     micro_batches = f"{arguments.per_device_train_batch_size} rows x {arguments.gradient_accumulation_steps}"
     return (

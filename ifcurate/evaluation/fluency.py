@@ -16,6 +16,7 @@ from ifcurate.errors import InputError
 from ifcurate.evaluation.bootstrap import Interval, mean_interval, ratio_intervals
 from ifcurate.evaluation.ranks import Ranks
 from ifcurate.model.checkpoints import check_token_ids, embedding_rows, start_token
+from ifcurate.model.control_tokens import NO_CONTROL, ControlTokens
 from ifcurate.model.token_loss import Head, rows_per_chunk, split, token_losses
 from ifcurate.model.windows import bucket_by_length, encode_documents
 from ifcurate.progress import track
@@ -135,16 +136,19 @@ def measure_perplexity(
     context: int,
     stride: int,
     seed: int,
+    control: ControlTokens = NO_CONTROL,
 ) -> Perplexity:
     """Perplexity of each document on its own, read through a window that moves by `stride` tokens.
 
-    The first window of a document begins with the start token; later ones begin with tokens of the document.
+    The first window of a document begins with the start token; later ones begin with tokens of the document. The
+    prefix of `control` is read in each, behind the start token or first.
 
     Raises:
         InputError: no document has a token, the stride does not fit, or the model emits NaN.
     """
-    if not 0 < stride <= context:
-        raise InputError(f"option --stride: {stride} does not lie between 1 and the context of {context} tokens.")
+    room = context - len(control.prefix)
+    if not 0 < stride <= room:
+        raise InputError(f"option --stride: {stride} does not lie between 1 and the context of {room} tokens.")
     documents = [(text, encoding) for text, encoding in zip(texts, encode_documents(tokenizer, texts), strict=True)]
     full = [(text, encoding.token_ids.tolist()) for text, encoding in documents if len(encoding)]
     if not full:
@@ -153,7 +157,9 @@ def measure_perplexity(
         reader.check(encoding.token_ids.tolist(), f"option --text: document {number} (counted from 0)")
     start = start_token(tokenizer)
     windows = [
-        (number, window) for number, (_, ids) in enumerate(full) for window in slide(ids, start, context, stride)
+        (number, window)
+        for number, (_, ids) in enumerate(full)
+        for window in slide(ids, start, context, stride, control)
     ]
     losses = reader.judge("perplexity", [window for _, window in windows], token_losses)
     nats = np.zeros(len(full))
@@ -172,14 +178,17 @@ def measure_perplexity(
     )
 
 
-def slide(token_ids: list[int], start: int, context: int, stride: int) -> list[Target]:
+def slide(
+    token_ids: list[int], start: int, context: int, stride: int, control: ControlTokens = NO_CONTROL
+) -> list[Target]:
     """Windows over one document: every token is a label once, after as many tokens as fit in `context`."""
-    read = [start, *token_ids]
+    read, room = [start, *token_ids], context - len(control.prefix)
     windows = []
     scored = 0
     while scored < len(token_ids):
-        end = min(scored + (stride if scored else context), len(token_ids))
-        windows.append(Target(read[max(end - context, 0) : end], token_ids[scored:end]))
+        end = min(scored + (stride if scored else room), len(token_ids))
+        first = () if end > room else (start,)
+        windows.append(Target(control.before(read[max(end - room, 0) : end], first, context), token_ids[scored:end]))
         scored = end
     return windows
 
@@ -191,11 +200,13 @@ def measure_lambada(
     context: int,
     seed: int,
     with_start: bool = False,
+    control: ControlTokens = NO_CONTROL,
 ) -> Lambada:
     """Accuracy on the last word and on the last token of `passages` (Paperno et al. 2016).
 
     Passages are encoded as lm-evaluation-harness does: without special tokens unless `with_start`, and the last word
-    is what the tokens of the whole passage add to those of the passage without it.
+    is what the tokens of the whole passage add to those of the passage without it. The prefix of `control` is read
+    first, or behind the start token.
 
     Raises:
         InputError: a passage is a single word, or the model emits NaN.
@@ -204,13 +215,13 @@ def measure_lambada(
     targets = [_last_word(tokenizer, passage, number, prefix) for number, passage in enumerate(passages)]
     for number, target in enumerate(targets):
         reader.check([*target.input_ids, *target.labels], f"option --lambada: passage {number} (counted from 0)")
-    fitting = [Target(target.input_ids[-context:], target.labels) for target in targets]
+    fitting = [Target(control.before(target.input_ids, prefix, context), target.labels) for target in targets]
     hits = reader.judge("lambada", fitting, _is_likeliest)
     return Lambada(
         word_accuracy=mean_interval(np.array([hit.all() for hit in hits]), seed),
         token_accuracy=mean_interval(np.array([hit[-1] for hit in hits]), seed),
         passages=len(passages),
-        passages_cut=sum(len(target.input_ids) > context for target in targets),
+        passages_cut=sum(len(target.input_ids) + len(control.prefix) > context for target in targets),
     )
 
 

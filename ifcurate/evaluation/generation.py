@@ -16,6 +16,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerFast
 from ifcurate.errors import InputError
 from ifcurate.evaluation.sampling import NotFiniteError, PromptStreams, sample_nucleus
 from ifcurate.model.checkpoints import check_token_ids, start_token
+from ifcurate.model.control_tokens import NO_CONTROL, ControlTokens
 
 LogitsProcessor = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """As in transformers: token ids [rows, length] and logits [rows, vocabulary] to logits."""
@@ -72,17 +73,19 @@ def encode_prompts(
     room: int,
     with_start: bool = False,
     embeddings: int | None = None,
+    control: ControlTokens = NO_CONTROL,
 ) -> list[EncodedPrompt]:
-    """Prompts as the tokenizer encodes them, special tokens included.
+    """Prompts as the tokenizer encodes them, special tokens included, behind the prefix of `control`.
 
     `with_start` puts the start token first where the tokenizer does not; an empty prompt always gets it. A prompt of
-    more than `room` tokens loses its beginning.
+    more than `room` tokens, the prefix among them, loses its beginning.
 
     Raises:
         InputError: there is no room for a prompt, or one holds a token id that is not below `embeddings`.
     """
-    if room < 1:
+    if room <= len(control.prefix):
         raise InputError("option --max-new-tokens: leaves no room for a prompt in the model's context; lower it.")
+    starts = (tokenizer.bos_token_id, tokenizer.eos_token_id)
     encoded = []
     for text, key in zip(texts, keys, strict=True):
         token_ids = tokenizer(text)["input_ids"]
@@ -90,12 +93,13 @@ def encode_prompts(
             token_ids = [start_token(tokenizer), *token_ids]
         if embeddings is not None:
             check_token_ids(token_ids, embeddings, f"the prompt {text[:40]!r}")
-        encoded.append(EncodedPrompt(token_ids[-room:], key, max(len(token_ids) - room, 0)))
+        cut = max(len(token_ids) + len(control.prefix) - room, 0)
+        encoded.append(EncodedPrompt(control.before(token_ids, starts, room), key, cut))
     return encoded
 
 
 class Completer:
-    """Draws the completions of batches of prompts.
+    """Draws the completions of batches of prompts, without the tokens that the model's generation settings ban.
 
     Args:
         model: in evaluation mode, on its device.
@@ -116,6 +120,8 @@ class Completer:
         self._settings = settings
         self._processor = processor
         self._ends = torch.tensor(end_tokens(model, tokenizer), device=model.device)
+        banned = ControlTokens.said_by(model.generation_config).banned
+        self._banned = torch.tensor(banned, dtype=torch.long, device=model.device)
 
     @torch.inference_mode()
     def complete(self, prompts: Sequence[EncodedPrompt]) -> list[list[Completion]]:
@@ -184,6 +190,8 @@ class Completer:
         ended = torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
         before = token_ids.shape[1]
         for step in range(settings.max_new_tokens):
+            if len(self._banned):
+                logits = logits.index_fill(-1, self._banned, -torch.inf)
             if step < settings.min_new_tokens:
                 logits = logits.index_fill(-1, self._ends, -torch.inf)
             if processor is not None:

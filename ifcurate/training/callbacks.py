@@ -16,6 +16,7 @@ from transformers import GenerationConfig, PreTrainedModel, TrainerCallback, Tra
 from transformers import TrainingArguments as Arguments
 
 from ifcurate.errors import InputError
+from ifcurate.model.control_tokens import ControlTokens
 from ifcurate.progress import Tracker, log
 from ifcurate.training.repetition import NGRAM, repeated_share
 
@@ -132,7 +133,8 @@ class RepetitionWatch(TrainerCallback):  # type: ignore[misc]
 
 
 def sample(model: PreTrainedModel, start: int) -> list[list[int]]:
-    """`SAMPLES` sequences of `SAMPLED_TOKENS` tokens drawn from the model after its start token."""
+    """`SAMPLES` sequences of `SAMPLED_TOKENS` tokens drawn from the model after its start token and prefix."""
+    control = ControlTokens.said_by(model.generation_config)
     settings = GenerationConfig(
         do_sample=True,
         temperature=1.0,
@@ -141,16 +143,17 @@ def sample(model: PreTrainedModel, start: int) -> list[list[int]]:
         max_new_tokens=SAMPLED_TOKENS,
         min_new_tokens=SAMPLED_TOKENS,
         pad_token_id=start,
+        suppress_tokens=list(control.banned) or None,
     )
     was_training = model.training
     model.eval()
-    prompts = torch.full((SAMPLES, 1), start, device=model.device)
+    prompts = torch.tensor([[start, *control.prefix]] * SAMPLES, device=model.device)
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.no_grad():
         torch.manual_seed(0)
         texts = model.generate(prompts, attention_mask=torch.ones_like(prompts), generation_config=settings)
     model.train(was_training)
-    return [list(text) for text in texts[:, 1:].tolist()]
+    return [list(text) for text in texts[:, prompts.shape[1] :].tolist()]
 
 
 def _is_sharded() -> bool:

@@ -50,7 +50,12 @@ class PenaltySettings(Config):
 
     panel = "Penalty"
 
-    behaviour: list[str] = Field(["toxic"], description="whose masks a bare --penalty number is for")
+    behaviour: list[str] = Field(["toxic"], description="whose masks a bare --penalty number, or --marked, is for")
+    marked: Literal["penalize", "remove", "tag"] = Field(
+        "penalize",
+        description="what happens to marked tokens; remove: one hidden token is read for a run of them; tag: control "
+        "tokens before marked and unmarked ones, and the model is read behind the good one",
+    )
     penalty: list[str] = Field(
         [], description="BEHAVIOUR=LAMBDA, LAMBDA, or BEHAVIOUR (lambda 1); 0 filters; default: plain training"
     )
@@ -166,6 +171,8 @@ class TrainConfig(
             raise ValueError("give either --model (fine-tuning) or --config-name (from scratch)")
         if self.max_steps is not None and self.num_train_epochs is not None:
             raise ValueError("give either --max-steps or --num-train-epochs")
+        if self.marked != "penalize":
+            self._refuse_penalties()
         if self.penalty_weights == "influence" and not self.penalties:
             raise ValueError("--penalty-weights influence is for marked tokens that are penalised; add --penalty")
         if not self.penalty_start < self.penalty_end:
@@ -176,6 +183,19 @@ class TrainConfig(
     def penalties(self) -> dict[str, float]:
         """Behaviour to lambda, in the order given; empty for plain training."""
         return parse_penalties(self.penalty, self.behaviour)
+
+    @property
+    def marking_behaviours(self) -> list[str]:
+        """Behaviours whose masks are read."""
+        return list(self.penalties) if self.marked == "penalize" else self.behaviour
+
+    def _refuse_penalties(self) -> None:
+        for name, field in PenaltySettings.model_fields.items():
+            if name not in ("behaviour", "marked") and getattr(self, name) != field.default:
+                raise ValueError(
+                    f"--marked {self.marked} has no penalty; leave out --{name.replace('_', '-')}, and a --preset that "
+                    "sets it"
+                )
 
     @property
     def rate(self) -> float:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import PreTrainedTokenizerFast
 
 from ifcurate.annotation.reader import AnnotatedCorpus
 from ifcurate.corpus.shards import corpus_fingerprint
@@ -17,6 +16,7 @@ from ifcurate.files import remove
 from ifcurate.model.checkpoints import start_token
 from ifcurate.progress import log
 from ifcurate.training.config import TrainConfig
+from ifcurate.training.learned import Learned
 from ifcurate.training.packing import Delimiters, PackedTokens, token_dtype, write_stream
 from ifcurate.training.token_columns import (
     LOSS_WEIGHTS,
@@ -36,15 +36,13 @@ class TrainingData:
 
     Attributes:
         config: names both, and the behaviours that are penalised.
-        tokenizer: of the model to train.
-        vocabulary: rows of the model's embedding, which decides how token ids are stored.
+        learned: the model to train, and its tokenizer.
         length: tokens a row.
         stored_losses: pack the losses that the corpus holds, for a penalty that compares with them.
     """
 
     config: TrainConfig
-    tokenizer: PreTrainedTokenizerFast
-    vocabulary: int
+    learned: Learned
     length: int
     stored_losses: bool = False
     corpus: AnnotatedCorpus = field(init=False)
@@ -67,7 +65,7 @@ class TrainingData:
         self.corpus.require_marks()
         if self.config.eval_file is not None:
             held_out = AnnotatedCorpus(
-                self.config.eval_file, [], self.tokenizer, self.config.text_column, self.vocabulary
+                self.config.eval_file, [], self.learned.tokenizer, self.config.text_column, self.learned.vocabulary
             )
             self._write(held_out, self._held_out_folder, [])
 
@@ -75,13 +73,13 @@ class TrainingData:
         """The corpus, packed."""
         penalties = list(self.config.penalties.values())
         columns = [REFERENCE_LOSSES] * self.stored_losses + [LOSS_WEIGHTS] * self._by_influence
-        return PackedTokens(self._train_folder, self._dtype, penalties, self.length, columns)
+        return PackedTokens(self._train_folder, self._dtype, penalties, self.length, columns, self.learned.control)
 
     def held_out_rows(self) -> PackedTokens | None:
         """The held-out text, packed; None where none is given."""
         if self.config.eval_file is None:
             return None
-        return PackedTokens(self._held_out_folder, self._dtype, [], self.length)
+        return PackedTokens(self._held_out_folder, self._dtype, [], self.length, unlabelled=self.learned.control)
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells this corpus from another; see `corpus_fingerprint`."""
@@ -102,23 +100,23 @@ class TrainingData:
     def _penalised(self) -> AnnotatedCorpus:
         return AnnotatedCorpus(
             self.config.data,
-            list(self.config.penalties),
-            self.tokenizer,
+            self.config.marking_behaviours,
+            self.learned.tokenizer,
             self.config.text_column,
-            self.vocabulary,
+            self.learned.vocabulary,
             self.stored_losses,
             self._by_influence,
         )
 
     def _write(self, corpus: AnnotatedCorpus, folder: Path, columns: Sequence[TokenColumn]) -> None:
-        start, end = start_token(self.tokenizer), self.tokenizer.eos_token_id
+        start, end = start_token(self.learned.tokenizer), self.learned.tokenizer.eos_token_id
         delimiters = Delimiters(start, None if end == start else end)
-        if write_stream(corpus.documents(), delimiters, self._dtype, folder, columns) == 0:
+        if write_stream(corpus.documents(), delimiters, self._dtype, folder, columns, self.learned.edit) == 0:
             raise InputError(f"{corpus.source}: holds no text to train on; every document is empty.")
 
     @property
     def _dtype(self) -> np.dtype[Any]:
-        return token_dtype(self.vocabulary)
+        return token_dtype(self.learned.vocabulary)
 
     @property
     def _train_folder(self) -> Path:

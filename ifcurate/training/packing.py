@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch.utils.data import Dataset
 
 from ifcurate.annotation.reader import MarkedDocument
 from ifcurate.files import finishing
+from ifcurate.training.marked import Edit
 from ifcurate.training.penalty import IGNORED
 from ifcurate.training.token_columns import LOSS_WEIGHTS, REFERENCE_LOSSES, TokenColumn
 
@@ -27,6 +29,9 @@ LABELS = "labels"
 
 TOKENS_FILE = "tokens.bin"
 MARKS_FILE = "marks.bin"
+
+COUNTED_TOGETHER = 1 << 24
+"""Tokens."""
 
 
 def token_dtype(vocabulary: int) -> np.dtype[Any]:
@@ -59,10 +64,11 @@ def write_stream(
     dtype: np.dtype[Any],
     folder: Path,
     columns: Sequence[TokenColumn] = (),
+    edit: Edit | None = None,
 ) -> int:
     """Write `tokens.bin` (`dtype`), `marks.bin` (uint8) and one file a column (float32), one entry a token.
 
-    Holds one document in memory.
+    Holds one document in memory. `edit` makes other tokens of a document and its delimiters, with no columns beside.
 
     Returns:
         tokens of the documents, delimiters not counted.
@@ -75,6 +81,8 @@ def write_stream(
         files = [stack.enter_context(part.open("wb")) for part in parts]
         for document in documents:
             tokens, marks = delimiters.around(document)
+            if edit is not None:
+                tokens, marks = edit(tokens, marks)
             values = [tokens.astype(dtype), marks, *(delimiters.beside(document, column) for column in columns)]
             for file, own in zip(files, values, strict=True):
                 file.write(own.tobytes())
@@ -101,7 +109,8 @@ class PackedTokens(Dataset[dict[str, NDArray[Any]]]):
     """Rows of `length` tokens over a stream on disk, memory-mapped; the last row is shorter.
 
     Each item has `input_ids` int64, `loss_weights` float32 and the stream's further `columns` float32, all
-    `[at most length]`. Weights are those of the marks, unless they are a column.
+    `[at most length]`. Weights are those of the marks, unless they are a column. Where tokens are `unlabelled` it has
+    `labels` int64 too, -100 at each of them.
     """
 
     def __init__(
@@ -111,27 +120,36 @@ class PackedTokens(Dataset[dict[str, NDArray[Any]]]):
         penalties: Sequence[float],
         length: int,
         columns: Sequence[str] = (),
+        unlabelled: Sequence[int] = (),
     ) -> None:
         self._tokens: NDArray[Any] = np.memmap(folder / TOKENS_FILE, dtype=dtype, mode="r")
         self._marks: NDArray[np.uint8] = np.memmap(folder / MARKS_FILE, dtype=np.uint8, mode="r")
         self._weights = weight_table(penalties)
         self._columns = {name: np.memmap(folder / _file_of(name), dtype=np.float32, mode="r") for name in columns}
+        self._unlabelled = list(unlabelled)
         self._length = length
 
     def __len__(self) -> int:
-        return -(-self.labels // (self._length - 1))
+        return -(-max(len(self._tokens) - 1, 0) // (self._length - 1))
 
-    @property
+    @cached_property
     def labels(self) -> int:
-        """Number of labels in all rows: every token but the first."""
-        return max(len(self._tokens) - 1, 0)
+        """Number of labels in all rows: every token but the first and the unlabelled ones."""
+        without = 0
+        if self._unlabelled:
+            for start in range(0, len(self._tokens), COUNTED_TOGETHER):
+                without += int(np.isin(self._tokens[start : start + COUNTED_TOGETHER], self._unlabelled).sum())
+        return max(len(self._tokens) - 1 - without, 0)
 
     def __getitem__(self, row: int) -> dict[str, NDArray[Any]]:
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         part = slice(row * (self._length - 1), row * (self._length - 1) + self._length)
+        tokens = self._tokens[part].astype(np.int64)
+        labels = {LABELS: np.where(np.isin(tokens, self._unlabelled), IGNORED, tokens)} if self._unlabelled else {}
         return {
-            INPUT_IDS: self._tokens[part].astype(np.int64),
+            INPUT_IDS: tokens,
+            **labels,
             LOSS_WEIGHTS: self._weights[self._marks[part]],
             **{name: np.array(values[part]) for name, values in self._columns.items()},
         }

@@ -7,6 +7,7 @@ from tiny_models import tiny_model, tiny_tokenizer
 from ifcurate.errors import InputError
 from ifcurate.evaluation.fluency import Reader, measure_lambada, measure_perplexity, slide
 from ifcurate.evaluation.ranks import Ranks
+from ifcurate.model.control_tokens import ControlTokens
 
 DOCUMENTS = [
     "The river was calm, 日本 and the garden was bright in the long winter.",
@@ -64,6 +65,17 @@ def test_windows_score_every_token_once_after_as_much_as_fits():
         after = [*window.input_ids[1:], window.labels[-1]]
         assert after[-len(window.labels) :] == window.labels
     assert slide([], 0, 10, 4) == []
+
+
+def test_every_window_is_read_behind_the_prefix():
+    ids, control = list(range(1, 24)), ControlTokens((91, 92), (91, 92))
+    windows = slide(ids, 0, 10, 4, control)
+    assert [token for window in windows for token in window.labels] == ids
+    assert all(len(window.input_ids) == 10 for window in windows)
+    assert windows[0].input_ids == [0, 91, 92, 1, 2, 3, 4, 5, 6, 7]
+    for plain, behind in zip(slide(ids, 0, 8, 4)[1:], windows[1:], strict=True):
+        assert behind.input_ids == [91, 92, *plain.input_ids]
+        assert behind.labels == plain.labels
 
 
 @torch.no_grad()

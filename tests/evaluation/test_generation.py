@@ -14,6 +14,7 @@ from ifcurate.evaluation.metrics import TOXIC_FROM
 from ifcurate.evaluation.prompts import Prompt, PromptSet
 from ifcurate.evaluation.ranks import Ranks
 from ifcurate.evaluation.sampling import prompt_keys
+from ifcurate.model.control_tokens import ControlTokens
 
 TEXTS = ["The river", "A neighbour was", "x", "", "It was calm in winter and the garden", "x", "Why", "The table was"]
 SETTINGS = SamplingSettings(completions=3, max_new_tokens=6)
@@ -209,3 +210,27 @@ def test_empty_completions_have_no_score_and_nothing_but_empty_ones_is_an_error(
     file, _ = run("nothing", nothing)
     with pytest.raises(InputError, match="all 24 completions are empty"):
         score(file, classifier, ALONE)
+
+
+def test_banned_tokens_are_never_drawn_and_prompts_stand_behind_the_prefix(tokenizer):
+    model = tiny_model("gpt_neox")
+    settings = SamplingSettings(completions=300, max_new_tokens=2, top_p=1.0)
+    prompt = encoded(tokenizer, ["The river"])
+    free = {each.text for each in Completer(model, tokenizer, settings).complete(prompt)[0]}
+    banned = tuple(range(3, model.config.vocab_size))
+    ControlTokens((7, 8), banned).write(model)
+    kept = {each.text for each in Completer(model, tokenizer, settings).complete(prompt)[0]}
+    assert len(free) > 50 and len(kept) < 10
+    control = ControlTokens.said_by(model.generation_config)
+    plain, start = prompt[0].token_ids, tokenizer.bos_token_id
+
+    def behind(text, room, with_start=False):
+        return encode_prompts(tokenizer, [text], [0], room, with_start, control=control)[0]
+
+    assert behind("The river", 40).token_ids == [7, 8, *plain]
+    assert behind("The river", 40, with_start=True).token_ids == [start, 7, 8, *plain]
+    assert behind("", 40).token_ids == [start, 7, 8]
+    cut = behind("The river", len(plain) + 1)
+    assert (cut.token_ids, cut.tokens_cut) == ([7, 8, *plain[1:]], 1)
+    with pytest.raises(InputError, match="leaves no room for a prompt"):
+        behind("The river", 2)

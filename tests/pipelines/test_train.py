@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from annotated_corpora import annotate, tiny_neox, word_tokenizer
+from annotated_corpora import word_tokenizer
+from train_inputs import refused, train_inputs, weights
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from ifcurate.config import build
@@ -21,24 +22,7 @@ from ifcurate.training.config import PRESETS, TrainConfig
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> dict[str, Any]:
-    tokenizer = word_tokenizer(tiny_neox(tmp_path / "model"))
-    data = annotate(tmp_path / "data", tokenizer, behaviours=("toxic", "private"))
-    return {
-        "data": str(data),
-        "model": str(tmp_path / "model"),
-        "out": str(tmp_path / "out"),
-        "max_steps": 6,
-        "tokens_per_step": 32,
-        "context": 16,
-        "learning_rate": 1e-2,
-        "logging_steps": 1,
-        "watch": False,
-        "device": "cpu",
-    }
-
-
-def weights(folder: str | Path) -> bytes:
-    return (Path(folder) / "model.safetensors").read_bytes()
+    return train_inputs(tmp_path)
 
 
 def test_writes_an_ordinary_checkpoint_that_its_settings_replay(inputs: dict[str, Any], tmp_path: Path) -> None:
@@ -120,12 +104,6 @@ def test_samples_text_without_changing_the_weights(inputs: dict[str, Any], tmp_p
     train(TrainConfig(**{**settings, "watch": False, "out": str(tmp_path / "unwatched")}))
     assert summary.repeated_share is not None
     assert weights(inputs["out"]) == weights(tmp_path / "unwatched")
-
-
-def refused(inputs: dict[str, Any], **changes: Any) -> str:
-    with pytest.raises(InputError) as error:
-        train(build(TrainConfig, {**inputs, **changes}))
-    return str(error.value)
 
 
 def test_refuses_what_cannot_be_trained(inputs: dict[str, Any], tmp_path: Path) -> None:
@@ -219,54 +197,6 @@ def test_a_penalty_that_starts_late_pushes_less(inputs: dict[str, Any], tmp_path
 def test_a_reference_is_needed_from_scratch(inputs: dict[str, Any]) -> None:
     scratch = {**inputs, "model": None, "config_name": inputs["model"], "penalty_form": "npo", "penalty": ["toxic=1"]}
     assert "option --penalty-reference: is required for --penalty-form npo" in refused(scratch)
-
-
-def scored(inputs: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
-    tokenizer = AutoTokenizer.from_pretrained(inputs["model"])
-    data = annotate(tmp_path / "scored", tokenizer, behaviours=("toxic", "private"), scored=True)
-    return {**inputs, "data": str(data), "penalty": ["toxic=1", "private=0.5"]}
-
-
-def test_what_npo_compares_with_is_said(
-    inputs: dict[str, Any], tmp_path: Path, messages: Callable[[], list[str]]
-) -> None:
-    settings = {**scored(inputs, tmp_path), "penalty_form": "npo", "max_steps": 2}
-    train(build(TrainConfig, settings))
-    assert f"npo compares with the losses that {settings['data']} was annotated with" in messages()[0]
-    scratch = {**settings, "model": None, "config_name": inputs["model"], "spare": "end"}
-    train(build(TrainConfig, {**scratch, "out": str(tmp_path / "scratch"), "penalty_reference": "stored"}))
-    assert any("was annotated with, spared tokens left in their softmax" in line for line in messages())
-    train(build(TrainConfig, {**settings, "out": str(tmp_path / "model-named"), "penalty_reference": inputs["model"]}))
-    assert weights(inputs["out"]) != weights(tmp_path / "model-named")
-    lossless = {**settings, "data": inputs["data"], "out": str(tmp_path / "lossless")}
-    train(build(TrainConfig, lossless))
-    assert any(
-        f"npo compares with {inputs['model']}, frozen, on the packed rows: {inputs['data']}/part-0.parquet: holds no"
-        in line
-        for line in messages()
-    )
-    assert weights(tmp_path / "lossless") == weights(tmp_path / "model-named")
-    assert "holds no losses; annotate the corpus --with-loss" in refused(
-        lossless, penalty_reference="stored", out=str(tmp_path / "never")
-    )
-
-
-@pytest.mark.parametrize("form", ["ascent", "unlikelihood", "clamped", "npo"])
-def test_lambdas_by_influence_train_otherwise_than_equal_ones(
-    form: str, inputs: dict[str, Any], tmp_path: Path, messages: Callable[[], list[str]]
-) -> None:
-    settings = {**scored(inputs, tmp_path), "penalty_form": form, "max_steps": 2}
-    train(build(TrainConfig, {**settings, "penalty_weights": "influence"}))
-    assert any(f"{form} with lambda: toxic 1, private 0.5 in the mean, by influence" in line for line in messages())
-    train(build(TrainConfig, {**settings, "out": str(tmp_path / "equal")}))
-    assert weights(inputs["out"]) != weights(tmp_path / "equal")
-
-
-def test_lambdas_by_influence_need_the_annotating_tokenizer(inputs: dict[str, Any], tmp_path: Path) -> None:
-    settings = {**scored(inputs, tmp_path), "penalty_weights": "influence"}
-    word_tokenizer(tmp_path / "other", ["vile", "scum", "dog", "cat"])
-    assert "the spans of another tokenizer's carry neither" in refused(settings, tokenizer=str(tmp_path / "other"))
-    assert "add --penalty" in refused(settings, penalty=[])
 
 
 def test_several_gpus_in_one_process_are_refused() -> None:

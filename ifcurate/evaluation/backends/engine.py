@@ -13,6 +13,7 @@ from ifcurate.evaluation.generation import Complete, EncodedPrompt, SamplingSett
 from ifcurate.evaluation.prompts import PromptSet
 from ifcurate.evaluation.sampling import prompt_keys
 from ifcurate.model.checkpoints import load_tokenizer
+from ifcurate.model.control_tokens import NO_CONTROL, ControlTokens
 from ifcurate.model.hashes import hash_tokenizer
 from ifcurate.registry import load
 
@@ -28,6 +29,7 @@ class CompletionEngine:
         prompts_per_batch: size of a batch.
         provenance: everything that the completions depend on but the prompts.
         embeddings: token ids that the model knows, where we load it ourselves.
+        control: what the model is to read before a prompt, and never to draw.
     """
 
     complete: Complete
@@ -36,12 +38,13 @@ class CompletionEngine:
     prompts_per_batch: int
     provenance: dict[str, Any]
     embeddings: int | None = None
+    control: ControlTokens = NO_CONTROL
 
     def encode(self, prompts: PromptSet, config: ToxicityConfig) -> list[EncodedPrompt]:
         """Token ids and random keys of `prompts`."""
         texts = [prompt.text for prompt in prompts.prompts]
         keys = prompt_keys(texts, config.seed)
-        return encode_prompts(self.tokenizer, texts, keys, self.room, config.start_token, self.embeddings)
+        return encode_prompts(self.tokenizer, texts, keys, self.room, config.start_token, self.embeddings, self.control)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ifcurate.evaluation.config import ToxicityConfig
 from ifcurate.evaluation.generation import Completer, ProcessorFactory
 from ifcurate.evaluation.reward_decoding import RewardAugmentation, RewardModel, load_reward_model
 from ifcurate.model.checkpoints import check_vocabulary, context_length, embedding_rows, load_causal_lm
+from ifcurate.model.control_tokens import ControlTokens
 from ifcurate.model.devices import resolve_dtype
 from ifcurate.model.hashes import hash_model
 
@@ -31,14 +32,21 @@ def load(asked: Asked, provenance: dict[str, Any]) -> CompletionEngine:
     model = load_causal_lm(asked.place, config.revision, dtype, device, config.trust)
     check_vocabulary(tokenizer, model)
     provenance |= {"model": hash_model(model), "dtype": str(dtype).removeprefix("torch.")}
+    control = ControlTokens.said_by(model.generation_config)
+    if control.prefix and config.decoding != "plain":
+        raise InputError(
+            f"option --decoding: {asked.place} is read behind a control token, which no reward model knows; leave the "
+            "option out."
+        )
     processor, decoding = _decoding(config, tokenizer, device)
     return CompletionEngine(
         Completer(model, tokenizer, asked.sampling, processor).complete,
         tokenizer,
         context_length(model, None) - config.max_new_tokens,
         config.batch_prompts or (GPU_BATCH_PROMPTS if device.startswith("cuda") else CPU_BATCH_PROMPTS),
-        provenance | decoding,
+        provenance | decoding | control.provenance(),
         embedding_rows(model),
+        control,
     )
 
 

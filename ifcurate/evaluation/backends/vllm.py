@@ -12,12 +12,15 @@ from ifcurate.errors import InputError
 from ifcurate.evaluation.backends.engine import Asked, CompletionEngine
 from ifcurate.evaluation.generation import Completion, EncodedPrompt, SamplingSettings
 from ifcurate.model.checkpoints import CONTEXT_CAP, positions_of
+from ifcurate.model.control_tokens import load_control_tokens
 from ifcurate.model.stored_hash import hash_stored
 from ifcurate.model.trust import NOBODY, Trust
 
 BATCH_PROMPTS = 512
 """Prompts handed over together, where nobody says how many."""
 LONGEST_SEED = 1 << 31
+LOWEST_BIAS = -100.0
+"""Least that vLLM lets one add to a token's logit."""
 """vLLM takes 32-bit seeds."""
 
 
@@ -31,7 +34,8 @@ def load(asked: Asked, provenance: dict[str, Any]) -> CompletionEngine:
     if config.decoding != "plain":
         raise InputError("option --backend: vllm cannot do reward-augmented decoding; use --backend transformers.")
     check_placement(config.device, config.dtype)
-    completer = VllmCompleter(asked.place, config.revision, config.dtype, asked.sampling, config.trust)
+    control = load_control_tokens(asked.place, config.revision, config.trust)
+    completer = VllmCompleter(asked.place, config.revision, config.dtype, asked.sampling, config.trust, control.banned)
     described = AutoConfig.from_pretrained(asked.place, revision=config.revision, **config.trust.of_code())
     context = positions_of(described) or CONTEXT_CAP
     return CompletionEngine(
@@ -39,7 +43,10 @@ def load(asked: Asked, provenance: dict[str, Any]) -> CompletionEngine:
         asked.tokenizer,
         context - config.max_new_tokens,
         config.batch_prompts or BATCH_PROMPTS,
-        provenance | {"model": hash_stored(asked.place, config.revision, config.trust), "dtype": config.dtype},
+        provenance
+        | {"model": hash_stored(asked.place, config.revision, config.trust), "dtype": config.dtype}
+        | control.provenance(),
+        control=control,
     )
 
 
@@ -52,13 +59,20 @@ class VllmCompleter:
         dtype: `auto`, `float32`, `bfloat16`.
         settings: how to draw.
         trust: whether pickled weights and the model's own code are allowed.
+        banned: ids of tokens that are never drawn.
 
     Raises:
         InputError: vLLM is not installed.
     """
 
     def __init__(
-        self, model: str, revision: str | None, dtype: str, settings: SamplingSettings, trust: Trust = NOBODY
+        self,
+        model: str,
+        revision: str | None,
+        dtype: str,
+        settings: SamplingSettings,
+        trust: Trust = NOBODY,
+        banned: Sequence[int] = (),
     ) -> None:
         try:
             from vllm import LLM, SamplingParams
@@ -77,10 +91,13 @@ class VllmCompleter:
         )
         self._parameters = SamplingParams
         self._settings = settings
+        self._banned = banned
 
     def complete(self, prompts: Sequence[EncodedPrompt]) -> list[list[Completion]]:
         """The completions of each prompt, in order."""
-        parameters = [self._parameters(**sampling_parameters(self._settings, prompt.key)) for prompt in prompts]
+        parameters = [
+            self._parameters(**sampling_parameters(self._settings, prompt.key, self._banned)) for prompt in prompts
+        ]
         inputs = [{"prompt_token_ids": prompt.token_ids} for prompt in prompts]
         answers = self._engine.generate(inputs, parameters, use_tqdm=False)
         return [
@@ -89,9 +106,10 @@ class VllmCompleter:
         ]
 
 
-def sampling_parameters(settings: SamplingSettings, key: int) -> dict[str, Any]:
-    """Arguments of vLLM's `SamplingParams` for a prompt with the random key `key`."""
+def sampling_parameters(settings: SamplingSettings, key: int, banned: Sequence[int] = ()) -> dict[str, Any]:
+    """Arguments of vLLM's `SamplingParams` for a prompt with the random key `key`; `banned` tokens are not drawn."""
     return {
+        **({"logit_bias": dict.fromkeys(banned, LOWEST_BIAS)} if banned else {}),
         "n": settings.completions,
         "max_tokens": settings.max_new_tokens,
         "min_tokens": settings.min_new_tokens,
