@@ -19,6 +19,7 @@ SELECTION = (
 )
 TRAINING = (
     "tests/training/test_penalty.py",
+    "tests/training/test_own_lambdas.py",
     "tests/training/test_packing.py",
     "tests/training/test_spared.py",
     "tests/training/test_forms.py",

@@ -1,29 +1,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loss_cases import BATCH, CLOSED, LENGTH, VOCABULARY, case, gradient
 from torch.nn import functional
 
 from ifcurate.errors import InputError
 from ifcurate.training import penalty as module
 from ifcurate.training.forms import PENALTY_FORMS, Penalty
 from ifcurate.training.penalty import IGNORED, count_labels, next_labels, penalized_loss, weighted_loss
-
-BATCH, LENGTH, VOCABULARY = 3, 7, 11
-
-
-def case(seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(BATCH, LENGTH, VOCABULARY, generator=generator).mul(3).to(dtype).requires_grad_()
-    labels = torch.randint(0, VOCABULARY, (BATCH, LENGTH), generator=generator)
-    labels[torch.rand(BATCH, LENGTH, generator=generator) < 0.2] = IGNORED
-    mask = torch.rand(BATCH, LENGTH, generator=generator) < 0.3
-    return logits, labels, mask
 
 
 def standard(logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
@@ -32,10 +21,6 @@ def standard(logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor) ->
     return (
         functional.cross_entropy(flat, next_labels(labels).reshape(-1), ignore_index=IGNORED, reduction="sum") / count
     )
-
-
-def gradient(loss: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    return torch.autograd.grad(loss, logits)[0]
 
 
 def labels_in(labels: torch.Tensor) -> torch.Tensor:
@@ -77,15 +62,6 @@ def test_lambda_zero_leaves_marked_labels_out_of_the_sum_but_not_of_n(form: str)
     ours = penalized_loss(logits, labels, mask, 0.0, form, reference=torch.ones(labels.shape))
     theirs = standard(logits, labels.masked_fill(mask, IGNORED), labels_in(labels))
     assert torch.equal(gradient(ours, logits), gradient(theirs, logits))
-
-
-CLOSED: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "ascent": lambda p, reference: torch.log(p),
-    "unlikelihood": lambda p, reference: -torch.log(1 - p),
-    "clamped": lambda p, reference: -torch.minimum(-torch.log(p), torch.tensor(1.5, dtype=p.dtype)),
-    "npo": lambda p, reference: 2 / 0.3 * torch.log(1 + (p / torch.exp(-reference)) ** 0.3),
-}
-"""What lambda multiplies, written from the token's probability and its loss under the reference model."""
 
 
 def by_hand(
@@ -130,50 +106,6 @@ def test_equals_the_formula(form: str, spared: tuple[int, ...], seed: int, penal
     summands = float(torch.stack(terms).detach().abs().mean())  # marked tokens and others can all but cancel
     assert ours.item() == pytest.approx(expected.item(), abs=1e-6 * summands)
     torch.testing.assert_close(gradient(ours, logits), gradient(expected, logits), rtol=1e-5, atol=1e-8)
-
-
-@pytest.mark.usefixtures("_chunk")
-@pytest.mark.parametrize("spared", [(), (0,), (3, 7)])
-@pytest.mark.parametrize(
-    ("form", "clamp"),
-    [*((form, "1.5") for form in PENALTY_FORMS), ("clamped", "40%"), ("clamped", "base+0.5")],
-)
-def test_own_lambdas_equal_the_formula_and_autograd(form: str, clamp: str, spared: tuple[int, ...]) -> None:
-    """Every form, clamp and choice of spared tokens with a lambda for each token, in float64."""
-    for seed in range(2):
-        logits, labels, mask = case(seed, torch.float64)
-        generator = torch.Generator().manual_seed(seed)
-        lambdas = torch.rand(labels.shape, generator=generator) * 3
-        reference = torch.rand(labels.shape, dtype=torch.float64, generator=generator) * 5
-        terms = []
-        for row in range(BATCH):
-            for position in range(1, LENGTH):
-                label, own = int(labels[row, position]), logits[row, position - 1]
-                if label == IGNORED:
-                    continue
-                if not mask[row, position] or label in spared:
-                    terms.append(-torch.log(own.softmax(-1)[label]))
-                    continue
-                kept = [token for token in range(VOCABULARY) if token not in spared]
-                p, compared = own[kept].softmax(-1)[kept.index(label)], reference[row, position]
-                limits = {"1.5": p.new_tensor(1.5), "40%": p.new_tensor(0.4 * math.log(len(kept)))}
-                closed = CLOSED[form](p, compared)
-                if form == "clamped":
-                    closed = -torch.minimum(-torch.log(p), limits.get(clamp, compared + 0.5))
-                terms.append(float(lambdas[row, position]) * closed)
-        expected = torch.stack(terms).sum() / len(terms)
-        chosen = Penalty(form, clamp=clamp, beta=0.3, spared=spared)
-        ours = penalized_loss(logits, labels, mask, lambdas, chosen, reference=reference)
-        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(gradient(ours, logits), gradient(expected, logits), rtol=1e-10, atol=1e-12)
-
-
-def test_only_lambdas_of_marked_tokens_matter_and_none_may_reward() -> None:
-    logits, labels, mask = case()
-    lambdas = torch.where(mask, 0.5, math.nan)
-    assert penalized_loss(logits, labels, mask, lambdas).item() == penalized_loss(logits, labels, mask, 0.5).item()
-    with pytest.raises(InputError, match=r"a penalty of -0.5 cannot be"):
-        penalized_loss(logits, labels, mask, -lambdas)
 
 
 @pytest.mark.parametrize("form", list(PENALTY_FORMS))
