@@ -28,31 +28,43 @@ from ifcurate.evaluation.results import ModelFolder
 from ifcurate.pipelines.evaluate import evaluate_toxicity
 from ifcurate.pipelines.train import METRICS_FILE
 
+STORED, FROZEN = "stored", "frozen"
+
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to treat marked tokens; no form means plain training."""
+    """One way to treat marked tokens; no form means no penalty, and plain training unless they are `marked`.
+
+    `reference` is what a form compares with: the stored losses, or the model to fine-tune, frozen.
+    """
 
     form: str | None = None
     penalty: float = 1.0
     spare: str = "none"
     clamp: str = "100%"
+    weights: str = "equal"
+    reference: str | None = None
+    marked: str = "penalize"
 
     @property
     def name(self) -> str:
         """Of its folder."""
         if self.form is None:
-            return "none"
+            return "none" if self.marked == "penalize" else self.marked
         clamp = f"-{self.clamp.replace('%', 'pc')}" if self.form == "clamped" else ""
-        return f"{self.form}{clamp}-{self.penalty:g}" + ("" if self.spare == "none" else f"-spare-{self.spare}")
+        spare = "" if self.spare == "none" else f"-spare-{self.spare}"
+        weights = "" if self.weights == "equal" else f"-by-{self.weights}"
+        return f"{self.form}{clamp}-{self.penalty:g}{spare}{weights}" + (f"-{self.reference}" if self.reference else "")
 
     @property
     def options(self) -> list[str]:
         """Of `ifcurate train`."""
         if self.form is None:
-            return []
+            return ["--marked", self.marked]
         chosen = ["--penalty", f"{self.penalty:g}", "--penalty-form", self.form, "--spare", self.spare]
-        return [*chosen, "--penalty-clamp", self.clamp] if self.form == "clamped" else chosen
+        chosen += ["--penalty-weights", self.weights]
+        chosen += ["--penalty-clamp", self.clamp] if self.form == "clamped" else []
+        return chosen
 
 
 ARMS = (
@@ -63,7 +75,13 @@ ARMS = (
     *(Arm("npo", penalty, spare) for spare in ("end", "none") for penalty in (1.0, 0.5, 2.0)),
     Arm("unlikelihood", 1.0, "end"),
     Arm("unlikelihood", 1.0),
+    *(Arm(form, 1.0, "end", weights="influence") for form in ("ascent", "clamped", "npo")),
+    *(Arm("npo", 1.0, "end", reference=reference) for reference in (STORED, FROZEN)),
+    *(Arm("clamped", 1.0, "end", clamp, reference=STORED) for clamp in ("base+2", "base+5")),
+    Arm(marked="remove"),
+    Arm(marked="tag"),
 )
+"""Those with stored losses need a run annotated --with-loss, on which those that name no reference use them too."""
 MARKERS = {None: "*", "ascent": "o", "unlikelihood": "s", "clamped": "^", "npo": "D"}
 
 
@@ -154,6 +172,8 @@ def train(arm: Arm, seed: int, given: argparse.Namespace) -> None:
         "--lr-scheduler-type": given.schedule,
         "--seed": str(seed),
     }
+    if arm.reference is not None:
+        options["--penalty-reference"] = given.model if arm.reference == FROZEN else arm.reference
     command = [str(Path(sys.executable).parent / "ifcurate"), "train", *arm.options]
     subprocess.run([*command, *(word for option in options.items() for word in option)], check=True)
 

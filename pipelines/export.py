@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from ifcurate.annotation.reader import RUN_FILE, AnnotatedCorpus
+from ifcurate.annotation.reader import RUN_FILE, AnnotatedCorpus, MarkedDocument
 from ifcurate.config import PROVENANCE_KEY, build, read_provenance, read_yaml, save
 from ifcurate.corpus.shards import corpus_fingerprint
 from ifcurate.errors import InputError
@@ -23,6 +25,7 @@ from ifcurate.provenance import versions
 from ifcurate.registry import load
 from ifcurate.training.forms import parse_penalties
 from ifcurate.training.packing import token_dtype, weight_table
+from ifcurate.training.token_columns import influence_weights
 
 EXPORT_FILE = "export.yaml"
 SUMMARY = "summary"
@@ -60,7 +63,8 @@ def export(config: ExportConfig) -> ExportSummary:
     if config.overwrite:
         clear(out, EXPORT_FILE)
     tokenizer, penalties = _tokenizer(config), parse_penalties(config.penalty, config.behaviour)
-    corpus = AnnotatedCorpus(config.data, list(penalties), tokenizer, config.text_column)
+    by_influence = config.penalty_weights == "influence"
+    corpus = AnnotatedCorpus(config.data, list(penalties), tokenizer, config.text_column, with_strengths=by_influence)
     fingerprint = corpus_fingerprint(corpus.shards())
     if (done := _finished(out, config, fingerprint)) is not None:
         log.info(f"{out}: is written already; --overwrite writes anew")
@@ -70,7 +74,8 @@ def export(config: ExportConfig) -> ExportSummary:
         exporter: Exporter = load(EXPORTERS[config.format])(
             part, token_dtype(vocabulary_size(tokenizer)), penalties.values()
         )
-        summary = _write(corpus, exporter, list(penalties.values()), _end_token(tokenizer))
+        weights_of = _by_influence(corpus, penalties) if by_influence else _by_marks(penalties)
+        summary = _write(corpus, exporter, weights_of, _end_token(tokenizer))
         corpus.require_marks()
         save(config, part / EXPORT_FILE, {**versions(), "corpus": fingerprint, SUMMARY: asdict(summary)})
     for behaviour, count in corpus.counts.items():
@@ -103,10 +108,23 @@ def _finished(out: Path, config: ExportConfig, fingerprint: dict[str, Any]) -> E
     return ExportSummary(**made_from[SUMMARY])
 
 
-def _write(corpus: AnnotatedCorpus, exporter: Exporter, penalties: list[float], end: int) -> ExportSummary:
-    summary, table = ExportSummary(), weight_table(penalties)
+WeightsOf = Callable[[MarkedDocument], NDArray[np.float32]]
+
+
+def _by_marks(penalties: Mapping[str, float]) -> WeightsOf:
+    table = weight_table(list(penalties.values()))
+    return lambda document: table[document.marks]
+
+
+def _by_influence(corpus: AnnotatedCorpus, penalties: Mapping[str, float]) -> WeightsOf:
+    """Reads the corpus once more, for the mean."""
+    return influence_weights(replace(corpus), list(penalties.values())).of
+
+
+def _write(corpus: AnnotatedCorpus, exporter: Exporter, weights_of: WeightsOf, end: int) -> ExportSummary:
+    summary = ExportSummary()
     for shard in corpus.shards():
-        exporter.write(shard.name, summary.counting(weighted(corpus.documents_of(shard), table, end)))
+        exporter.write(shard.name, summary.counting(weighted(corpus.documents_of(shard), weights_of, end)))
     exporter.finish()
     return summary
 

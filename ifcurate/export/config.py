@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,3 +22,7 @@ class ExportConfig(Restartable, RevisionSettings, TextSettings):
     tokenizer: str | None = Field(None, description="folder or Hub id; default: that of the run's model")
     behaviour: list[str] = Field(["toxic"], description="whose masks a bare --penalty number is for")
     penalty: list[str] = Field(["1"], description="BEHAVIOUR=LAMBDA, or LAMBDA for all")
+    penalty_weights: Literal["equal", "influence"] = Field(
+        "equal",
+        description="influence: each marked token's lambda is proportional to its influence, and LAMBDA is their mean",
+    )

@@ -57,12 +57,27 @@ class DatatroveExporter:
                 ids.write(document.token_ids.astype(self._dtype).tobytes())
                 index.write(np.array([tokens], dtype="<u8").tobytes())
                 loss.write(trained(document.weights).tobytes())
-                weights.write(document.weights.astype(np.int8).tobytes())
+                weights.write(_whole(document.weights).tobytes())
         size = self._dtype.itemsize
         Path(f"{path}.metadata").write_text(f"Unknown Tokenizer|{size}\n{tokens}\n{tokens:,} tokens")
 
     def finish(self) -> None:
         """See `Exporter.finish`; nothing to add."""
+
+
+def _whole(weights: NDArray[np.float32]) -> NDArray[np.int8]:
+    """The same weights.
+
+    Raises:
+        InputError: they are not all whole, as lambdas by influence seldom are.
+    """
+    whole = weights.astype(np.int8)
+    if not np.array_equal(whole, weights):
+        raise InputError(
+            "option --penalty-weights: influence gives lambdas that are no whole numbers up to "
+            f"{LARGEST_PENALTY}, and .ds.weights holds int8; give equal, or another --format."
+        )
+    return whole
 
 
 class WeightedTokens(Dataset[dict[str, torch.Tensor]]):

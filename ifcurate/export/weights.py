@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -41,11 +41,13 @@ class Exporter(Protocol):
         """Write what describes all shards."""
 
 
-def weighted(documents: Iterable[MarkedDocument], table: NDArray[np.float32], end: int) -> Iterator[WeightedDocument]:
-    """Documents with the weights of their marks (`packing.weight_table`) and `end` behind the last token."""
+def weighted(
+    documents: Iterable[MarkedDocument], weights_of: Callable[[MarkedDocument], NDArray[np.float32]], end: int
+) -> Iterator[WeightedDocument]:
+    """Documents with their weights, float32 [tokens], and `end` behind the last token."""
     for document in documents:
         yield WeightedDocument(
-            np.append(document.token_ids, end).astype(np.int32), np.append(table[document.marks], np.float32(1))
+            np.append(document.token_ids, end).astype(np.int32), np.append(weights_of(document), np.float32(1))
         )
 
 

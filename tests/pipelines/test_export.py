@@ -262,3 +262,23 @@ def test_a_folder_needs_a_tokenizer(source: dict[str, Any]) -> None:
     del source["tokenizer"]
     with pytest.raises(InputError, match="--tokenizer is required"):
         exported(source, "hf")
+
+
+def test_lambdas_by_influence_are_exported_where_they_fit(source: dict[str, Any], tmp_path: Path) -> None:
+    tokenizer = word_tokenizer(tmp_path / "tokenizer")
+    given = {
+        **source,
+        "data": str(annotate(tmp_path / "scored", tokenizer, scored=True)),
+        "penalty_weights": "influence",
+    }
+    export(ExportConfig(**given, format="hf", penalty=["1"]))
+    weights = {}
+    for file in sorted((Path(source["out"]) / "data").iterdir()):
+        for row in pq.read_table(file).to_pylist():
+            words = tokenizer.convert_ids_to_tokens(row["input_ids"])
+            weights |= dict(zip(words, row["loss_weights"], strict=True))
+    assert (weights["vile"], weights["scum"]) == (pytest.approx(-4 / 3), pytest.approx(-2 / 3))
+    assert {weight for word, weight in weights.items() if word not in ("vile", "scum")} == {1.0}
+    with pytest.raises(InputError, match="influence gives lambdas that are no whole numbers up to 128"):
+        export(ExportConfig(**{**given, "out": str(tmp_path / "int8")}, format="datatrove", penalty=["1"]))
+    assert not (tmp_path / "int8").exists()

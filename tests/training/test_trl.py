@@ -44,12 +44,17 @@ class InOrder(PenalizedTrainer):
         return SequentialSampler(self.train_dataset)
 
 
-@pytest.fixture
-def rows(tmp_path: Path) -> Any:
+@pytest.fixture(params=["equal", "influence"])
+def rows(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
     tokenizer = word_tokenizer(tiny_neox(tmp_path / "model"))
-    data = annotate(tmp_path / "data", tokenizer)
+    data = annotate(tmp_path / "data", tokenizer, scored=True)
     config = ExportConfig(
-        data=str(data), tokenizer=str(tmp_path / "model"), out=str(tmp_path / "hf"), format="hf", penalty=["0.5"]
+        data=str(data),
+        tokenizer=str(tmp_path / "model"),
+        out=str(tmp_path / "hf"),
+        format="hf",
+        penalty=["0.5"],
+        penalty_weights=request.param,
     )
     export(config)
     return datasets.load_dataset(str(tmp_path / "hf"), split="train", cache_dir=str(tmp_path / "cache"))
