@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from ifcurate.cli.declared import Given, declared_stage
+from ifcurate.influence.settings import RefinementSettings
 from ifcurate.model.settings import TrustSettings
 from ifcurate.pipelines.run_config import RunConfig
 
-FIELDS = {"queries", "contrast", "max_queries", "query_mean", "damping", "direction", *TrustSettings.model_fields}
+FIELDS = {
+    "queries",
+    "contrast",
+    "max_queries",
+    "query_mean",
+    "damping",
+    "direction",
+    *RefinementSettings.model_fields,
+    *TrustSettings.model_fields,
+}
 
 
 def direct(run: str, given: Given) -> None:

@@ -16,10 +16,12 @@ from ifcurate.influence.curvature.inverse import precondition
 from ifcurate.influence.direction import Direction, check_direction, load_direction, save_direction
 from ifcurate.influence.queries import hash_queries
 from ifcurate.influence.query_sets import pull, read_query_sets
+from ifcurate.influence.refinement import NONE
 from ifcurate.machine import cores
 from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer
 from ifcurate.model.devices import forbid_reduced_precision, resolve_batch_tokens, resolve_device
 from ifcurate.model.hashes import hash_model, hash_tokenizer
+from ifcurate.pipelines.refine import refined_direction
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import Stage, timed
@@ -111,6 +113,11 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
             stage.add(tokens=facts["completion_tokens"], queries=facts["queries"], shortened=facts["shortened"])
         stage.add(halvings=pulled.halvings)
         described.append(pulled.facts)
+    if config.refine == NONE:
+        tensors, refinement = precondition(mean, run.factors, config.damping, device), {}
+    else:
+        tensors, facts = refined_direction(run, config, model, tokenizer, mean, stage)
+        refinement = {"refinement": facts}
     provenance = {
         "behaviour": config.behaviour,
         "model": config.model,
@@ -123,5 +130,6 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
         "factors_hash": hash_factors(run.factors),
         "sample": json.loads(run.sample.read_text(encoding="utf-8")),
         "damping": config.damping,
+        **refinement,
     }
-    return Direction(precondition(mean, run.factors, config.damping, device), provenance)
+    return Direction(tensors, provenance)

@@ -100,6 +100,10 @@ class Run:
         """The direction that corpus is scored along."""
         return self.root / "direction" / f"{behaviour}.safetensors"
 
+    def refinement(self, behaviour: str) -> Path:
+        """Where the refinement of that direction stands, while it is not done."""
+        return self.root / "direction" / f"{behaviour}.unfinished"
+
     @property
     def behaviours(self) -> list[str]:
         """Those that there are directions for, in order of their names."""

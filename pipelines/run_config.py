@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from ifcurate.config import Restartable
 from ifcurate.corpus.settings import CorpusSettings
-from ifcurate.influence.settings import DirectionSettings, ScoringSettings
+from ifcurate.influence.settings import DirectionSettings, RefinementSettings, ScoringSettings
 from ifcurate.model.settings import ComputeSettings, ModelSettings
 from ifcurate.registry import OneOf
 from ifcurate.selection.settings import SelectionOptions
@@ -36,7 +36,10 @@ SELECTION_SETTINGS = frozenset(SelectionOptions.model_fields)
 """Settings that a new selection may change without scoring again."""
 
 _FIRST_STAGE: dict[StageName, frozenset[str]] = {
-    "direct": frozenset({"behaviour", "queries", "contrast", "max_queries", "query_mean", "damping", "direction"}),
+    "direct": frozenset(
+        {"behaviour", "queries", "contrast", "max_queries", "query_mean", "damping", "direction"}
+        | RefinementSettings.model_fields.keys()
+    ),
     "score": frozenset({"engine", "alignment", "dtype", "threads", "with_loss", "bad_rows"}),
     "select": SELECTION_SETTINGS,
     "write": frozenset({"token_ids", "output_format"}),
@@ -59,7 +62,14 @@ class WorkerSettings(ComputeSettings):
 
 
 class RunConfig(
-    Restartable, WorkerSettings, SelectionOptions, ScoringSettings, DirectionSettings, ModelSettings, CorpusSettings
+    Restartable,
+    WorkerSettings,
+    SelectionOptions,
+    ScoringSettings,
+    RefinementSettings,
+    DirectionSettings,
+    ModelSettings,
+    CorpusSettings,
 ):
     """Settings of a run; names are those of the options and of `run.yaml`."""
 

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from ifcurate.config import Config
 from ifcurate.influence.engines import AUTO, ENGINES, Alignment
+from ifcurate.influence.refinement import NONE, REFINEMENTS
 from ifcurate.model.trust import Trust
 from ifcurate.registry import OneOf
 
@@ -81,6 +82,23 @@ class DirectionSettings(Config):
 
 def _as_list(given: str | list[str] | None) -> list[str]:
     return [given] if isinstance(given, str) else given or []
+
+
+class RefinementSettings(Config):
+    """How a direction is refined beyond EK-FAC."""
+
+    panel = "Refinement"
+
+    refine: Annotated[str, OneOf((NONE, *REFINEMENTS))] = Field(
+        NONE, description="solve for the direction over the corpus: cg on one sample, astra on minibatches"
+    )
+    refine_steps: int | None = Field(None, ge=1, description="products with the curvature; default: cg 20, astra 80")
+    refine_tokens: int | None = Field(
+        None, ge=1, description="tokens of the corpus that a step reads; default: cg 16,384, astra 4,096"
+    )
+    refine_damping: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="x the mean eigenvalue of each layer, added to the curvature"
+    )
 
 
 class ScoringSettings(Config):

@@ -35,15 +35,18 @@ class ForwardMode:
     @torch.no_grad()
     def score(self, batch: WindowBatch) -> TokenScores:
         """Scores of the label tokens of `batch`."""
-        with attention_in_blocks(self._model):
-            values, derivatives = self._features(batch.input_ids, batch.positions)
+        values, derivatives = self.features(batch)
         mask = batch.mask
         losses, slopes = token_loss_derivatives(self._head, values[mask], derivatives[:, mask], batch.labels[mask])
         return TokenScores(slopes, losses)
 
-    def _features(self, input_ids: torch.Tensor, positions: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    @torch.no_grad()
+    def features(self, batch: WindowBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Features [batch, length, width] and their derivatives [directions, batch, length, width]."""
+        with attention_in_blocks(self._model):
+            return self._features(batch.input_ids, batch.positions)
 
+    def _features(self, input_ids: torch.Tensor, positions: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         def features(weights: dict[str, torch.Tensor]) -> torch.Tensor:
             result: torch.Tensor = functional_call(self._body, weights, (input_ids, positions))
             return result
