@@ -108,11 +108,9 @@ def layers_of(tensors: Mapping[str, torch.Tensor]) -> list[str]:
 def join_bias(tensors: Mapping[str, torch.Tensor], layer: str) -> torch.Tensor:
     """Weight and bias of a layer as one matrix [out, in + 1] (or [out, in] without a bias)."""
     weight, bias = tensors[f"{layer}.weight"], tensors.get(f"{layer}.bias")
-    return (
-        weight.clone(memory_format=torch.contiguous_format)
-        if bias is None
-        else torch.cat([weight, bias[:, None]], dim=1)
-    )
+    if bias is None:
+        return weight.clone(memory_format=torch.contiguous_format)
+    return torch.cat([weight, bias[:, None]], dim=1)
 
 
 def split_bias(matrix: torch.Tensor, layer: str, has_bias: bool) -> dict[str, torch.Tensor]:
