@@ -90,8 +90,8 @@ def test_a_stopped_refinement_goes_on_to_the_same_direction(
 def test_annotate_along_a_refined_direction(workshop: Workshop, tmp_path: Path, command: Command) -> None:
     options = workshop.options(out=tmp_path / "run", refine="cg", refine_steps=2, refine_tokens=200)
     said = command("annotate", *options)
-    assert said.code == 0, said.error
-    assert "refine (cg): step 2 of 2, quadratic" in said.error
+    assert said.code == 0
+    assert "refine (cg): step 2 of 2, quadratic" in said.err
     assert load_direction(Run(tmp_path / "run").direction("toxic")).provenance["refinement"]["steps"] == 2
     refused = command("annotate", *workshop.options(out=tmp_path / "run", refine="astra", refine_steps=2))
     assert refused.code == 2
