@@ -118,7 +118,7 @@ def softmax_products(head: Head, features: torch.Tensor, tangents: torch.Tensor)
 
 
 def _products(head: Head, rows: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
-    logits, slopes = torch.func.jvp(head, (rows,), (moved,))
+    logits, slopes = torch.func.jvp(head, (rows,), (moved,))[:2]
     wide = torch.promote_types(logits.dtype, torch.float32)
     chances, slopes = logits.softmax(-1, dtype=wide), slopes.to(wide)
     slopes = chances * (slopes - torch.linalg.vecdot(chances, slopes)[:, None])
