@@ -174,8 +174,8 @@ def _rise_cells(name: str, found: Rise) -> list[str]:
 def _verification_notes(found: Verification) -> Iterable[str]:
     yield (
         f"left out: {found.marked:,} of {found.tokens:,} tokens ({found.marked / found.tokens:.2%}), marked or as many "
-        f"unmarked ones at random; {found.seeds} seeds, {found.steps:,} steps each; positive: predicted worse without "
-        "them; 95 % intervals over texts and seeds"
+        f"unmarked ones at random; {3 * found.seeds} models, {found.steps:,} steps each; positive: predicted worse "
+        f"without them; 95 % intervals over texts{f' and {found.seeds} seeds' if found.seeds > 1 else ', of one seed'}"
     )
     unknown = [reason for reason, count in found.left_out.items() if count is None]
     counted = [f"{count:,} {reason}" for reason, count in found.left_out.items() if count]
