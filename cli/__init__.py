@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import typer
 
@@ -13,6 +17,8 @@ from ifcurate.version import __version__
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+TERMINATED = 143
+"""What a shell says of a program that SIGTERM ended, 128 + 15; ours ends itself, once it has tidied up."""
 DEBUG = "--debug"
 
 app = typer.Typer(
@@ -41,8 +47,24 @@ def root(
     """Find the tokens of a corpus that teach a behaviour, mark them, and train models away from them."""
 
 
+@contextmanager
+def _terminating_in_order() -> Iterator[None]:
+    """While the block runs, SIGTERM ends it as Ctrl-C does: workers are stopped and what is half-written is deleted."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # tidying up is not to be interrupted
+        sys.exit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main() -> None:
-    """Run the command line; exit 0 on success, 2 on bad input (one sentence on standard error), 130 on Ctrl-C.
+    """Run the command line; exit 0 on success, 2 on bad input (one sentence on standard error), 130 on Ctrl-C, 143 when
+    it was asked to terminate.
 
     `--debug`, `-v` and `-q` may stand anywhere, before the command or after it. A reader that closes the pipe, as
     `head` does, ends the command without a word.
@@ -51,12 +73,14 @@ def main() -> None:
     show_log(sys.argv[1:])
     try:
         try:
-            app(words)
+            with _terminating_in_order():
+                app(words)
         finally:
             sys.stdout.flush()
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            typer.echo("Interrupted; run the same command again to continue.", err=True)
+        if stop.code in (INTERRUPTED, TERMINATED):
+            how = "Interrupted" if stop.code == INTERRUPTED else "Terminated"
+            typer.echo(f"{how}; run the same command again to continue.", err=True)
         if is_broken_pipe(stop.__context__):  # Typer and rich make it an exit of their own, with 1
             close_quietly()
             sys.exit(BROKEN_PIPE)

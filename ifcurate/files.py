@@ -52,6 +52,23 @@ def finishing_folder(path: Path) -> Iterator[Path]:
         _to_disk(path.parent)
 
 
+@contextmanager
+def telling_of_full_disk(path: Path) -> Iterator[None]:
+    """For what others write to `path`, in whose errors a full disk is hard to see.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise InputError(
+            f"{path}: no space left to write this; free some disk space and run the same command again."
+        ) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, whole or not at all."""
     with finishing(path) as part:
@@ -117,13 +134,10 @@ def _part_of(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part_name(path)
     try:
-        yield part
-    except BaseException as error:
+        with telling_of_full_disk(path):
+            yield part
+    except BaseException:
         remove(part)
-        if is_disk_full(error):
-            raise InputError(
-                f"{path}: no space left to write this; free some disk space and run the same command again."
-            ) from error
         raise
 
 

@@ -75,9 +75,9 @@ def owning(folder: Path, command: str) -> Iterator[None]:
     made = not lock.parent.exists()
     lock.parent.mkdir(parents=True, exist_ok=True)
     ours = Holder.here(command)
-    _take(lock, folder, ours)
-    _held.add(lock)
     try:
+        _take(lock, folder, ours)
+        _held.add(lock)
         with _kernel_lock(lock), _beating(lock, ours):
             yield
     finally:
@@ -101,8 +101,8 @@ def _lock_file(folder: Path) -> Path:
 def _take(lock: Path, folder: Path, ours: Holder) -> None:
     """Create `lock`, in the place of one that a dead process left."""
     fresh = lock.with_name(f"{lock.name}.{ours.token}")
-    fresh.write_bytes(_encoded(ours))
     try:
+        fresh.write_bytes(_encoded(ours))
         while not _created(fresh, lock):
             content = _content(lock)
             if content is None:

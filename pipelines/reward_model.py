@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerState, TrainingArguments, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments, set_seed
 
 from ifcurate.artifacts import read_artifact
 from ifcurate.config import build, read_provenance, save
@@ -29,9 +29,10 @@ from ifcurate.model.devices import resolve_device
 from ifcurate.model.hashes import hash_model
 from ifcurate.model.settings import TrustSettings
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
-from ifcurate.pipelines.train import CHECKPOINT_STATE, METRICS_FILE, last_checkpoint, step_of
+from ifcurate.pipelines.train import METRICS_FILE
 from ifcurate.progress import log, track
 from ifcurate.provenance import versions
+from ifcurate.training.checkpoints import CheckpointSums, last_checkpoint, save_trained, train_on, verify_checkpoint
 
 SETTINGS_FILE = "reward_model.yaml"
 FREE_TO_CHANGE = frozenset({"out", "overwrite", "save_steps", *TrustSettings.model_fields})
@@ -133,16 +134,15 @@ def _train(
     """
     checkpoint = last_checkpoint(Path(config.out))
     if checkpoint is not None:
+        verify_checkpoint(checkpoint)
         model = load_body(str(checkpoint), config.label, trust=config.trust)
     arguments = _arguments(config, len(examples))
     trainer = reward_trainer(model, tokenizer, examples, arguments)
     with track("train", arguments.max_steps, "steps") as tracker:
         trainer.add_callback(RewardLog(tracker))
-        if checkpoint is not None and step_of(checkpoint) == arguments.max_steps:
-            trainer.state = TrainerState.load_from_json(str(checkpoint / CHECKPOINT_STATE))  # `train` would do one more
-        else:
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    trainer.save_model(config.out)
+        trainer.add_callback(CheckpointSums())
+        train_on(trainer, checkpoint)
+    save_trained(trainer)
     return model, int(trainer.state.global_step)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from ifcurate.checksums import checked, is_whole
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
-from ifcurate.files import write_text
+from ifcurate.files import sha256_of, write_text
 from ifcurate.pipelines.executor import run_tasks
 from ifcurate.pipelines.found_engine import read_engine
 from ifcurate.pipelines.run import Run
@@ -18,7 +20,11 @@ from ifcurate.pipelines.steps.select_tokens import SelectTokens
 from ifcurate.progress import log
 from ifcurate.selection.scores import hash_sidecars
 from ifcurate.selection.settings import SelectionOptions, SelectionSettings
-from ifcurate.selection.table import Selection
+from ifcurate.selection.table import Selection, records_path, summary_path
+
+ORIGIN = ("settings", "scores")
+FILES = "files"
+"""Keys of `<behaviour>.settings.json`: what a selection was made of, and the hashes of its files."""
 
 
 def select(run: Run, config: RunConfig, shards: Sequence[Shard]) -> Selection:
@@ -31,10 +37,12 @@ def select(run: Run, config: RunConfig, shards: Sequence[Shard]) -> Selection:
     """
     settings = selection_settings(run, config)
     origin = selection_origin(run, config, shards)
-    made_from = _origin_file(run, config)
-    if is_current(run, config, origin):
+    made_from = _origin_file(run, config.behaviour)
+    if (damaged := damaged_file(run, config.behaviour)) is not None:
+        log.warning(f"{damaged}: is not what was written, it was damaged since; {config.behaviour} is selected anew.")
+    elif is_current(run, config, origin):
         return Selection.load(run.selection, config.behaviour)
-    if made_from.is_file():
+    elif made_from.is_file():
         log.info(f"selecting {config.behaviour} anew: the selection there was made of other scores or settings")
     made_from.unlink(missing_ok=True)
     with timed(run.logs, "select") as stage:
@@ -43,7 +51,8 @@ def select(run: Run, config: RunConfig, shards: Sequence[Shard]) -> Selection:
         run_tasks([step], tasks=1, workers=1, threads=1, logs=run.logs / "select", results=run.selection)
         selection = Selection.load(run.selection, config.behaviour)
         stage.add(tokens=selection.tokens)
-    write_text(made_from, origin)
+    sums = {file.name: sha256_of(file) for file in _files(run, config.behaviour)}
+    write_text(made_from, json.dumps(checked({**json.loads(origin), FILES: sums}), indent=2) + "\n")
     return selection
 
 
@@ -60,12 +69,40 @@ def selection_origin(run: Run, config: RunConfig, shards: Sequence[Shard]) -> st
 
 def is_current(run: Run, config: RunConfig, origin: str) -> bool:
     """Whether the selection that is there was made of `origin`, see `selection_origin`."""
-    file = _origin_file(run, config)
-    return file.is_file() and file.read_text(encoding="utf-8") == origin
+    said = _said(run, config.behaviour)
+    return said is not None and {name: said.get(name) for name in ORIGIN} == json.loads(origin)
 
 
-def _origin_file(run: Run, config: RunConfig) -> Path:
-    return run.selection / f"{config.behaviour}.settings.json"
+def damaged_file(run: Run, behaviour: str) -> Path | None:
+    """The first file of a finished selection that is not what was written; None where all are, or nothing is there."""
+    file = _origin_file(run, behaviour)
+    if not file.is_file():
+        return None
+    said = _said(run, behaviour)
+    if said is None:
+        return file
+    return next((file for file in _files(run, behaviour) if not _is_as_written(file, said[FILES])), None)
+
+
+def _is_as_written(file: Path, sums: dict[str, str]) -> bool:
+    return file.is_file() and sha256_of(file) == sums.get(file.name)
+
+
+def _said(run: Run, behaviour: str) -> dict[str, Any] | None:
+    """What the selection that is there says of itself; None where there is none, or it is damaged."""
+    try:
+        said = json.loads(_origin_file(run, behaviour).read_bytes())
+        return dict(said) if is_whole(said) else None
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _files(run: Run, behaviour: str) -> tuple[Path, Path]:
+    return summary_path(run.selection, behaviour), records_path(run.selection, behaviour)
+
+
+def _origin_file(run: Run, behaviour: str) -> Path:
+    return run.selection / f"{behaviour}.settings.json"
 
 
 def selection_settings(run: Run, config: RunConfig) -> SelectionSettings:

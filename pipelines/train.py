@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -14,7 +13,6 @@ from accelerate import PartialState
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
-    TrainerState,
     set_seed,
 )
 
@@ -26,6 +24,7 @@ from ifcurate.progress import Unseen, log, track
 from ifcurate.provenance import versions
 from ifcurate.training.arguments import refuse_data_parallel, training_arguments
 from ifcurate.training.callbacks import DivergenceWatch, RepetitionWatch, TrainingLog
+from ifcurate.training.checkpoints import CheckpointSums, last_checkpoint, save_trained, train_on, verify_checkpoint
 from ifcurate.training.config import RecordSettings, TrainConfig
 from ifcurate.training.data import TrainingData
 from ifcurate.training.forms import ASCENT, Penalty
@@ -38,7 +37,6 @@ from ifcurate.training.trainer import PenalizedTrainer
 
 TRAINING_FILE = "training.yaml"
 METRICS_FILE = "metrics.json"
-CHECKPOINT_STATE = "trainer_state.json"
 FREE_TO_CHANGE = frozenset({"out", "overwrite", *RecordSettings.model_fields} - {"eval_file", "eval_steps"})
 """Settings that may differ when a training is resumed: they leave no trace in the weights."""
 
@@ -90,7 +88,7 @@ def train(config: TrainConfig) -> TrainingSummary:
         clear(out, TRAINING_FILE)
     state.wait_for_everyone()
     set_seed(config.seed)
-    checkpoint = last_checkpoint(out) if (out / TRAINING_FILE).is_file() else None
+    checkpoint = _checkpoint_of(out)
     learned = load_learned(config, checkpoint)
     model = learned.model
     if config.gradient_checkpointing:
@@ -124,18 +122,27 @@ def train(config: TrainConfig) -> TrainingSummary:
     with track("train", trainer.args.max_steps, "steps") if first else nullcontext(Unseen()) as tracker:
         training_log = TrainingLog(tracker)
         trainer.add_callback(training_log)
-        if checkpoint is not None and step_of(checkpoint) == trainer.args.max_steps:
-            trainer.state = TrainerState.load_from_json(str(checkpoint / CHECKPOINT_STATE))  # `train` would do one more
-        else:
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        train_on(trainer, checkpoint)
     seconds = time.perf_counter() - started
     summary = _summary(trainer, data, repetition, training_log.steps_done(trainer.state), seconds)
-    trainer.save_model(config.out)
+    save_trained(trainer)
     if first:
         write_text(Path(config.out) / METRICS_FILE, json.dumps(asdict(summary), indent=2) + "\n")
         data.remove()
     state.wait_for_everyone()
     return summary
+
+
+def _checkpoint_of(out: Path) -> Path | None:
+    """The last checkpoint of the training in `out`, if any.
+
+    Raises:
+        InputError: there is more to train, and it is damaged.
+    """
+    checkpoint = last_checkpoint(out) if (out / TRAINING_FILE).is_file() else None
+    if checkpoint is not None and not (out / METRICS_FILE).is_file():
+        verify_checkpoint(checkpoint)
+    return checkpoint
 
 
 def _read_summary(file: Path) -> TrainingSummary:
@@ -177,22 +184,6 @@ def _refuse_other_training(config: TrainConfig, data: TrainingData, file: Path) 
         raise InputError(f"option --data: {config.data} is not what {file.parent} was trained on; give another --out.")
 
 
-def last_checkpoint(out: Path) -> Path | None:
-    """The newest complete checkpoint; what a killed process left half-written is deleted."""
-    complete = []
-    for folder in out.glob("checkpoint-*"):
-        if (folder / CHECKPOINT_STATE).is_file():
-            complete.append(folder)
-        elif PartialState().is_main_process:
-            shutil.rmtree(folder)
-    return max(complete, key=step_of, default=None)
-
-
-def step_of(checkpoint: Path) -> int:
-    """The optimizer step after which a checkpoint was written."""
-    return int(checkpoint.name.rpartition("-")[2])
-
-
 def _penalty(config: TrainConfig, learned: Learned) -> Penalty:
     return Penalty(
         config.penalty_form if config.penalties else ASCENT,
@@ -219,6 +210,7 @@ def _trainer(
         args=arguments,
         train_dataset=rows,
         eval_dataset=data.held_out_rows(),
+        callbacks=[CheckpointSums()],
         data_collator=PaddingCollator(start_token(data.learned.tokenizer)),
         processing_class=data.learned.saved_tokenizer,
         penalty_form=penalty,

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ifcurate.annotation.changed import ChangedShardError
 from ifcurate.annotation.provenance import PROVENANCE_FILE, provenance_of, write_provenance
+from ifcurate.checksums import CHECKSUM
 from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.corpus.sources import reading
@@ -24,7 +25,7 @@ from ifcurate.pipelines.executor import run_tasks
 from ifcurate.pipelines.heartbeat import read_beats, watching
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
-from ifcurate.pipelines.select import is_current, selection_origin
+from ifcurate.pipelines.select import damaged_file, is_current, selection_origin
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.pipelines.steps.write_annotations import WriteAnnotations
 from ifcurate.progress import track
@@ -100,6 +101,10 @@ def _write_pending(
 
 def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequence[Shard]) -> dict[str, Any]:
     """How the columns were made: what the sidecars say of the scores, and what the selection was."""
+    if (damaged := damaged_file(run, selection.behaviour)) is not None:
+        raise InputError(
+            f"{damaged}: is not what was written, it was damaged since; run `ifcurate select {run.root}` first."
+        )
     origin = selection_origin(run, config.of(selection.behaviour), shards)
     if not is_current(run, config.of(selection.behaviour), origin):
         raise InputError(
@@ -111,7 +116,7 @@ def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequenc
         scored = read_sidecar_metadata(pq.read_metadata(sidecar), sidecar)
     if selection.behaviour not in scored.directions:
         raise InputError(f"{sidecar}: has no scores of {selection.behaviour!r}; delete it and score its shard again.")
-    of_scores = scored.model_dump(exclude={HISTOGRAMS, DIRECTIONS, SHARD, SCORES, "tokens"})
+    of_scores = scored.model_dump(exclude={HISTOGRAMS, DIRECTIONS, SHARD, SCORES, CHECKSUM, "tokens"})
     of_selection = {name: getattr(selection, name) for name in ("tau", "budget_tokens", *SelectionOptions.model_fields)}
     of_direction = scored.directions[selection.behaviour].model_dump()
     return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from ifcurate.artifacts import BehaviourName, OpenArtifact, Sha256, read_artifact
+from ifcurate.checksums import CHECKSUM, checked, is_whole
 from ifcurate.errors import InputError
 from ifcurate.files import finishing, sha256_of
 from ifcurate.model.layers import tracked_parameters
 from ifcurate.version import __version__
 
 METADATA_KEY = "ifcurate"
+TENSORS_HASH = "tensors_hash"
 
 
 class QueryFacts(OpenArtifact):
@@ -74,7 +77,8 @@ def save_direction(direction: Direction, path: Path) -> None:
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(f"{path}: the direction has NaN or infinite values in {name}; raise --damping.")
     tensors = {name: tensor.to("cpu", torch.float32).contiguous() for name, tensor in direction.tensors.items()}
-    metadata = {METADATA_KEY: json.dumps({"version": __version__, **direction.provenance}, sort_keys=True)}
+    said = {"version": __version__, **direction.provenance, TENSORS_HASH: _hash_tensors(tensors)}
+    metadata = {METADATA_KEY: json.dumps(checked(said), sort_keys=True)}
     with finishing(path) as part:
         save_file(tensors, part, metadata=metadata)
 
@@ -96,8 +100,19 @@ def load_direction(path: Path) -> Direction:
             f"{path}: lacks `{METADATA_KEY}` metadata, so it is no direction; make one with `ifcurate direct`."
         )
     remedy = "get it again from whoever made it, or make one with `ifcurate direct`"
-    provenance = read_artifact(Provenance, metadata[METADATA_KEY], path, remedy)
-    return Direction(tensors, provenance.model_dump(exclude_unset=True))
+    provenance = read_artifact(Provenance, metadata[METADATA_KEY], path, remedy).model_dump(exclude_unset=True)
+    if not is_whole(json.loads(metadata[METADATA_KEY])) or provenance[TENSORS_HASH] != _hash_tensors(tensors):
+        raise InputError(f"{path}: is not what was written, it was damaged since; {remedy}.")
+    return Direction(tensors, {name: v for name, v in provenance.items() if name not in (TENSORS_HASH, CHECKSUM)})
+
+
+def _hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Hex SHA-256 of names, shapes and values."""
+    digest = sha256()
+    for name in sorted(tensors):
+        digest.update(json.dumps([name, str(tensors[name].dtype), list(tensors[name].shape)]).encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def hash_direction(path: Path) -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ifcurate.artifacts import BehaviourName, OpenArtifact, Sha256, read_artifact
+from ifcurate.checksums import CHECKSUM, is_whole
 from ifcurate.corpus.documents import ID
 from ifcurate.corpus.parquet import ParquetReader, metadata_of_file
 from ifcurate.corpus.sources import reading
@@ -98,7 +99,10 @@ def read_sidecar_metadata(footer: pq.FileMetaData, path: Path) -> SidecarMetadat
     Raises:
         InputError: it is damaged.
     """
-    return read_artifact(SidecarMetadata, metadata_of_file(footer, path), path, _REMEDY)
+    said = metadata_of_file(footer, path)
+    if (CHECKSUM in said or SHARD in said) and not is_whole(said):
+        raise InputError(f"{path}: is not what was written, it was damaged since; {_REMEDY}.")
+    return read_artifact(SidecarMetadata, said, path, _REMEDY)
 
 
 def sidecar_metadata(path: Path) -> SidecarMetadata:
@@ -124,6 +128,7 @@ def hash_sidecars(sidecars: Sequence[tuple[str, Path]]) -> str:
         _require_file(path)
         with reading(str(path), "scores"):
             footer = pq.read_metadata(path)
+        read_sidecar_metadata(footer, path)
         said = json.dumps([name, footer.num_rows, metadata_of_file(footer, path)], sort_keys=True)
         digest.update(said.encode() + b"\n")
     return digest.hexdigest()

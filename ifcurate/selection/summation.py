@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ifcurate.checksums import CHECKSUM, checked
 from ifcurate.corpus.documents import ID
 from ifcurate.corpus.parquet import ParquetReader, writing_parquet
 from ifcurate.errors import InputError
@@ -77,7 +78,8 @@ def sum_sidecars(sidecars: Sequence[Path], behaviour: str, out: Path) -> int:
             summed = pa.ListArray.from_arrays(pa.array(rows, pa.int32()), pa.array(total), type=FLOAT_LIST)
             sink.write(pa.RecordBatch.from_pydict({**first, influence_column(behaviour): summed}, schema=schema))
         found = {SCORES: scores.hexdigest(), HISTOGRAMS: {behaviour: histogram.to_text()}}
-        sink.describe({**metadata, **found})
+        kept = {name: value for name, value in metadata.items() if name != CHECKSUM}
+        sink.describe(checked({**kept, **found}))
     return histogram.total
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
+from ifcurate.checksums import checked
 from ifcurate.corpus.documents import ID
 from ifcurate.corpus.parquet import ParquetSink, writing_parquet
 from ifcurate.corpus.shards import Shard, known, open_shard
@@ -93,7 +94,7 @@ class WriteScores(PipelineStep):
             counted = {behaviour: histogram.to_text() for behaviour, histogram in histograms.items()}
             facts = ShardFacts(size=shard.size, rows=sink.num_rows, texts=texts.hexdigest(), skipped=skipped)
             found = {SHARD_FACTS: facts.model_dump(), SCORES: scores.hexdigest(), HISTOGRAMS: counted}
-            sink.describe({**self.metadata, "tokens": tokens, **found})
+            sink.describe(checked({**self.metadata, "tokens": tokens, **found}))
         if self.kept is not None:
             self.kept.remove(shard.name)
         self.stat_update("shards", value=1, unit="shard")

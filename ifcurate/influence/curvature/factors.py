@@ -24,6 +24,7 @@ from kronfluence.utils.constants import (
 )
 from kronfluence.utils.save import save_json
 
+from ifcurate.checksums import verify_checksums, write_checksums
 from ifcurate.errors import InputError
 from ifcurate.files import sha256_of
 
@@ -73,15 +74,17 @@ def save_factors(factors: Mapping[str, Factors], folder: Path) -> None:
     windows = {layer: torch.tensor([own.windows]) for layer, own in factors.items()}
     save_lambda_matrices(home, {LAMBDA_MATRIX_NAME: by_layer("eigenvalues"), NUM_LAMBDA_PROCESSED: windows})
     save_json(FactorArguments(strategy=STRATEGY).to_dict(), home / "factor_arguments.json")
+    write_checksums(home)
 
 
 def load_factors(folder: Path) -> dict[str, Factors]:
     """The factors in `folder` by layer, on a CPU.
 
     Raises:
-        InputError: they cannot be read.
+        InputError: they cannot be read, or are damaged.
     """
     home = factors_folder(folder)
+    verify_checksums(home, f"delete {folder} and fit again")
     try:
         found = {**load_eigendecomposition(home), **load_lambda_matrices(home)}
         return {

@@ -80,5 +80,8 @@ def test_damaged_or_foreign_factors_are_refused(folder):
     with pytest.raises(InputError, match="no factors for layer"):
         precondition(gradient_of(tiny_model("llama")), folder, 0.1, "cpu")
     (factors_folder(folder) / "lambda_matrix.safetensors").write_bytes(b"not tensors")
+    with pytest.raises(InputError, match=r"lambda_matrix\.safetensors: is not what was written"):
+        precondition(gradient_of(tiny_model("gpt_neox")), folder, 0.1, "cpu")
+    (factors_folder(folder) / "checksums.json").unlink()  # as where Kronfluence itself has written
     with pytest.raises(InputError, match="factors cannot be read"):
         precondition(gradient_of(tiny_model("gpt_neox")), folder, 0.1, "cpu")
