@@ -112,25 +112,28 @@ def train(config: TrainConfig) -> TrainingSummary:
     reference = load_reference(config, model, lack) if lack is not None else None
     trainer = _trainer(config, data, state, penalty, reference)
     repetition = RepetitionWatch(start_token(learned.tokenizer))
-    trainer.add_callback(DivergenceWatch())
-    trainer.remove_callback(PrinterCallback)
     if config.watch:
         trainer.add_callback(repetition)
     if first:
         log.info(_plan(config, trainer))
-    started = time.perf_counter()
-    with track("train", trainer.args.max_steps, "steps") if first else nullcontext(Unseen()) as tracker:
-        training_log = TrainingLog(tracker)
-        trainer.add_callback(training_log)
-        train_on(trainer, checkpoint)
-    seconds = time.perf_counter() - started
-    summary = _summary(trainer, data, repetition, training_log.steps_done(trainer.state), seconds)
+    steps_done, seconds = _take_steps(trainer, checkpoint, first)
+    summary = _summary(trainer, data, repetition, steps_done, seconds)
     save_trained(trainer)
     if first:
         write_text(Path(config.out) / METRICS_FILE, json.dumps(asdict(summary), indent=2) + "\n")
         data.remove()
     state.wait_for_everyone()
     return summary
+
+
+def _take_steps(trainer: PenalizedTrainer, checkpoint: Path | None, first: bool) -> tuple[int, float]:
+    """Train from `checkpoint` or the beginning to the end; the steps that this took, and the seconds."""
+    started = time.perf_counter()
+    with track("train", trainer.args.max_steps, "steps") if first else nullcontext(Unseen()) as tracker:
+        training_log = TrainingLog(tracker)
+        trainer.add_callback(training_log)
+        train_on(trainer, checkpoint)
+    return training_log.steps_done(trainer.state), time.perf_counter() - started
 
 
 def _checkpoint_of(out: Path) -> Path | None:
@@ -205,7 +208,7 @@ def _trainer(
     rows = data.rows()
     arguments = training_arguments(config, data.length, len(rows), state)
     refuse_data_parallel(arguments.n_gpu)
-    return PenalizedTrainer(
+    trainer = PenalizedTrainer(
         model=data.learned.model,
         args=arguments,
         train_dataset=rows,
@@ -216,6 +219,9 @@ def _trainer(
         penalty_form=penalty,
         reference_model=reference,
     )
+    trainer.add_callback(DivergenceWatch())
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _plan(config: TrainConfig, trainer: PenalizedTrainer) -> str:
