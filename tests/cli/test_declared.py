@@ -14,6 +14,7 @@ from ifcurate.cli import (
     evaluate,
     export,
     fit,
+    inspect,
     queries,
     reward_model,
     score,
@@ -36,6 +37,7 @@ from ifcurate.evaluation.config import (
 )
 from ifcurate.export.config import ExportConfig
 from ifcurate.pipelines.combine_config import CombineConfig
+from ifcurate.pipelines.inspect_config import InspectConfig
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.verify_config import VerifyConfig
@@ -43,6 +45,7 @@ from ifcurate.training.config import TrainConfig
 
 WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "annotate": (annotate, RunConfig),
+    "inspect": (inspect, InspectConfig),
     "combine": (combine, CombineConfig),
     "train": (train, TrainConfig),
     "verify": (verify, VerifyConfig),
