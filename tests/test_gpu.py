@@ -7,7 +7,7 @@ from kronfluence.utils.state import State
 from oracles import influence_by_autograd, kronfluence_scores, random_direction, random_windows
 from tiny_models import FAMILIES, VOCABULARY, tiny_model
 
-from ifcurate.influence.curvature.fit import fit_factors
+from ifcurate.influence.curvature.fit import compute_factors, fit_factors
 from ifcurate.influence.curvature.inverse import precondition
 from ifcurate.influence.direction import Direction
 from ifcurate.influence.engines.calibration import calibrate
@@ -15,6 +15,8 @@ from ifcurate.influence.engines.choice import build_engine
 from ifcurate.influence.engines.compiled import CompiledForwardMode
 from ifcurate.influence.engines.forward_mode import ForwardMode
 from ifcurate.influence.query_gradient import QueryWindow, collate_queries, query_gradient
+from ifcurate.influence.refinement.gauss_newton import GaussNewton
+from ifcurate.influence.refinement.vectors import joined
 from ifcurate.influence.scorer import Scorer
 from ifcurate.model.batching import OneWindowARow, PackedRows
 from ifcurate.model.devices import forbid_reduced_precision, is_out_of_memory
@@ -112,6 +114,27 @@ def test_window_sums_are_kronfluences(family, tmp_path):
     batches = [collate_queries([query], 0) for query in queries]
     expected = kronfluence_scores(tiny_model(family).cuda(), batches, WINDOWS, factors, None, per_token=False)
     assert relative_error(sums, expected / gradient.tokens) < 1e-3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_factors_and_products_with_the_curvature_are_those_of_the_cpu(family):
+    windows = random_windows([20] * 6 + [7] * 5, VOCABULARY, seed=2)
+    found = {
+        device: compute_factors(tiny_model(family).to(device), windows, 0, 80, seed=0) for device in ("cpu", "cuda")
+    }
+    for layer, expected in found["cpu"].items():
+        own = found["cuda"][layer]
+        assert relative_error(own.input_values, expected.input_values) < 1e-4
+        assert float(own.eigenvalues.sum()) == pytest.approx(float(expected.eigenvalues.sum()), rel=1e-3)
+    vector = joined(random_direction(tiny_model(family)).tensors)
+    products = {
+        device: GaussNewton(tiny_model(family).to(device), 0, 40).product(
+            {layer: matrix.to(device) for layer, matrix in vector.items()}, windows
+        )
+        for device in ("cpu", "cuda")
+    }
+    for layer, expected in products["cpu"].items():
+        assert relative_error(products["cuda"][layer], expected) < 1e-3
 
 
 def test_batches_are_halved_when_the_gpu_runs_out_of_memory():
