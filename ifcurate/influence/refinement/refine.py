@@ -20,6 +20,8 @@ from ifcurate.model.windows import Window
 from ifcurate.progress import log, track
 from ifcurate.registry import load
 
+RECENT = 5
+"""Steps whose quadratics are looked at."""
 SECONDS_BETWEEN_SAVES = 60.0
 """A state is as large as two or three models; writing it must not be what takes the time."""
 
@@ -44,7 +46,7 @@ def refine(name: str, system: System, steps: int, kept: Path, identity: str, dev
         saved = time.monotonic()
         while state.steps < steps:
             state = replace(method.step(state), steps=state.steps + 1)
-            _require_finite(state)
+            _require_convergence(state)
             log.info(f"refine ({name}): step {state.steps} of {steps}, quadratic {state.quadratics[-1]:.6g}")
             tracker.update(state.steps, state.steps)
             if time.monotonic() - saved > SECONDS_BETWEEN_SAVES and state.steps < steps:
@@ -54,8 +56,11 @@ def refine(name: str, system: System, steps: int, kept: Path, identity: str, dev
     return Refined(state.vectors["solution"], state.quadratics)
 
 
-def _require_finite(state: State) -> None:
-    if not math.isfinite(state.quadratics[-1]):
+def _require_convergence(state: State) -> None:
+    """Minibatches differ, so a quadratic may stand above the first one; `RECENT` in a row, far above, are no chance."""
+    recent, first = state.quadratics[-RECENT:], state.quadratics[0]
+    diverges = len(state.quadratics) > RECENT and min(recent) > first + abs(first)
+    if diverges or not math.isfinite(state.quadratics[-1]):
         raise InputError(
             f"option --refine: does not converge, its quadratic is {state.quadratics[-1]} at step {state.steps}; raise "
             "--refine-damping, or use --refine cg or none."

@@ -37,7 +37,7 @@ def test_conjugate_gradients_reach_what_ekfac_does_not(family, damping, tmp_path
 @pytest.mark.parametrize("family", SMALLEST)
 def test_astra_with_the_whole_sample_as_its_batch_reaches_it_too(family, tmp_path):
     dense = dense_system(family, 1.0)
-    found = solve("astra", dense.system, 300, tmp_path)
+    found = solve("astra", dense.system, 600, tmp_path)
     assert dense.error(found.solution) < 1e-3
     assert found.quadratics[-1] < found.quadratics[0]
 
@@ -95,6 +95,14 @@ def test_what_does_not_converge_is_refused(tmp_path, monkeypatch):
     dense = dense_system("llama")
     monkeypatch.setattr(Astra, "_largest_eigenvalue", lambda self, vector: 1e-8)
     with pytest.raises(InputError, match=r"option --refine: does not converge, .* raise --refine-damping"):
+        solve("astra", dense.system, 60, tmp_path)
+
+
+def test_a_quadratic_that_grows_is_refused_before_it_overflows(tmp_path, monkeypatch):
+    dense = dense_system("llama")
+    real = Astra._largest_eigenvalue
+    monkeypatch.setattr(Astra, "_largest_eigenvalue", lambda self, vector: real(self, vector) / 40)
+    with pytest.raises(InputError, match=r"its quadratic is \d.* at step \d+; raise --refine-damping"):
         solve("astra", dense.system, 60, tmp_path)
 
 
