@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from score_files import score_batch
 
+from ifcurate.checksums import checked
 from ifcurate.corpus.parquet import attach
 from ifcurate.errors import InputError
 from ifcurate.selection.scores import Sidecar, sidecar_metadata
@@ -38,7 +39,7 @@ def score_file(
     batch = score_batch(influence)
     facts = {"direction_hash": (path.stem * 64)[:64], "relative_error": error}
     metadata = {**SAID, "shard": FACTS, "tokens": sum(map(len, influence)), "directions": {"toxic": facts}, **said}
-    schema = attach(batch.schema, metadata)
+    schema = attach(batch.schema, checked(metadata))
     table = pa.Table.from_batches([batch]).replace_schema_metadata(schema.metadata)
     pq.write_table(table, path, row_group_size=group)
     return path
