@@ -29,7 +29,9 @@ from ifcurate.pipelines.select import damaged_file, is_current, selection_origin
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.pipelines.steps.write_annotations import WriteAnnotations
 from ifcurate.progress import track
-from ifcurate.report.html import ReportSource, write_report
+from ifcurate.report.card import write_card
+from ifcurate.report.html import write_report
+from ifcurate.report.source import ReportSource
 from ifcurate.selection.scores import DIRECTIONS, HISTOGRAMS, SCORES, SHARD, read_sidecar_metadata, sidecar_metadata
 from ifcurate.selection.settings import SelectionOptions
 from ifcurate.selection.summation import CHECKPOINTS
@@ -71,6 +73,7 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         with_loss=config.with_loss,
     )
     write_report(source, selections, run.root)
+    write_card(source, selections, run.root)
 
 
 def _scored_with(metadata: dict[str, Any]) -> str:
