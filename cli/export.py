@@ -9,14 +9,11 @@ from ifcurate.export.config import ExportConfig
 
 
 def export(settings: ExportConfig) -> None:
-    """Write tokens and loss weights for datatrove/nanotron, OLMo-core, Megatron, MosaicML streaming or datasets."""
+    """Write tokens and loss weights, or texts and marked characters, as another training stack reads them."""
     from ifcurate.pipelines.export import export as run
 
     summary = run(settings)
-    typer.echo(
-        f"{summary.documents:,} documents, {summary.tokens:,} tokens, {summary.penalised:,} of them with a penalty, "
-        f"sum of weights {summary.weight_sum:,.1f}: {settings.out}"
-    )
+    typer.echo(f"{summary.sentence()}: {settings.out}")
 
 
 command = declared(ExportConfig, export, arguments=["data"])

@@ -6,13 +6,11 @@ beside the shards, see `provenance`.
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -20,6 +18,7 @@ import pyarrow as pa
 
 from ifcurate.annotation.changed import TextCheck
 from ifcurate.annotation.writer import Beside, Rows, new_columns
+from ifcurate.corpus.compressed import writing_bytes
 from ifcurate.corpus.jsonl import holds_row
 from ifcurate.corpus.shards import Shard, open_lines, open_shard
 from ifcurate.errors import InputError
@@ -53,7 +52,7 @@ def append_to_lines(
         pa.schema([reader.readable.field(name) for name in ours.shared]),
     )
     lines = reader.lines()
-    with finishing(path) as part, _writing(part, shard.format) as out:
+    with finishing(path) as part, writing_bytes(part, shard.format) as out:
         while chunk := list(islice(lines, LINES_AT_ONCE)):
             count = sum(map(holds_row, chunk))
             keys = _as_json(ours.next_to_lines(chunk, count, shared.take(count)))
@@ -82,7 +81,7 @@ def write_as_lines(
                 "give --output-format same or parquet, or cast the column."
             )
     ours = Beside(shard, annotations, fields, new_columns(shard, reader.schema, fields), texts)
-    with finishing(path) as part, _writing(part, ".jsonl") as out:
+    with finishing(path) as part, writing_bytes(part, ".jsonl") as out:
         for batch in reader.batches(rows=LINES_AT_ONCE):
             first_row = ours.rows
             keys = _as_json(ours.next_to(batch))
@@ -135,18 +134,3 @@ def _joined(line: bytes, keys: Iterator[bytes]) -> bytes:
     body = content[:-1].rstrip()
     comma = b"" if body.endswith(b"{") and not body.removesuffix(b"{").strip(b"\xef\xbb\xbf \t") else b", "
     return body + comma + next(keys) + b"}" + line[len(content) :]
-
-
-@contextmanager
-def _writing(part: Path, suffix: str) -> Iterator[BinaryIO]:
-    """A stream into `part`, compressed as `suffix` says; the same bytes at any time of day."""
-    if suffix == ".jsonl.zst":
-        with pa.CompressedOutputStream(pa.OSFile(str(part), "wb"), "zstd") as packed:
-            yield cast(BinaryIO, packed)
-        return
-    with part.open("wb") as plain:
-        if suffix == ".jsonl.gz":
-            with gzip.GzipFile(filename="", mode="wb", fileobj=plain, mtime=0) as zipped:
-                yield cast(BinaryIO, zipped)
-        else:
-            yield plain

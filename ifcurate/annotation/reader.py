@@ -130,7 +130,7 @@ class AnnotatedCorpus:
         if self._reads_own_tokens(shard, reader.readable):
             influence = [influence_column(behaviour) for behaviour in self.behaviours] if self.with_strengths else []
             beside = [*influence, LOSS] if self.with_losses else influence
-            _require(shard, names, beside)
+            require_columns(shard, names, beside)
             said = provenance_of(shard, reader.readable)
             strong = StrengthColumns.said_by(said, self.behaviours, shard.path) if self.with_strengths else None
             read: ReadBatch = partial(self._as_annotated, strong=strong)
@@ -139,7 +139,7 @@ class AnnotatedCorpus:
             if self.with_losses or self.with_strengths:
                 raise InputError(self._of_other_tokens(shard))
             spans = [spans_column(behaviour) for behaviour in self.behaviours]
-            _require(shard, names, [self.text_column, *spans])
+            require_columns(shard, names, [self.text_column, *spans])
             read, columns = self._projected, [self.text_column, *spans, *(name for name in masks if name in names)]
         row = 0
         for batch in reader.batches(columns, BATCH_ROWS):
@@ -188,12 +188,7 @@ class AnnotatedCorpus:
 
     def _projected(self, batch: AnnotatedBatch) -> Iterator[MarkedDocument]:
         encodings = encode_documents(self.tokenizer, batch.texts(self.text_column))
-        rows = np.cumsum([0, *(len(encoding) for encoding in encodings)])
-        tokens = Ranges(
-            np.concatenate([np.zeros(0, np.int64), *(encoding.starts for encoding in encodings)]),
-            np.concatenate([np.zeros(0, np.int64), *(encoding.ends for encoding in encodings)]),
-            rows,
-        )
+        tokens = Ranges.of_documents([(encoding.starts, encoding.ends) for encoding in encodings])
         masks = []
         for behaviour in self.behaviours:
             masks.append(spans_to_mask(batch.spans(spans_column(behaviour)), tokens))
@@ -202,7 +197,7 @@ class AnnotatedCorpus:
                 self.counts[behaviour].annotated += len(annotated)
                 self.counts[behaviour].annotated_marked += int(annotated.sum())
         token_ids = np.concatenate([np.zeros(0, np.int32), *(encoding.token_ids for encoding in encodings)])
-        return self._cut(batch, rows, token_ids, masks)
+        return self._cut(batch, tokens.rows, token_ids, masks)
 
     def _cut(
         self,
@@ -251,10 +246,11 @@ def _annotations(shard: Shard, schema: pa.Schema) -> list[dict[str, Any]]:
     return [entry for entry in provenance_of(shard, schema).values() if isinstance(entry, dict)]
 
 
-def _require(shard: Shard, names: Sequence[str], wanted: Sequence[str]) -> None:
+def require_columns(shard: Shard, names: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raises `InputError` where one of the `wanted` columns is not among `names`."""
     absent = [name for name in wanted if name not in names]
     if absent:
         raise InputError(
-            f"{shard.path}: has no column {absent[0]!r} (it has {', '.join(names)}), which is needed to mark the "
-            "tokens of this tokenizer; annotate the corpus first, or correct --behaviour or --text-column."
+            f"{shard.path}: has no column {absent[0]!r} (it has {', '.join(names)}), which is needed; annotate the "
+            "corpus first, or correct --behaviour, --text-column or --id-column."
         )

@@ -1,6 +1,7 @@
 """The annotated corpus as other training stacks read it, one file a format.
 
-A new format is a file with a class of the protocol `weights.Exporter`, and an entry in `EXPORTERS`.
+A new format is a file with a class of the protocol `weights.Exporter` and an entry in `EXPORTERS`, or, where the stack
+tokenizes for itself, a class of the protocol `texts.TextExporter` and an entry in `TEXT_EXPORTERS`.
 """
 
 EXPORTERS: dict[str, str] = {
@@ -10,4 +11,10 @@ EXPORTERS: dict[str, str] = {
     "mds": "ifcurate.export.mds:MdsExporter",
     "hf": "ifcurate.export.huggingface:HuggingFaceExporter",
 }
-"""Name of a format -> `module:class` of what writes it, imported when it is used."""
+"""Name of a format of tokens and weights -> `module:class` of what writes it, imported when it is used."""
+
+TEXT_EXPORTERS: dict[str, str] = {
+    "fast-llm": "ifcurate.export.fast_llm:FastLlmExporter",
+    "attributes": "ifcurate.export.attributes:AttributesExporter",
+}
+"""The same for formats of texts, or of their ids, and marked characters."""

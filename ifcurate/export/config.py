@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ifcurate.config import Restartable
 from ifcurate.corpus.settings import TextSettings
-from ifcurate.export import EXPORTERS
+from ifcurate.export import EXPORTERS, TEXT_EXPORTERS
 from ifcurate.model.settings import RevisionSettings
 from ifcurate.registry import OneOf
 
@@ -18,7 +18,8 @@ class ExportConfig(Restartable, RevisionSettings, TextSettings):
 
     data: str = Field(description="run folder, or folder, glob or Hub data set with the annotated columns")
     out: str = Field(description="folder for the export")
-    format: Annotated[str, OneOf(EXPORTERS)] = Field(description="what is written")
+    format: Annotated[str, OneOf((*EXPORTERS, *TEXT_EXPORTERS))] = Field(description="what is written")
+    id_column: str = Field("id", description="column of unique ids, for --format attributes")
     tokenizer: str | None = Field(None, description="folder or Hub id; default: that of the run's model")
     behaviour: list[str] = Field(["toxic"], description="whose masks a bare --penalty number is for")
     penalty: list[str] = Field(["1"], description="BEHAVIOUR=LAMBDA, or LAMBDA for all")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ifcurate.corpus.parquet import writing_parquet
+from ifcurate.export.parquet import write_rows
 from ifcurate.export.weights import SIGNED_WEIGHTS, WeightedDocument
 from ifcurate.training.packing import INPUT_IDS, LABELS
 from ifcurate.training.token_columns import LOSS_WEIGHTS
@@ -21,7 +21,6 @@ SCHEMA = pa.schema(
         pa.field(LOSS_WEIGHTS, pa.list_(pa.float32())),
     ]
 )
-ROWS_PER_BATCH = 1024
 
 
 class HuggingFaceExporter:
@@ -35,23 +34,15 @@ class HuggingFaceExporter:
 
     def write(self, name: str, documents: Iterable[WeightedDocument]) -> None:
         """See `Exporter.write`."""
-        pending: list[WeightedDocument] = []
-        with writing_parquet(self._folder / "data" / f"{name}.parquet", SCHEMA) as sink:
-            for document in documents:
-                pending.append(document)
-                if len(pending) == ROWS_PER_BATCH:
-                    sink.write(_batch(pending))
-                    pending = []
-            sink.write(_batch(pending))
+        write_rows(self._folder / "data" / f"{name}.parquet", SCHEMA, documents, _columns)
 
     def finish(self) -> None:
         """See `Exporter.finish`; nothing to add."""
 
 
-def _batch(documents: list[WeightedDocument]) -> pa.RecordBatch:
-    columns = {
+def _columns(documents: list[WeightedDocument]) -> dict[str, Any]:
+    return {
         INPUT_IDS: [document.token_ids for document in documents],
         LABELS: [document.token_ids for document in documents],
         LOSS_WEIGHTS: [document.weights for document in documents],
     }
-    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)

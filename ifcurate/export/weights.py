@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +23,32 @@ class WeightedDocument(NamedTuple):
 
     token_ids: NDArray[np.int32]
     weights: NDArray[np.float32]
+
+
+@dataclass
+class ExportSummary:
+    """What was written: documents, tokens (EOS included), tokens that carry a penalty, and the sum of all weights."""
+
+    documents: int = 0
+    tokens: int = 0
+    penalised: int = 0
+    weight_sum: float = 0.0
+
+    def counting(self, documents: Iterable[WeightedDocument]) -> Iterator[WeightedDocument]:
+        """Pass documents through and count them."""
+        for document in documents:
+            self.documents += 1
+            self.tokens += len(document.token_ids)
+            self.penalised += int((document.weights <= 0).sum())
+            self.weight_sum += float(document.weights.sum(dtype=float))
+            yield document
+
+    def sentence(self) -> str:
+        """For people."""
+        return (
+            f"{self.documents:,} documents, {self.tokens:,} tokens, {self.penalised:,} of them with a penalty, "
+            f"sum of weights {self.weight_sum:,.1f}"
+        )
 
 
 class Exporter(Protocol):

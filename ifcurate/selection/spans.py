@@ -40,6 +40,13 @@ class Ranges:
         """The ranges of a single document."""
         return cls(np.asarray(starts, np.int64), np.asarray(ends, np.int64), np.array([0, len(starts)], np.int64))
 
+    @classmethod
+    def of_documents(cls, documents: Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]]) -> Ranges:
+        """From starts and ends of each document."""
+        none = np.zeros(0, np.int64)
+        starts, ends = (np.concatenate([none, *(document[side] for document in documents)]) for side in (0, 1))
+        return cls(starts, ends, np.cumsum([0, *(len(starts) for starts, _ in documents)], dtype=np.int64))
+
     def __len__(self) -> int:
         return len(self.starts)
 
@@ -116,10 +123,39 @@ def mask_to_spans(mask: Mask, tokens: Ranges) -> Ranges:
     """
     stride = tokens.reach
     starts, ends = tokens.end_to_end(stride)
-    starts, ends = _union(starts[mask], ends[mask])
-    document = starts // stride
-    rows = np.searchsorted(document, np.arange(tokens.documents + 1))
-    return Ranges(starts - document * stride, ends - document * stride, rows.astype(np.int64))
+    return _cut(*_union(starts[mask], ends[mask]), stride, tokens.documents)
+
+
+def union(several: Sequence[Ranges]) -> Ranges:
+    """The characters that are in any of them, as sorted ranges that neither overlap nor touch.
+
+    Args:
+        several: spans of the same documents, at least one.
+    """
+    stride = max(spans.reach for spans in several)
+    moved = [spans.end_to_end(stride) for spans in several]
+    starts, ends = (np.concatenate(sides) for sides in zip(*moved, strict=True))
+    return _cut(*_union(starts, ends), stride, several[0].documents)
+
+
+def highest(spans: Ranges, tokens: Ranges, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The highest of `values` (float32 [tokens]) among the tokens that overlap each span.
+
+    Args:
+        spans: sorted, none overlapping another, as `union` gives them.
+        tokens: the tokens' character ranges, of the same documents.
+
+    Returns:
+        float32 [spans]; minus infinity where no token overlaps.
+    """
+    stride = max(spans.reach, tokens.reach)
+    span_starts, span_ends = spans.end_to_end(stride)
+    starts, ends = tokens.end_to_end(stride)
+    found = np.full(len(spans), -np.inf, dtype=np.float32)
+    span = np.searchsorted(span_ends, starts, side="right")
+    inside = np.append(span_starts, np.iinfo(np.int64).max)[span] < ends
+    np.maximum.at(found, span[inside], values[inside])
+    return found
 
 
 def spans_to_mask(spans: Ranges, tokens: Ranges) -> Mask:
@@ -145,6 +181,13 @@ def spans_to_mask(spans: Ranges, tokens: Ranges) -> Mask:
     empty = starts == ends
     overlapping: Mask = (its_start < ends) & ~empty
     return np.where(empty, any_in_group(overlapping, character_groups(tokens)), overlapping)
+
+
+def _cut(starts: Ints, ends: Ints, stride: int, documents: int) -> Ranges:
+    """Ranges of one long text as those of its documents, each `stride` characters long."""
+    document = starts // stride
+    rows = np.searchsorted(document, np.arange(documents + 1))
+    return Ranges(starts - document * stride, ends - document * stride, rows.astype(np.int64))
 
 
 def _union(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:

@@ -1,0 +1,63 @@
+"""Exports of texts, or of their ids, and the characters that are marked in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ifcurate.annotation.texts import AnnotatedTexts
+from ifcurate.corpus.ids import require_unique_ids
+from ifcurate.corpus.shards import Shard
+from ifcurate.errors import InputError
+from ifcurate.export import TEXT_EXPORTERS
+from ifcurate.export.config import ExportConfig
+from ifcurate.export.texts import TextExporter, TextSummary
+from ifcurate.pipelines.exported_tokens import asked_tokenizer
+from ifcurate.registry import load
+from ifcurate.training.forms import parse_penalties
+
+
+class TextExport:
+    """An export in one of `TEXT_EXPORTERS`. Every document keeps its place."""
+
+    summary = TextSummary
+
+    def __init__(self, config: ExportConfig) -> None:
+        if config.penalty_weights != "equal":
+            raise InputError(
+                f"option --penalty-weights: {config.format} holds no weights; leave it out, or give another --format."
+            )
+        self._exporter = load(TEXT_EXPORTERS[config.format])
+        self._corpus = AnnotatedTexts(
+            config.data,
+            list(parse_penalties(config.penalty, config.behaviour)),
+            config.text_column,
+            config.id_column if self._exporter.needs_ids else None,
+            asked_tokenizer(config) if self._exporter.needs_scores else None,
+        )
+
+    def shards(self) -> list[Shard]:
+        """The corpus."""
+        return self._corpus.shards()
+
+    def write(self, folder: Path) -> TextSummary:
+        """Write all shards below `folder`, and count what was written.
+
+        Raises:
+            InputError: an id is there twice, nothing is marked, or see `AnnotatedTexts`.
+        """
+        exporter: TextExporter = self._exporter(folder)
+        corpus, summary = self._corpus, TextSummary()
+        if corpus.id_column is not None:
+            require_unique_ids(corpus.shards(), corpus.id_column)
+        for shard in corpus.shards():
+            exporter.write(shard.name, summary.counting(corpus.documents_of(shard)))
+        if not summary.spans:
+            raise InputError(
+                f"{corpus.source}: no character is marked for {' or '.join(corpus.behaviours)}; select with a larger "
+                "budget."
+            )
+        return summary
+
+    def sentences(self) -> list[str]:
+        """What the format carries."""
+        return [self._exporter.carries]

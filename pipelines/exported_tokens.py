@@ -1,0 +1,104 @@
+"""Exports of tokens and their weights: what of an annotated corpus goes into them, and in which tokenization."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
+
+from ifcurate.annotation.reader import RUN_FILE, AnnotatedCorpus, MarkedDocument
+from ifcurate.config import PROVENANCE_KEY, read_yaml
+from ifcurate.corpus.shards import Shard
+from ifcurate.errors import InputError
+from ifcurate.export import EXPORTERS
+from ifcurate.export.config import ExportConfig
+from ifcurate.export.weights import Exporter, ExportSummary, weighted
+from ifcurate.model.checkpoints import load_tokenizer, vocabulary_size
+from ifcurate.registry import load
+from ifcurate.training.forms import parse_penalties
+from ifcurate.training.packing import token_dtype, weight_table
+from ifcurate.training.token_columns import influence_weights
+
+WeightsOf = Callable[[MarkedDocument], NDArray[np.float32]]
+
+
+class TokenExport:
+    """An export in one of `EXPORTERS`.
+
+    Every document keeps its place and ends with the tokenizer's EOS token, which has weight 1.
+    """
+
+    summary = ExportSummary
+
+    def __init__(self, config: ExportConfig) -> None:
+        self._tokenizer = asked_tokenizer(config)
+        self._penalties = parse_penalties(config.penalty, config.behaviour)
+        self._by_influence = config.penalty_weights == "influence"
+        self._exporter = load(EXPORTERS[config.format])
+        self._corpus = AnnotatedCorpus(
+            config.data,
+            list(self._penalties),
+            self._tokenizer,
+            config.text_column,
+            with_strengths=self._by_influence,
+        )
+
+    def shards(self) -> list[Shard]:
+        """The corpus."""
+        return self._corpus.shards()
+
+    def write(self, folder: Path) -> ExportSummary:
+        """Write all shards below `folder`, and count what was written.
+
+        Raises:
+            InputError: the format cannot hold a penalty, nothing is marked, or see `AnnotatedCorpus`.
+        """
+        dtype = token_dtype(vocabulary_size(self._tokenizer))
+        exporter: Exporter = self._exporter(folder, dtype, self._penalties.values())
+        corpus, end, summary = self._corpus, _end_token(self._tokenizer), ExportSummary()
+        weights_of = _by_influence(corpus, self._penalties) if self._by_influence else _by_marks(self._penalties)
+        for shard in corpus.shards():
+            exporter.write(shard.name, summary.counting(weighted(corpus.documents_of(shard), weights_of, end)))
+        exporter.finish()
+        corpus.require_marks()
+        return summary
+
+    def sentences(self) -> list[str]:
+        """What was marked, and what the format carries, after `write`."""
+        counted = [count.sentence(behaviour) for behaviour, count in self._corpus.counts.items()]
+        return [*counted, self._exporter.carries]
+
+
+def asked_tokenizer(config: ExportConfig) -> PreTrainedTokenizerFast:
+    """The tokenizer that is named, or that of the run's model.
+
+    Raises:
+        InputError: there is neither, or it cannot be loaded.
+    """
+    run_file = Path(config.data) / RUN_FILE
+    if config.tokenizer is not None:
+        return load_tokenizer(config.tokenizer, config.revision, config.trust)
+    if not run_file.is_file():
+        raise InputError("option --tokenizer is required where --data is no run; give a folder or Hub id.")
+    settings = {name: value for name, value in read_yaml(run_file).items() if name != PROVENANCE_KEY}
+    return load_tokenizer(str(settings["model"]), settings.get("revision"), config.trust)
+
+
+def _by_marks(penalties: Mapping[str, float]) -> WeightsOf:
+    table = weight_table(list(penalties.values()))
+    return lambda document: table[document.marks]
+
+
+def _by_influence(corpus: AnnotatedCorpus, penalties: Mapping[str, float]) -> WeightsOf:
+    """Reads the corpus once more, for the mean."""
+    return influence_weights(replace(corpus), list(penalties.values())).of
+
+
+def _end_token(tokenizer: PreTrainedTokenizerFast) -> int:
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"{tokenizer.name_or_path}: has no EOS token to end documents with; set one.")
+    return int(tokenizer.eos_token_id)
