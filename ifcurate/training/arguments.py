@@ -52,7 +52,7 @@ def training_arguments(config: TrainConfig, length: int, rows: int, state: Parti
         adam_beta2=config.adam_beta2,
         max_grad_norm=config.max_grad_norm,
         bf16=config.dtype == "bfloat16" or (config.dtype == "auto" and on_gpu),
-        use_cpu=config.device == "cpu",
+        use_cpu=state.device.type == "cpu",
         use_liger_kernel=config.liger and on_gpu and find_spec("liger_kernel") is not None,
         # The loss is our own; Liger's would never be called, but would replace the model's forward.
         liger_kernel_config={"cross_entropy": False, "fused_linear_cross_entropy": False},

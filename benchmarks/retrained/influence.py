@@ -1,0 +1,150 @@
+"""Arms of influence: one direction each, taken at one checkpoint, all scored in one pass over the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ifcurate import ScoreSettings, load_scorer
+from ifcurate.influence.curvature.factors import Factors, load_factors
+from ifcurate.influence.curvature.fit import fit_factors
+from ifcurate.influence.curvature.inverse import Inverse, mean_eigenvalues
+from ifcurate.influence.direction import Direction, save_direction
+from ifcurate.influence.queries import Query
+from ifcurate.influence.query_gradient import query_gradient, query_windows
+from ifcurate.influence.refinement import REFINEMENTS
+from ifcurate.influence.refinement.gauss_newton import GaussNewton
+from ifcurate.influence.refinement.refine import refine, split_sample
+from ifcurate.influence.refinement.system import System
+from ifcurate.influence.refinement.vectors import Vector, joined, parted
+from ifcurate.model.checkpoints import context_length, load_causal_lm, load_tokenizer, start_token
+from ifcurate.model.hashes import hash_model, hash_tokenizer
+from ifcurate.model.windows import Window, split_into_windows
+from retrained.documents import Documents
+
+IDENTITY, EKFAC = "identity", "ekfac"
+BATCH_TOKENS = 2048
+FIT_TOKENS = 32_768
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to a direction.
+
+    Attributes:
+        name: of the arm.
+        solver: `identity`, `ekfac`, or a name of `REFINEMENTS`.
+        damping: times the mean eigenvalue of each layer.
+        contrast: whether the safe queries' gradient is taken off.
+        alignment: of the scores.
+    """
+
+    name: str
+    solver: str = EKFAC
+    damping: float = 0.1
+    contrast: bool = True
+    alignment: str = "label"
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Influence at one checkpoint; everything that is computed is kept in `folder`."""
+
+    checkpoint: str
+    folder: Path
+    documents: Documents
+    queries: Sequence[Query]
+    contrast: Sequence[Query]
+    seed: int
+
+    def scores(self, variants: Sequence[Variant]) -> dict[str, NDArray[np.float32]]:
+        """S of each variant, one value a token of the documents."""
+        for alignment in {variant.alignment for variant in variants}:
+            self._score([variant for variant in variants if variant.alignment == alignment], alignment)
+        return {variant.name: np.load(self._scores(variant)) for variant in variants}
+
+    def has(self, variant: Variant) -> bool:
+        """Whether its scores are there."""
+        return self._scores(variant).is_file()
+
+    def _score(self, variants: Sequence[Variant], alignment: str) -> None:
+        missing = [variant for variant in variants if not self.has(variant)]
+        if not missing:
+            return
+        self._make_directions([variant for variant in missing if not self._direction(variant).is_file()])
+        files = tuple(str(self._direction(variant)) for variant in missing)
+        scorer = load_scorer(ScoreSettings(self.checkpoint, files, alignment=alignment))
+        names = [str(number) for number in range(len(self.documents.texts))]
+        found, _ = scorer.score(self.documents.encodings, names)
+        influence = np.concatenate([scores.influence for scores in found], axis=1)
+        for variant, values in zip(missing, influence, strict=True):
+            np.save(self._scores(variant), values)
+
+    def _make_directions(self, variants: Sequence[Variant]) -> None:
+        if not variants:
+            return
+        model, tokenizer = load_causal_lm(self.checkpoint), load_tokenizer(self.checkpoint)
+        context, start = context_length(model, None), start_token(tokenizer)
+        windows = self._sample(context)
+        if not (self.folder / "factors").is_dir():
+            fit_factors(model, cut(windows, FIT_TOKENS), start, self.folder / "factors", BATCH_TOKENS, self.seed)
+        factors = load_factors(self.folder / "factors")
+        pulls = [
+            query_gradient(model, query_windows(queries, tokenizer, context, "queries").windows, start, BATCH_TOKENS)
+            for queries in (self.queries, self.contrast)
+        ]
+        behaviour, contrast = (joined(pull.tensors) for pull in pulls)
+        made = {"model_hash": hash_model(model), "tokenizer_hash": hash_tokenizer(tokenizer), "context": context}
+        for variant in variants:
+            gradient = {name: behaviour[name] - contrast[name] * variant.contrast for name in behaviour}
+            solver = Solver(GaussNewton(model, start, BATCH_TOKENS), factors, windows, self._direction(variant))
+            tensors = parted(solver.solve(variant, gradient), pulls[0].tensors)
+            named = Direction(tensors, {"behaviour": self._direction(variant).stem, **made})
+            save_direction(named, self._direction(variant))
+
+    def _sample(self, context: int) -> list[Window]:
+        """All windows of the documents, shuffled."""
+        windows = split_into_windows(self.documents.encodings, context)
+        return [windows[index] for index in np.random.default_rng(self.seed).permutation(len(windows))]
+
+    def _direction(self, variant: Variant) -> Path:
+        return self.folder / "directions" / f"a_{variant.name.replace('.', '_').replace('-', '_')}.safetensors"
+
+    def _scores(self, variant: Variant) -> Path:
+        return self.folder / f"{variant.name}.npy"
+
+
+@dataclass(frozen=True)
+class Solver:
+    """From a gradient to a direction."""
+
+    gauss_newton: GaussNewton
+    factors: Mapping[str, Factors]
+    windows: Sequence[Window]
+    kept: Path
+
+    def solve(self, variant: Variant, gradient: Vector) -> Vector:
+        """The variant's direction; a refinement stands beside it while it runs, and goes on."""
+        if variant.solver == IDENTITY:
+            return gradient
+        dampings = {layer: variant.damping * mean for layer, mean in mean_eigenvalues(self.factors).items()}
+        inverse = Inverse(self.factors, dampings, "cpu", torch.float32)
+        if variant.solver == EKFAC:
+            return {layer: inverse.layer(layer, matrix) for layer, matrix in gradient.items()}
+        method = REFINEMENTS[variant.solver]
+        tokens = method.tokens if method.fixed_sample else method.tokens * method.steps
+        samples = split_sample(cut(self.windows, tokens), method.tokens)
+        system = System(self.gauss_newton, dampings, inverse, gradient, samples)
+        kept = self.kept.with_suffix(".refinement")
+        return refine(variant.solver, system, method.steps, kept, variant.name, torch.device("cpu")).solution
+
+
+def cut(windows: Sequence[Window], tokens: int) -> list[Window]:
+    """The first windows that have `tokens` tokens together, or all there are."""
+    reached = np.cumsum([len(window) for window in windows])
+    return list(windows[: int(np.searchsorted(reached, tokens)) + 1])
