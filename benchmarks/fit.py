@@ -3,7 +3,7 @@
     python benchmarks/fit.py --corpus CORPUS --model MODEL --tokens 4096 16384 32768
 
 Every side in the same run, on the same windows, with the same sampled labels and the same threads. Printed for each
-number of tokens: seconds and CPU seconds of every side, of the passes and of the decompositions apart, the ratios, and
+number of tokens: seconds and CPU seconds of every side, the latter of passes and decompositions apart, the ratios, and
 how far both sides' H^-1 g are from each other at the heuristic damping (relative, Euclidean).
 """
 
@@ -34,13 +34,13 @@ Fit = Callable[..., None]
 
 @dataclass
 class Clock:
-    """Seconds and CPU seconds since it was made, and those at which the passes' batches were done."""
+    """Seconds and CPU seconds since it was made, and the CPU seconds at which the passes' batches were done."""
 
     began: tuple[float, float] = field(default_factory=lambda: (time.perf_counter(), time.process_time()))
     batches: list[tuple[int, float]] = field(default_factory=list)
 
     def on_batch(self, tokens: int) -> None:
-        self.batches.append((tokens, time.perf_counter() - self.began[0]))
+        self.batches.append((tokens, time.process_time() - self.began[1]))
 
     def spent(self) -> tuple[float, float]:
         return time.perf_counter() - self.began[0], time.process_time() - self.began[1]
@@ -67,7 +67,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             ours = timed(fit.fit_factors, asked, sample.windows, start, Path(folder) / "ours")
             report("ours", ours, sample.tokens)
-            print(f"  ours: passes cost {passes(ours, sample.tokens) / training[0]:.2f} times the two training passes")
+            print(f"  ours: passes cost {passes(ours, sample.tokens) / training[1]:.2f} times the two training passes")
             if asked.without_kronfluence:
                 continue
             other = timed(through_kronfluence.fit_factors, asked, sample.windows, start, Path(folder) / "other")
@@ -100,7 +100,7 @@ def train_twice(model: PreTrainedModel, windows: Sequence[Window], start: int, b
 
 
 def passes(times: Times, tokens: int) -> float:
-    """Seconds of both passes: all but what lies between the first one's last batch and the second one's first, and
+    """CPU seconds of both passes: all but what lies between the first one's last batch and the second one's first, and
     after the last. The second pass's first batch counts as long as a batch of its pass."""
     first, second = split(times[2].batches, tokens)
     last = second[-1][1] - second[0][1]
@@ -118,7 +118,7 @@ def split(batches: list[tuple[int, float]], tokens: int) -> tuple[list[tuple[int
 
 def report(side: str, times: Times, tokens: int = 0) -> None:
     wall, cpu, _ = times
-    apart = f", passes {passes(times, tokens):,.1f} s, the rest {wall - passes(times, tokens):,.1f} s" if tokens else ""
+    apart = f" (passes {passes(times, tokens):,.1f}, the rest {cpu - passes(times, tokens):,.1f})" if tokens else ""
     print(f"  {side}: {wall:,.1f} s, {cpu:,.1f} CPU s{apart}", flush=True)
 
 
