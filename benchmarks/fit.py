@@ -10,6 +10,7 @@ how far both sides' H^-1 g are from each other at the heuristic damping (relativ
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--without-kronfluence", action="store_true", help="our own passes and training alone")
+    parser.add_argument("--keep", type=Path, help="folder that our factors are kept in, by number of tokens")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     tokenizer, model = load_tokenizer(asked.model), load_causal_lm(asked.model)
@@ -66,6 +68,8 @@ def main() -> None:
         report("two training passes", training)
         with tempfile.TemporaryDirectory() as folder:
             ours = timed(fit.fit_factors, asked, sample.windows, start, Path(folder) / "ours")
+            if asked.keep:
+                shutil.copytree(Path(folder) / "ours", asked.keep / str(tokens))
             report("ours", ours, sample.tokens)
             print(f"  ours: passes cost {passes(ours, sample.tokens) / training[1]:.2f} times the two training passes")
             if asked.without_kronfluence:
