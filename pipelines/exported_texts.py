@@ -26,6 +26,11 @@ class TextExport:
             raise InputError(
                 f"option --penalty-weights: {config.format} holds no weights; leave it out, or give another --format."
             )
+        if config.marked != "penalize":
+            raise InputError(
+                f"option --marked: {config.format} holds texts, which control tokens cannot stand in; leave it out, or "
+                "give another --format."
+            )
         self._exporter = load(TEXT_EXPORTERS[config.format])
         self._corpus = AnnotatedTexts(
             config.data,

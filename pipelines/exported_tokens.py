@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.export import EXPORTERS
 from ifcurate.export.config import ExportConfig
-from ifcurate.export.weights import Exporter, ExportSummary, weighted
+from ifcurate.export.treated import Treated
+from ifcurate.export.weights import Exporter, ExportSummary, WeightedDocument, weighted
 from ifcurate.model.checkpoints import load_tokenizer, vocabulary_size
 from ifcurate.registry import load
 from ifcurate.training.forms import parse_penalties
@@ -24,6 +26,9 @@ from ifcurate.training.packing import token_dtype, weight_table
 from ifcurate.training.token_columns import influence_weights
 
 WeightsOf = Callable[[MarkedDocument], NDArray[np.float32]]
+Content = Callable[[Iterable[MarkedDocument]], Iterator[WeightedDocument]]
+TOKENIZER_FOLDER = "tokenizer"
+"""Below an export with control tokens: the tokenizer that knows them."""
 
 
 class TokenExport:
@@ -36,7 +41,8 @@ class TokenExport:
 
     def __init__(self, config: ExportConfig) -> None:
         self._tokenizer = asked_tokenizer(config)
-        self._penalties = parse_penalties(config.penalty, config.behaviour)
+        self._penalties = _penalties(config)
+        self._treated = _treated(config)
         self._by_influence = config.penalty_weights == "influence"
         self._exporter = load(EXPORTERS[config.format])
         self._corpus = AnnotatedCorpus(
@@ -57,20 +63,49 @@ class TokenExport:
         Raises:
             InputError: the format cannot hold a penalty, nothing is marked, or see `AnnotatedCorpus`.
         """
-        dtype = token_dtype(vocabulary_size(self._tokenizer))
-        exporter: Exporter = self._exporter(folder, dtype, self._penalties.values())
-        corpus, end, summary = self._corpus, _end_token(self._tokenizer), ExportSummary()
-        weights_of = _by_influence(corpus, self._penalties) if self._by_influence else _by_marks(self._penalties)
-        for shard in corpus.shards():
-            exporter.write(shard.name, summary.counting(weighted(corpus.documents_of(shard), weights_of, end)))
+        known = self._treated.tokenizer if self._treated else self._tokenizer
+        exporter: Exporter = self._exporter(folder, token_dtype(vocabulary_size(known)), self._penalties.values())
+        summary, content = ExportSummary(), self._content()
+        for shard in self._corpus.shards():
+            exporter.write(shard.name, summary.counting(content(self._corpus.documents_of(shard))))
         exporter.finish()
-        corpus.require_marks()
+        self._corpus.require_marks()
+        if self._treated:
+            known.save_pretrained(folder / TOKENIZER_FOLDER)
         return summary
+
+    def _content(self) -> Content:
+        """From marked documents to what is written of them."""
+        end = _end_token(self._tokenizer)
+        if self._treated:
+            return partial(self._treated.documents, end=end)
+        by_influence = self._by_influence
+        weights_of = _by_influence(self._corpus, self._penalties) if by_influence else _by_marks(self._penalties)
+        return partial(weighted, weights_of=weights_of, end=end)
 
     def sentences(self) -> list[str]:
         """What was marked, and what the format carries, after `write`."""
         counted = [count.sentence(behaviour) for behaviour, count in self._corpus.counts.items()]
+        if self._treated:
+            counted.append(
+                f"{self._treated.treatment.description}, without a loss; {TOKENIZER_FOLDER}/ knows their ids"
+            )
         return [*counted, self._exporter.carries]
+
+
+def _penalties(config: ExportConfig) -> dict[str, float]:
+    """Lambda by behaviour; 0 where control tokens, which have no loss, stand instead of penalties."""
+    if config.marked == "penalize":
+        return parse_penalties(config.penalty, config.behaviour)
+    for name in ("penalty", "penalty_weights"):
+        if getattr(config, name) != ExportConfig.model_fields[name].default:
+            raise InputError(f"option --marked {config.marked} has no penalty; leave out --{name.replace('_', '-')}.")
+    return dict.fromkeys(config.behaviour, 0.0)
+
+
+def _treated(config: ExportConfig) -> Treated | None:
+    """Reads the tokenizer once more: the one that reads texts may not know control tokens."""
+    return None if config.marked == "penalize" else Treated.named(config.marked, asked_tokenizer(config))
 
 
 def asked_tokenizer(config: ExportConfig) -> PreTrainedTokenizerFast:

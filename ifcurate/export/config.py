@@ -23,6 +23,11 @@ class ExportConfig(Restartable, RevisionSettings, TextSettings):
     tokenizer: str | None = Field(None, description="folder or Hub id; default: that of the run's model")
     behaviour: list[str] = Field(["toxic"], description="whose masks a bare --penalty number is for")
     penalty: list[str] = Field(["1"], description="BEHAVIOUR=LAMBDA, or LAMBDA for all")
+    marked: Literal["penalize", "remove", "tag"] = Field(
+        "penalize",
+        description="what becomes of marked tokens; remove, tag: control tokens instead of weights, as in "
+        "`ifcurate train`",
+    )
     penalty_weights: Literal["equal", "influence"] = Field(
         "equal",
         description="influence: each marked token's lambda is proportional to its influence, and LAMBDA is their mean",

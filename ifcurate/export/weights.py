@@ -27,7 +27,7 @@ class WeightedDocument(NamedTuple):
 
 @dataclass
 class ExportSummary:
-    """What was written: documents, tokens (EOS included), tokens that carry a penalty, and the sum of all weights."""
+    """What was written: documents, tokens (EOS included), those that weigh 0 or less, and the sum of all weights."""
 
     documents: int = 0
     tokens: int = 0
@@ -46,7 +46,7 @@ class ExportSummary:
     def sentence(self) -> str:
         """For people."""
         return (
-            f"{self.documents:,} documents, {self.tokens:,} tokens, {self.penalised:,} of them with a penalty, "
+            f"{self.documents:,} documents, {self.tokens:,} tokens, {self.penalised:,} of them weigh 0 or less, "
             f"sum of weights {self.weight_sum:,.1f}"
         )
 

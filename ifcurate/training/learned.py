@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import check_vocabulary, embedding_rows, load_checkpoint, load_tokenizer
 from ifcurate.training.config import TrainConfig
-from ifcurate.training.marked import TREATMENTS, Edit, embed_tokens, say_control_tokens
+from ifcurate.training.marked import TREATMENTS, Edit, control_ids, embed_tokens, say_control_tokens
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 
@@ -56,11 +56,10 @@ def load_learned(config: TrainConfig, checkpoint: Path | None) -> Learned:
     if treatment is None:
         return Learned(model, tokenizer, tokenizer)
     saved = load_tokenizer(place, config.revision, config.trust)
-    new = [name for name in treatment.names if name not in saved.get_vocab()]
-    saved.add_tokens(new, special_tokens=True)
-    ids = tuple(int(saved.convert_tokens_to_ids(name)) for name in treatment.names)
-    if new and not resumed:
-        embed_tokens([int(saved.convert_tokens_to_ids(name)) for name in new], model)
+    known = set(saved.get_vocab().values())
+    ids = control_ids(treatment, saved)
+    if (new := [number for number in ids if number not in known]) and not resumed:
+        embed_tokens(new, model)
     say_control_tokens(treatment, ids, model)
     return Learned(model, tokenizer, saved, ids, partial(treatment.edit, ids))
 

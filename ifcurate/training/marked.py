@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ifcurate.model.checkpoints import embedding_rows
 from ifcurate.model.control_tokens import ControlTokens
@@ -63,6 +63,13 @@ TREATMENTS: dict[str, Treatment] = {
     "tag": Treatment((GOOD, BAD), tag, 1, f"{GOOD} before unmarked and {BAD} before marked tokens"),
 }
 """By the value of `--marked`; `penalize` is none of them."""
+
+
+def control_ids(treatment: Treatment, tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
+    """Ids of the control tokens, added to `tokenizer` in place, as special tokens, where it lacks them."""
+    known = tokenizer.get_vocab()
+    tokenizer.add_tokens([name for name in treatment.names if name not in known], special_tokens=True)
+    return tuple(int(tokenizer.convert_tokens_to_ids(name)) for name in treatment.names)
 
 
 def embed_tokens(ids: Sequence[int], model: PreTrainedModel) -> None:

@@ -34,7 +34,7 @@ def test_trains_and_exports_from_the_command_line(tmp_path: Path, command: Comma
     exported = command("export", data, "--format", "mds", "--out", tmp_path / "mds", "--tokenizer", model)
     assert exported.code == 0
     assert "mds carries signed weights" in exported.err
-    assert "8 documents, 32 tokens, 4 of them with a penalty, sum of weights 24.0" in exported.out
+    assert "8 documents, 32 tokens, 4 of them weigh 0 or less, sum of weights 24.0" in exported.out
 
 
 def test_bad_options_are_one_sentence(tmp_path: Path, command: Command) -> None:

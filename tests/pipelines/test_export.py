@@ -16,7 +16,9 @@ from ifcurate.errors import InputError
 from ifcurate.export import EXPORTERS
 from ifcurate.export.config import ExportConfig
 from ifcurate.export.datatrove import WeightedTokens
+from ifcurate.model.checkpoints import load_tokenizer
 from ifcurate.pipelines.export import export
+from ifcurate.training.marked import TREATMENTS
 
 LAMBDA = 2.0
 
@@ -36,8 +38,6 @@ def exported(source: dict[str, Any], kind: str, penalty: str = "2") -> Path:
 
 def expected(source: dict[str, Any], penalty: float = LAMBDA) -> list[tuple[list[int], float]]:
     """Tokens and sum of weights of each document in the order of shards, EOS included."""
-    from ifcurate.model.checkpoints import load_tokenizer
-
     tokenizer = load_tokenizer(source["tokenizer"])
     documents = []
     for document in AnnotatedCorpus(source["data"], ["toxic"], tokenizer).documents():
@@ -282,3 +282,47 @@ def test_lambdas_by_influence_are_exported_where_they_fit(source: dict[str, Any]
     with pytest.raises(InputError, match="influence gives lambdas that are no whole numbers up to 128"):
         export(ExportConfig(**{**given, "out": str(tmp_path / "int8")}, format="datatrove", penalty=["1"]))
     assert not (tmp_path / "int8").exists()
+
+
+@pytest.mark.parametrize("marked", ["remove", "tag"])
+@pytest.mark.parametrize("kind", ["hf", "olmo"])
+def test_control_tokens_stand_in_the_text_and_carry_no_loss(source: dict[str, Any], marked: str, kind: str) -> None:
+    export(ExportConfig(**source, format=kind, marked=marked))
+    out = Path(source["out"])
+    tokenizer = load_tokenizer(str(out / "tokenizer"))
+    controls = [tokenizer.convert_tokens_to_ids(name) for name in TREATMENTS[marked].names]
+    assert min(controls) >= len(load_tokenizer(source["tokenizer"]))
+    if kind == "hf":
+        table = pq.read_table(out / "data").to_pydict()
+        tokens, weights = (np.concatenate(table[name]) for name in ("input_ids", "loss_weights"))
+    else:
+        folders = {name: sorted((out / name).glob("*.npy")) for name in ("tokens", "label_mask")}
+        tokens = np.concatenate([np.fromfile(file, np.uint16) for file in folders["tokens"]])
+        weights = np.concatenate([np.fromfile(file, np.bool_) for file in folders["label_mask"]])
+    assert ((weights == 0) == np.isin(tokens, controls)).all()
+    assert tokens.tolist() == [token for document in treated_slowly(source, marked, controls) for token in document]
+
+
+def treated_slowly(source: dict[str, Any], marked: str, controls: list[int]) -> list[list[int]]:
+    tokenizer = load_tokenizer(source["tokenizer"])
+    found = []
+    for document in AnnotatedCorpus(source["data"], ["toxic"], tokenizer).documents():
+        read: list[int] = []
+        before = None
+        ends = [*zip(document.token_ids.tolist(), document.marks > 0, strict=True), (tokenizer.eos_token_id, False)]
+        for token, mark in ends:
+            if mark != before and (marked == "tag" or mark):
+                read.append(controls[bool(mark) if marked == "tag" else 0])
+            if marked == "tag" or not mark:
+                read.append(token)
+            before = mark
+        found.append(read)
+    return found
+
+
+def test_control_tokens_and_penalties_exclude_each_other(source: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="option --marked tag has no penalty; leave out --penalty"):
+        export(ExportConfig(**source, format="hf", marked="tag", penalty=["0"]))
+    with pytest.raises(InputError, match="option --marked: fast-llm holds texts"):
+        export(ExportConfig(**source, format="fast-llm", marked="tag"))
+    assert not Path(source["out"]).exists()
