@@ -205,6 +205,8 @@ def print_summary(summary: Summary) -> None:
         console.print(f"{summary.repeated_ids:,} documents share their id with one before them; do not join by id")
     if summary.skipped:
         console.print(f"{summary.skipped:,} rows were skipped: their text is null or not UTF-8")
+    if summary.limit is not None:
+        console.print(f"only the first {summary.limit:,} documents were read (--limit); without it, give a new --out")
     console.print(f"annotated corpus: {summary.run.data}", soft_wrap=True)
 
 

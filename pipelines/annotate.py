@@ -9,7 +9,8 @@ from pathlib import Path
 from ifcurate.annotation.changed import ChangedShardError
 from ifcurate.annotation.schema import written_fields
 from ifcurate.annotation.writer import check_new_columns
-from ifcurate.corpus.shards import Shard, known, list_corpus, list_shards, open_shard
+from ifcurate.corpus.places import list_place
+from ifcurate.corpus.shards import Shard, known, open_shard
 from ifcurate.influence.engines.choice import choose_dtype, choose_engine
 from ifcurate.influence.query_sets import read_query_sets
 from ifcurate.model.devices import resolve_device
@@ -30,13 +31,14 @@ from ifcurate.selection.table import Selection
 @dataclass(frozen=True)
 class Summary:
     """What a run did: a selection for each behaviour, its stages, where it is, rows skipped for want of a text, and
-    documents that share their id with one before them."""
+    documents that share their id with one before them, and the limit that only the first documents were read to."""
 
     run: Run
     selections: list[Selection]
     stages: list[Stage]
     skipped: int = 0
     repeated_ids: int = 0
+    limit: int | None = None
 
 
 def annotate(config: RunConfig) -> Summary:
@@ -45,7 +47,7 @@ def annotate(config: RunConfig) -> Summary:
     Raises:
         InputError: something given cannot be used; nothing half-written is left.
     """
-    listing = list_corpus(config.corpus)
+    listing = list_place(config.corpus, config.part)
     shards = [known(shard) for shard in listing.shards]
     _refuse_early(config, shards)
     run = create_run(config, shards)
@@ -57,11 +59,11 @@ def annotate(config: RunConfig) -> Summary:
         selections = _score_and_write(run, config, shards)
     except ChangedShardError as error:  # under its old size and time
         log.warning(str(error))
-        shards = [known(shard) for shard in list_shards(config.corpus)]
+        shards = [known(shard) for shard in list_place(config.corpus, config.part).shards]
         reconcile(run, config, config.corpus, shards)
         selections = _score_and_write(run, config, shards)
     repeated = repeated_ids([shard.output(run.scores) for shard in shards])
-    return Summary(run, selections, read_stages(run.logs), skipped_rows(run, shards), repeated)
+    return Summary(run, selections, read_stages(run.logs), skipped_rows(run, shards), repeated, config.limit)
 
 
 def _score_and_write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> list[Selection]:

@@ -109,6 +109,7 @@ def _begin(run: Run, first: Run, behaviour: str, made_from: str) -> None:
         corpus = read_provenance(first.file, "corpus")["corpus"]
         record(run, settings.model_copy(update={**changes, **of_one}), corpus)
     if not run.corpus.is_file():
-        record_corpus(run, read_record(first).place, recorded_shards(first))
+        corpus_record = read_record(first)
+        record_corpus(run, corpus_record.place, corpus_record.part, recorded_shards(first))
     if not run.engine.is_file():
         keep_engine(run, read_engine(first).model_copy(update={"behaviours": [behaviour], "steps": []}))

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ifcurate.artifacts import Artifact, read_artifact
-from ifcurate.corpus.shards import Shard, known, list_shards
+from ifcurate.corpus.places import WHOLE, Part, list_place
+from ifcurate.corpus.shards import Shard, known
 from ifcurate.corpus.text_hash import hash_texts
 from ifcurate.errors import InputError
 from ifcurate.files import write_text
@@ -34,21 +35,25 @@ class RecordedShard(Artifact):
     format: str
     size: int
     stamp: str
+    limit: int | None = None
 
 
 class CorpusRecord(Artifact):
-    """The absolute place of a corpus, and its shards when they were last looked at."""
+    """The absolute place of a corpus, which part of it is meant, and its shards when they were last looked at."""
 
     place: str
+    part: Part = WHOLE
     shards: list[RecordedShard]
 
 
-def record_corpus(run: Run, source: str, shards: Sequence[Shard]) -> None:
+def record_corpus(run: Run, source: str, part: Part, shards: Sequence[Shard]) -> None:
     """Write `corpus.json`; `source` may be relative to the working directory."""
     recorded = [
         RecordedShard(**{name: getattr(shard, name) for name in RecordedShard.model_fields}) for shard in shards
     ]
-    write_text(run.corpus, CorpusRecord(place=absolute(source), shards=recorded).model_dump_json(indent=1) + "\n")
+    write_text(
+        run.corpus, CorpusRecord(place=absolute(source), part=part, shards=recorded).model_dump_json(indent=1) + "\n"
+    )
 
 
 def read_record(run: Run) -> CorpusRecord:
@@ -73,9 +78,9 @@ def present_shards(run: Run, moved_to: str | None = None) -> list[Shard]:
     Raises:
         InputError: there is no corpus.
     """
-    place = moved_to or read_record(run).place
+    record = read_record(run)
     try:
-        return [known(shard) for shard in list_shards(place)]
+        return [known(shard) for shard in list_place(moved_to or record.place, record.part).shards]
     except InputError as error:
         if moved_to:
             raise
@@ -88,8 +93,10 @@ def unseen_shards(run: Run, shards: Sequence[Shard]) -> list[Shard]:
     """Those that were not in the corpus, or not as they are, when it was last looked at."""
     if not run.corpus.is_file():
         return list(shards)
-    seen = {(shard.name, shard.size, shard.stamp) for shard in recorded_shards(run)}
-    return [shard for shard in shards if not shard.stamp or (shard.name, shard.size, shard.stamp) not in seen]
+    seen = {(shard.name, shard.size, shard.stamp, shard.limit) for shard in recorded_shards(run)}
+    return [
+        shard for shard in shards if not shard.stamp or (shard.name, shard.size, shard.stamp, shard.limit) not in seen
+    ]
 
 
 def require_same_shards(run: Run, shards: Sequence[Shard]) -> None:
@@ -116,7 +123,7 @@ def reconcile(run: Run, config: RunConfig, source: str, shards: Sequence[Shard])
         InputError: nothing is left of the corpus that the run was made from, or a score file is damaged.
     """
     if not run.corpus.is_file():  # killed before it was written: the texts tell
-        record_corpus(run, source, [replace(shard, stamp="") for shard in shards])
+        record_corpus(run, source, config.part, [replace(shard, stamp="") for shard in shards])
     record = read_record(run)
     before = {shard.name: Shard(**shard.model_dump()) for shard in record.shards}
     present = {shard.name for shard in shards}
@@ -137,7 +144,7 @@ def reconcile(run: Run, config: RunConfig, source: str, shards: Sequence[Shard])
             "made; new and changed ones are scored, selection and annotation are redone, and curvature and direction "
             "stay, from the sample of before"
         )
-    record_corpus(run, source, shards)
+    record_corpus(run, source, config.part, shards)
 
 
 def distrust(run: Run) -> None:
@@ -161,9 +168,9 @@ def absolute(source: str) -> str:
 def _is_changed(run: Run, config: RunConfig, shard: Shard, before: dict[str, Shard]) -> bool:
     """Whether the texts of a shard are others than its scores are of; without scores, whether its file is another."""
     known, sidecar = before[shard.name], shard.output(run.scores)
-    if shard.stamp and (shard.size, shard.stamp) == (known.size, known.stamp):
+    if shard.stamp and (shard.size, shard.stamp, shard.limit) == (known.size, known.stamp, known.limit):
         return False
     if not sidecar.is_file():
-        return shard.size != known.size
+        return (shard.size, shard.limit) != (known.size, known.limit)
     scored = sidecar_metadata(sidecar).shard
     return scored is None or scored.texts != hash_texts(shard, config.text_column)

@@ -48,7 +48,9 @@ class RewardModelConfig(Restartable, FineTuningSettings):
 
     panel = "Machine"
 
-    source: str = Field(description="labelled texts: files of .parquet, .jsonl[.gz|.zst], or a Hub id")
+    source: str = Field(
+        description="labelled texts: files of .parquet, .arrow, .jsonl[.gz|.zst], .csv[.gz|.zst], or a Hub id"
+    )
     out: str = Field(description="folder of the classifier; the same command continues a stopped training")
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU")

@@ -148,7 +148,7 @@ def create_run(config: RunConfig, shards: Sequence[Shard]) -> Run:
     if run.has_results_from(STAGES[0]):
         reconcile(run, config, config.corpus, shards)
     record(run, config, {"place": absolute(config.corpus), "bytes": sum(shard.size for shard in shards)})
-    record_corpus(run, config.corpus, shards)
+    record_corpus(run, config.corpus, config.part, shards)
     return run
 
 

@@ -9,14 +9,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ifcurate.annotation.changed import ChangedShardError
 from ifcurate.annotation.provenance import PROVENANCE_FILE, provenance_of, write_provenance
 from ifcurate.checksums import CHECKSUM
+from ifcurate.corpus.formats import FORMATS
 from ifcurate.corpus.parquet import metadata_of
-from ifcurate.corpus.shards import Shard, open_shard
+from ifcurate.corpus.shards import Shard, list_shards, open_shard
 from ifcurate.corpus.sources import reading
 from ifcurate.errors import InputError
 from ifcurate.machine import cores
@@ -61,7 +61,7 @@ def write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             except ChangedShardError:
                 distrust(run)
                 raise
-    _check_all_written(run, shards, lines, selections[0])
+    _check_all_written(run, shards, lines, selections[0], config.output_format)
     source = ReportSource(
         data={shard.name: shard.annotated(run.data, config.output_format) for shard in shards},
         metadata=metadata,
@@ -128,6 +128,7 @@ def _metadata(run: Run, config: RunConfig, selection: Selection, shards: Sequenc
         **of_selection,
         "selection_hash": sha256(origin.encode()).hexdigest(),
         "skipped_rows": skipped_rows(run, shards),
+        **({"limit": config.limit} if config.limit is not None else {}),
         "token_ids": config.token_ids,
         "with_loss": config.with_loss,
         "version": __version__,
@@ -140,7 +141,8 @@ def _prepare_lines(run: Run, config: RunConfig, shards: Sequence[Shard], metadat
     Lines cannot say themselves how they were made: `PROVENANCE_FILE` says it for all, before the first is written.
     What it says of behaviours that the corpus was annotated for before is kept.
     """
-    lines = [shard for shard in shards if shard.annotated(run.data, config.output_format).suffix != ".parquet"]
+    annotated = {shard: shard.annotated(run.data, config.output_format) for shard in shards}
+    lines = [shard for shard, file in annotated.items() if not _describes_itself(file)]
     if not lines:
         return []
     before = provenance_of(lines[0], open_shard(lines[0]).readable)
@@ -181,22 +183,31 @@ def skipped_rows(run: Run, shards: Sequence[Shard]) -> int:
     return skipped
 
 
+def _describes_itself(file: Path) -> bool:
+    return any(file.name.endswith(suffix) for suffix, kind in FORMATS.items() if kind.describes_itself)
+
+
 def _is_written(file: Path, metadata: dict[str, Any]) -> bool:
-    if not file.is_file() or file.suffix != ".parquet":
+    if not file.is_file() or not _describes_itself(file):
         return file.is_file()
     try:
-        schema = pq.read_schema(file)
-    except (pa.ArrowException, OSError):
+        schema = open_shard(list_shards(str(file))[0]).schema
+    except InputError:
         return False
     wanted = json.loads(json.dumps(metadata))
     stored = metadata_of(schema, file)
     return {behaviour: stored.get(behaviour) for behaviour in wanted} == wanted
 
 
-def _check_all_written(run: Run, shards: Sequence[Shard], lines: Sequence[Shard], selection: Selection) -> None:
+def _check_all_written(
+    run: Run, shards: Sequence[Shard], lines: Sequence[Shard], selection: Selection, output_format: str
+) -> None:
     """Every document of the corpus is in the output, once; lines were counted when they were written."""
-    folders = {shard.name: run.data for shard in shards} | {shard.name: run.scores for shard in lines}
-    documents = sum(pq.read_metadata(shard.output(folders[shard.name])).num_rows for shard in shards)
+    counted = {shard: shard.output(run.scores) for shard in lines}
+    documents = 0
+    for shard in shards:
+        file = counted.get(shard, shard.annotated(run.data, output_format))
+        documents += open_shard(list_shards(str(file))[0]).num_rows
     if documents != selection.documents:
         raise InputError(
             f"{run.data}: holds {documents:,} documents where {selection.documents:,} were selected from; "

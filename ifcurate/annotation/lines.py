@@ -68,7 +68,7 @@ def write_as_lines(
     annotations: Iterable[pa.RecordBatch],
     texts: TextCheck | None = None,
 ) -> int:
-    """Write the rows of `shard`, a Parquet file, as JSON Lines with the keys `fields` appended, and count them.
+    """Write the rows of `shard`, of another format, as JSON Lines with the keys `fields` appended, and count them.
 
     Raises:
         InputError: see `append_to_lines`; or a column holds what JSON has no value for.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ifcurate.corpus.formats import FORMATS
 from ifcurate.corpus.parquet import metadata_of
 from ifcurate.corpus.shards import Shard
 from ifcurate.corpus.sources import open_bytes
@@ -25,7 +26,9 @@ def provenance_of(shard: Shard, schema: pa.Schema) -> dict[str, Any]:
     Raises:
         InputError: what it says is damaged, or not ours.
     """
-    return metadata_of(schema, shard.path) if shard.format == ".parquet" else read_provenance(shard)
+    if FORMATS[shard.format].describes_itself:
+        return metadata_of(schema, shard.path)
+    return read_provenance(shard)
 
 
 def write_provenance(folder: Path, metadata: Mapping[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pyarrow as pa
 
 from ifcurate.annotation.changed import TextCheck, misfit
 from ifcurate.annotation.provenance import provenance_of
-from ifcurate.corpus.parquet import attach, writing_parquet
+from ifcurate.corpus.arrow import ArrowSink, is_stream, writing_arrow
+from ifcurate.corpus.formats import ShardReader
+from ifcurate.corpus.parquet import ParquetSink, attach, writing_parquet
 from ifcurate.corpus.shards import Shard, open_shard
-from ifcurate.errors import InputError
+from ifcurate.errors import InputError, first_line
 from ifcurate.selection.scores import LOSS, TOKEN_IDS
 
 SHARED = (TOKEN_IDS, LOSS)
@@ -30,7 +33,7 @@ def write_annotated(
     metadata: Mapping[str, Any],
     texts: TextCheck | None = None,
 ) -> int:
-    """Write the rows of `shard` with the columns `fields` appended to the Parquet file `path`, and count them.
+    """Write the rows of `shard` with the columns `fields` appended to `path`, Parquet or Arrow, and count them.
 
     Several behaviours live side by side: a shard annotated before keeps its columns, and its metadata under the key
     `ifcurate` is kept beside the new one. Its `token_ids` stay when they equal the new ones, and its `loss` when it is
@@ -46,7 +49,7 @@ def write_annotated(
 
     Raises:
         ChangedShardError: the rows of the input are more, fewer or others than the annotations are of.
-        InputError: a column is there already, or the disk is full.
+        InputError: a column is there already, or of a type that Parquet has not; or the disk is full.
     """
     reader = open_shard(shard)
     added = new_columns(shard, reader.schema, fields)
@@ -54,7 +57,7 @@ def write_annotated(
     for field in added:
         schema = schema.append(field)
     ours = Beside(shard, annotations, fields, added, texts)
-    with writing_parquet(path, schema, reader.times_in_utc) as sink:
+    with _sink(shard, path, schema, reader) as sink:
         for batch in reader.batches():
             columns = ours.next_to(batch)
             sink.write(pa.RecordBatch.from_arrays([*batch.columns, *columns.columns], schema=schema))
@@ -62,6 +65,21 @@ def write_annotated(
         if sink.num_rows != reader.num_rows:
             raise misfit(shard, f"gave {sink.num_rows:,} rows where it announces {reader.num_rows:,}")
     return sink.num_rows
+
+
+@contextmanager
+def _sink(shard: Shard, path: Path, schema: pa.Schema, reader: ShardReader) -> Iterator[ParquetSink | ArrowSink]:
+    if path.suffix == ".arrow":
+        with writing_arrow(path, schema, is_stream(shard.path)) as arrow:
+            yield arrow
+        return
+    try:
+        with writing_parquet(path, schema, reader.times_in_utc) as parquet:
+            yield parquet
+    except pa.ArrowNotImplementedError as error:
+        raise InputError(
+            f"{shard.path}: has a column that Parquet cannot hold ({first_line(error)}); give --output-format same."
+        ) from error
 
 
 def new_columns(shard: Shard, schema: pa.Schema, fields: Sequence[pa.Field]) -> list[pa.Field]:

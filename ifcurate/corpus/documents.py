@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from ifcurate.corpus.formats import ShardReader
 from ifcurate.corpus.settings import BadRows
-from ifcurate.corpus.shards import Shard, ShardReader, open_shard
+from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.corpus.sources import BATCH_ROWS
 from ifcurate.errors import InputError
 

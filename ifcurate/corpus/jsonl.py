@@ -7,41 +7,22 @@ passes hold one batch in memory. Blank lines hold no row. A key that a row lacks
 from __future__ import annotations
 
 import codecs
-import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
+from ifcurate.corpus.compressed import reading_bytes
+from ifcurate.corpus.facts import Facts
 from ifcurate.corpus.jsontypes import MOST_KEYS, JsonType, TypeConflictError
-from ifcurate.corpus.sources import BATCH_BYTES, BATCH_ROWS, open_bytes, reading
+from ifcurate.corpus.sources import BATCH_BYTES, BATCH_ROWS, reading
 from ifcurate.errors import InputError
 
-BUFFER_BYTES = 1 << 20
 _LONG_INTEGER = re.compile(rb"\d{19}")
-
-
-@dataclass(frozen=True)
-class JsonlFacts:
-    """What a look at every line of a file tells.
-
-    Attributes:
-        readable: the columns that have one type in all rows.
-        conflicts: the others -> why they have none, with the line where it shows.
-        num_rows: how many rows there are.
-        present: column -> rows in which it is there and not null.
-    """
-
-    readable: pa.Schema
-    conflicts: Mapping[str, str]
-    num_rows: int
-    present: Mapping[str, int]
 
 
 class JsonlReader:
@@ -52,7 +33,8 @@ class JsonlReader:
     Args:
         path: local path or fsspec URL.
         compression: "gzip", "zstd" or None.
-        facts: of an earlier reader of the same file, which saves looking at every line.
+        facts: of an earlier reader of the same file and limit, which saves looking at every line.
+        limit: how many rows to read of it, if not all.
 
     Attributes:
         readable: the columns that have one type.
@@ -63,9 +45,12 @@ class JsonlReader:
 
     times_in_utc = False
 
-    def __init__(self, path: str, compression: str | None = None, facts: JsonlFacts | None = None) -> None:
+    def __init__(
+        self, path: str, compression: str | None = None, facts: Facts | None = None, limit: int | None = None
+    ) -> None:
         self._path = path
         self._compression = compression
+        self._limit = limit
         self.facts = facts or self._look()
         self.readable, self.num_rows = self.facts.readable, self.facts.num_rows
 
@@ -80,7 +65,7 @@ class JsonlReader:
             raise InputError(f"{self._path}{conflict}")
         return self.readable
 
-    def _look(self) -> JsonlFacts:
+    def _look(self) -> Facts:
         """Parse every line once."""
         rows = 0
         present: Counter[str] = Counter()
@@ -107,12 +92,20 @@ class JsonlReader:
             except TypeConflictError as conflict:
                 conflicts.setdefault(key, f": {conflict}; remove it or give it a key.")
         readable = pa.schema([field for field in fields if field.name not in conflicts])
-        return JsonlFacts(readable, conflicts, rows, dict(present))
+        return Facts(readable, rows, conflicts, dict(present))
 
     def lines(self) -> Iterator[bytes]:
         """Every line as it was written, blank ones and line ends included; `holds_row` tells those with a row."""
-        with reading(self._path, self._compression or "JSON Lines"), self._opened() as stream:
-            yield from stream
+        rows = 0
+        with (
+            reading(self._path, self._compression or "JSON Lines"),
+            reading_bytes(self._path, self._compression) as lines,
+        ):
+            for line in lines if self._limit != 0 else ():
+                yield line
+                rows += holds_row(line)
+                if rows == self._limit:
+                    return
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The rows in order, at most `rows` a batch and about `BATCH_BYTES` of JSON; `columns` picks some.
@@ -147,20 +140,6 @@ class JsonlReader:
             content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if holds_row(content):
                 yield number, content
-
-    @contextmanager
-    def _opened(self) -> Iterator[io.BufferedReader]:
-        with open_bytes(self._path) as raw:
-            if self._compression is None:
-                yield io.BufferedReader(raw, BUFFER_BYTES)
-                return
-            packed = io.BufferedReader(raw, BUFFER_BYTES)
-            if not packed.peek(1):
-                raise InputError(
-                    f"{self._path}: is empty, not even a {self._compression} header; restore or remove it."
-                )
-            unpacked = pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), self._compression)
-            yield io.BufferedReader(unpacked, BUFFER_BYTES)
 
     def _row(self, number: int, line: bytes) -> dict[str, Any]:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ifcurate.corpus.facts import Facts
 from ifcurate.corpus.sources import BATCH_BYTES, BATCH_ROWS, open_bytes, reading
 from ifcurate.errors import InputError
 from ifcurate.files import finishing
@@ -33,10 +34,13 @@ class ParquetReader:
 
     Attributes:
         times_in_utc: whether its times of day are stored as adjusted to UTC, which Arrow's types cannot say.
+        facts: none are to be kept, the footer has them.
 
     Raises:
         InputError: the footer is missing, truncated or corrupt, or a column holds what Arrow would change.
     """
+
+    facts: Facts | None = None
 
     def __init__(self, path: str) -> None:
         self._path = path

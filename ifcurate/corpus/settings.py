@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from ifcurate.config import Config
+from ifcurate.corpus.places import Part
 
 BadRows = Literal["refuse", "skip"]
 """What becomes of rows whose text is null or not UTF-8: an error, or a document without text that is counted."""
@@ -23,8 +24,16 @@ class TextSettings(Config):
 class CorpusSettings(TextSettings):
     """A corpus, and the columns of its documents and their ids."""
 
-    corpus: str = Field(description="file, folder or glob of .parquet, .jsonl[.gz|.zst], on disk or any fsspec URL")
+    corpus: str = Field(
+        description="file, folder or glob of .parquet, .arrow, .jsonl[.gz|.zst], .csv[.gz|.zst], on disk or any URL"
+    )
     id_column: str | None = Field(None, description="column that holds their ids; default: `id` if there is one")
     bad_rows: BadRows = Field(
         "refuse", description="rows whose text is null or not UTF-8: refuse, or skip: no tokens, counted"
     )
+    limit: int | None = Field(None, ge=1, description="only the first documents, to try: how many")
+
+    @property
+    def part(self) -> Part:
+        """Which documents of the corpus."""
+        return Part(self.limit)

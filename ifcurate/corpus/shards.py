@@ -7,21 +7,18 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
-import pyarrow as pa
 from fsspec import AbstractFileSystem
 from fsspec.core import has_magic, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from ifcurate.corpus.jsonl import JsonlFacts, JsonlReader
-from ifcurate.corpus.parquet import ParquetReader
-from ifcurate.corpus.sources import BATCH_ROWS
+from ifcurate.corpus.facts import Facts
+from ifcurate.corpus.formats import FORMATS, ShardReader
+from ifcurate.corpus.jsonl import JsonlReader
 from ifcurate.errors import InputError, first_line
 
-FORMATS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst")
-_COMPRESSION = {".jsonl": None, ".jsonl.gz": "gzip", ".jsonl.zst": "zstd"}
-_STAMPS = ("mtime", "created", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash")
+_STAMPS = ("mtime", "created", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash", "blob_id")
 """What file systems call the time of a file's last change, or a hash; on disk, `created` is that of its inode's."""
 _ADVICE = f"give a file, folder or glob of {', '.join(FORMATS)}"
 
@@ -36,7 +33,8 @@ class Shard:
         format: one of `FORMATS`.
         size: bytes as stored.
         stamp: what the file system says of the last change, or nothing where it says nothing.
-        facts: what `known` found out about a file of JSON Lines.
+        limit: how many of its rows are part of the corpus, from the first; None for all.
+        facts: what `known` found out about a file that does not say it itself.
     """
 
     name: str
@@ -44,7 +42,8 @@ class Shard:
     format: str
     size: int
     stamp: str = field(default="", compare=False)
-    facts: JsonlFacts | None = field(default=None, compare=False, repr=False)
+    limit: int | None = field(default=None, compare=False)
+    facts: Facts | None = field(default=None, compare=False, repr=False)
 
     def output(self, folder: Path) -> Path:
         """Where what belongs to this shard goes below `folder`: the same name, as Parquet."""
@@ -55,67 +54,72 @@ class Shard:
         return {self.annotated(folder, output_format) for output_format in ("same", "parquet", "jsonl")}
 
     def annotated(self, folder: Path, output_format: str) -> Path:
-        """Where this shard goes with our columns: the same name, in the `same` format, as `parquet` or as `jsonl`."""
-        same = output_format == "same" or (output_format == "jsonl" and self.format != ".parquet")
-        return folder / f"{self.name}{self.format if same else f'.{output_format}'}"
+        """Where this shard goes with our columns: the same name, in the `same` format, as `parquet` or as `jsonl`.
+
+        A format without lists has no annotated shards of its own; they are Parquet.
+        """
+        same = output_format == "same" or (output_format == "jsonl" and self.holds_lines)
+        return folder / f"{self.name}{FORMATS[self.format].annotated if same else f'.{output_format}'}"
+
+    @property
+    def holds_lines(self) -> bool:
+        """Whether it is JSON Lines, whose lines can stay as they are."""
+        return self.format.startswith(".jsonl")
 
 
 @dataclass
 class Listing:
-    """What a corpus holds: its shards, and how many files beside them are none."""
+    """What a corpus holds: its shards, how many files beside them are none, and the limit that cut the shards."""
 
     shards: list[Shard]
     hidden: int = 0
     other_formats: int = 0
+    limit: int | None = None
 
     def sentence(self) -> str:
         """Shards, bytes and what was left out, in one line."""
         size = sum(shard.size for shard in self.shards)
         reasons = {"hidden or begin with _": self.hidden, "of other formats": self.other_formats}
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
-        return f"corpus: {len(self.shards):,} shards, {size:,} bytes; files left out: {left_out or 'none'}"
-
-
-class ShardReader(Protocol):
-    """What `open_shard` returns; opening it again for every iteration, it can be read many times."""
-
-    readable: pa.Schema
-    num_rows: int
-    times_in_utc: bool
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The types of all columns; `readable` are those that have one."""
-
-    def batches(self, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """The rows in order, in batches of at most `rows` rows and bounded size; `columns` picks some."""
-
-    def nulls(self, column: str) -> int:
-        """How many rows have no value in a top-level column of plain values."""
+        cut = "" if self.limit is None else f"; only its first {self.limit:,} documents, which --limit asks for"
+        return f"corpus: {len(self.shards):,} shards, {size:,} bytes; files left out: {left_out or 'none'}{cut}"
 
 
 def open_shard(shard: Shard) -> ShardReader:
-    """A reader of `shard`. Parquet: reads the footer. JSON Lines: reads the file once for its schema and row count,
-    unless they are `known`.
+    """A reader of `shard`, or of its first rows where it has a limit. Parquet: reads the footer. Other formats: reads
+    the file once for what it does not say itself, unless that is known.
 
     Raises:
         InputError: the file is corrupt, truncated, or its lines do not fit one schema.
     """
-    if shard.format == ".parquet":
-        return ParquetReader(shard.path)
-    return open_lines(shard)
+    return FORMATS[shard.format].opener(shard.path, shard.facts, shard.limit)
 
 
 def open_lines(shard: Shard) -> JsonlReader:
     """`open_shard` of a file of JSON Lines."""
-    return JsonlReader(shard.path, _COMPRESSION[shard.format], shard.facts)
+    reader = open_shard(shard)
+    assert isinstance(reader, JsonlReader)
+    return reader
 
 
 def known(shard: Shard) -> Shard:
-    """`shard` with what opening it finds out, so that processes it is handed to need not look at every line again."""
-    if shard.format == ".parquet" or shard.facts is not None:
+    """`shard` with what opening it finds out, so that processes it is handed to need not look at every row again."""
+    if not FORMATS[shard.format].has_facts or shard.facts is not None:
         return shard
-    return replace(shard, facts=open_lines(shard).facts)
+    return replace(shard, facts=open_shard(shard).facts)
+
+
+def first_documents(shards: Sequence[Shard], limit: int) -> list[Shard]:
+    """The shards that hold the first `limit` documents, the last of them cut; all of them where there are fewer."""
+    taken, missing = [], limit
+    for shard in shards:
+        if not missing:
+            break
+        cut = known(replace(shard, limit=missing, facts=None))
+        rows = open_shard(cut).num_rows
+        taken.append(cut if rows == missing else replace(cut, limit=None))
+        missing -= rows
+    return taken
 
 
 def list_shards(source: str) -> list[Shard]:

@@ -1,6 +1,6 @@
 """Rows from any table, and the value at a dotted path of a row.
 
-A table is a file, folder, glob or fsspec URL of Parquet or JSON Lines, or the id of a dataset on the Hugging Face Hub.
+A table is a file, folder, glob or fsspec URL of shards, or the id of a dataset on the Hugging Face Hub.
 What exists on disk, or is written like a path, is never looked up on the Hub.
 """
 
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ifcurate.corpus.shards import FORMATS, list_shards, open_shard
+from ifcurate.corpus.formats import FORMATS
+from ifcurate.corpus.shards import list_shards, open_shard
 from ifcurate.errors import InputError, first_line
 
 Row = dict[str, Any]
@@ -34,7 +35,7 @@ def read_rows(source: str, split: str = "train") -> list[Row]:
 
 def is_local(source: str) -> bool:
     """Whether `source` names files rather than a dataset on the Hub (`name` or `owner/name`)."""
-    looks_like_path = source.endswith(FORMATS) or source.startswith(("/", ".", "~")) or source.count("/") > 1
+    looks_like_path = source.endswith(tuple(FORMATS)) or source.startswith(("/", ".", "~")) or source.count("/") > 1
     return looks_like_path or "://" in source or "*" in source or Path(source).exists()
 
 

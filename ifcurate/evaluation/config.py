@@ -140,7 +140,7 @@ class CompareConfig(Config):
 class MiningConfig(Restartable, ClassifierSettings, PromptTableSettings, TrustSettings, DeviceSettings):
     """`ifcurate queries`."""
 
-    source: str = Field(description="rtp, a Hub id, or files of .parquet, .jsonl[.gz|.zst]")
+    source: str = Field(description="rtp, a Hub id, or files of .parquet, .arrow, .jsonl[.gz|.zst], .csv[.gz|.zst]")
     out: str = Field(description="folder of the two query sets and the summary")
     continuation_column: str | None = Field(None, description="column of the continuation, dotted where nested")
     behaviour: str = Field("toxic", description="name of the file of the behaviour's queries")

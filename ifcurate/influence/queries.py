@@ -12,7 +12,8 @@ import orjson
 import pyarrow as pa
 
 from ifcurate.corpus.documents import is_text
-from ifcurate.corpus.shards import Shard, ShardReader, list_shards, open_shard
+from ifcurate.corpus.formats import ShardReader
+from ifcurate.corpus.shards import Shard, list_shards, open_shard
 from ifcurate.errors import InputError
 
 PROMPT, COMPLETION, TEXT, WEIGHT = "prompt", "completion", "text", "weight"

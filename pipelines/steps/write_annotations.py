@@ -87,11 +87,10 @@ class WriteAnnotations(PipelineStep):
 
     def _write(self, shard: Shard, fields: Sequence[pa.Field], annotations: Iterator[pa.RecordBatch]) -> int:
         path, texts = shard.annotated(self.data, self.output_format), self._text_check(shard)
-        if path.suffix == ".parquet":
+        if path.suffix in (".parquet", ".arrow"):
             return write_annotated(shard, path, fields, annotations, self.metadata, texts)
-        if shard.format == ".parquet":
-            return write_as_lines(shard, path, fields, annotations, texts)
-        return append_to_lines(shard, path, fields, annotations, texts)
+        write = append_to_lines if shard.holds_lines else write_as_lines
+        return write(shard, path, fields, annotations, texts)
 
     def _text_check(self, shard: Shard) -> TextCheck:
         sidecar = shard.output(self.scores)

@@ -35,10 +35,10 @@ def test_a_folder_is_searched_for_every_format_and_sorted_by_name(tmp_path: Path
     (tmp_path / "README.md").write_text("no shard")
     (tmp_path / "top2.parquet.part").write_text("half a shard")
     shards = list_shards(str(tmp_path))
-    assert [shard.name for shard in shards] == ["sub/6.x", "sub/7.x", "sub/8.x", "sub/9.x", "top"]
-    assert [shard.format for shard in shards[:4]] == [".jsonl.zst", ".jsonl.gz", ".jsonl", ".parquet"]
+    assert [shard.name for shard in shards] == ["sub/5.x", "sub/6.x", "sub/7.x", "sub/8.x", "sub/9.x", "top"]
+    assert [shard.format for shard in shards[:5]] == [".jsonl.zst", ".jsonl.gz", ".jsonl", ".arrow", ".parquet"]
     assert all(shard.size == Path(shard.path).stat().st_size for shard in shards)
-    assert shards[0].output(Path("out")) == Path("out/sub/6.x.parquet")
+    assert shards[0].output(Path("out")) == Path("out/sub/5.x.parquet")
     assert pickle.loads(pickle.dumps(shards)) == shards
 
 
@@ -63,7 +63,7 @@ def test_a_link_to_a_folder_above_is_refused(tmp_path: Path) -> None:
 def test_what_engines_leave_beside_the_data_is_no_data_and_is_counted(tmp_path: Path) -> None:
     for name in ("_temporary/0/a", "_delta_log/00.checkpoint", "_x=1/a", "year=2024/_b", "b", ".crc/b"):
         write_rows(tmp_path / f"{name}.parquet", ROWS)
-    for name in ("_SUCCESS", "README.md", "b.csv"):
+    for name in ("_SUCCESS", "README.md", "b.tsv"):
         (tmp_path / name).write_text("")
     listing = list_corpus(str(tmp_path))
     assert [shard.name for shard in listing.shards] == ["_x=1/a", "b"]
@@ -118,13 +118,13 @@ def test_urls_are_listed_and_read(tmp_path: Path, memory: fsspec.AbstractFileSys
 def test_what_cannot_be_listed_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "other").mkdir()
-    (tmp_path / "other/a.csv").write_text("a,b")
+    (tmp_path / "other/a.txt").write_text("a,b")
     for source, clause in (
         (tmp_path / "absent", "there is no such file or folder"),
         (tmp_path / "empty", "it is empty"),
         (tmp_path / "*.parquet", "there is no such file or folder"),
         (tmp_path / "other", "holds no file of a supported format"),
-        (tmp_path / "other/a.csv", "holds no file of a supported format"),
+        (tmp_path / "other/a.txt", "holds no file of a supported format"),
         ("nosuchprotocol://bucket", "cannot be listed"),
     ):
         with pytest.raises(InputError, match=r"give a file, folder or glob of \.parquet") as error:

@@ -14,7 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from ifcurate.corpus.shards import FORMATS, Shard, list_shards
+from ifcurate.corpus import formats
+from ifcurate.corpus.shards import Shard, list_shards
+
+FORMATS = [suffix for suffix in formats.FORMATS if not suffix.startswith(".csv")]
+"""Those that keep the types of values."""
 
 ROWS: list[dict[str, Any]] = [
     {"id": "a", "text": "plain", "meta": {"source": "web", "tags": ["x", "y"], "score": 1.5}, "n": 1},
@@ -34,6 +38,11 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.name.endswith(".parquet"):
         pq.write_table(pa.Table.from_pylist(list(rows)), path)
+        return path
+    if path.name.endswith(".arrow"):
+        table = pa.Table.from_pylist(list(rows))
+        with pa.ipc.new_stream(str(path), table.schema) as writer:
+            writer.write_table(table)
         return path
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     pack: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstandard.compress}
