@@ -26,6 +26,8 @@ makes the behaviour likelier. On both sides the direction is H^-1 of a loss's gr
 curvature are drawn by torch's generator, seeded here. A sequence of Bergson's holds the last token too, so `--context`
 must be below the model's positions. ASTRA's step size is not found but given (0.01 is Bergson's), and nothing stops a
 step that is too long: the objectives that it logs, each of another minibatch, are in the summary, to be looked at.
+One thing of Bergson's is replaced: without a GPU, `astra` and `cg` write into the read-only file of the direction they
+start from, and the process dies of it (segmentation fault), so they are handed copies (`writable_rows`).
 
 OUT is Parquet of one column, `influence` (list<float32>): a list a row, in the order of ROWS, a value a token. What
 made it and what that cost is in its metadata (key `bergson`) and on the last line printed. Other scores than finite
@@ -47,6 +49,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -67,6 +70,7 @@ from bergson.config.config import (
     ScoreConfig,
 )
 from bergson.data import load_scores
+from bergson.hessians.astra import Astra
 from bergson.utils.logger import get_logger
 from bergson_inputs import Rows, start_of, write_queries, write_sample, write_windows
 from transformers import AutoConfig, AutoTokenizer
@@ -114,7 +118,7 @@ def main() -> None:
     if not (given.work / "hessian" / "kfac").exists():
         with costs.of("factors"):
             fit(windows, given)
-    with costs.of("direction and scores"), objectives() as found:
+    with costs.of("direction and scores"), writable_rows(), objectives() as found:
         run = attribute(given)
     summary = {
         "bergson": TESTED, "torch": torch.__version__, "method": given.method, "damping": given.damping,
@@ -230,6 +234,18 @@ def attribute(given: argparse.Namespace) -> Path:
         ),
     ).execute()
     return run
+
+
+@contextmanager
+def writable_rows() -> Iterator[None]:
+    """Let Bergson's refinement change the vectors that it reads: `Tensor.to` copies nothing from CPU to CPU."""
+    read = Astra._read_row
+
+    def copied(self: Astra, *place: Any) -> dict[str, torch.Tensor]:
+        return {name: vector.clone() for name, vector in read(self, *place).items()}
+
+    with mock.patch.object(Astra, "_read_row", copied):
+        yield
 
 
 @contextmanager
