@@ -199,6 +199,8 @@ def print_summary(summary: Summary) -> None:
         print_selection(selection)
     console = plain_console()
     console.print(_stage_table(summary))
+    if again := sum(stage.counts.get("context", 0) for stage in summary.stages):
+        console.print(f"{again:,} tokens were read again, as context of later windows (--overlap)")
     if halvings := sum(stage.counts.get("halvings", 0) for stage in summary.stages):
         console.print(f"memory ran out {halvings} times, and batches were halved; lower --batch-tokens")
     if summary.repeated_ids:
@@ -235,6 +237,7 @@ def _stage_table(summary: Summary) -> Table:
         column.justify = "right"
     for stage in summary.stages:
         tokens, positions = stage.counts.get("tokens", 0), stage.counts.get("positions", 0)
-        padding = f"{1 - tokens / positions:.1%}" if positions else ""
+        read = tokens + stage.counts.get("context", 0)
+        padding = f"{1 - read / positions:.1%}" if positions else ""
         table.add_row(stage.name, f"{stage.seconds:,.1f}", f"{tokens:,}", f"{stage.rate('tokens'):,.0f}", padding)
     return table

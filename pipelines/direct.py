@@ -99,13 +99,13 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
     model = load_causal_lm(config.model, config.revision, device=device, trust=config.trust)
     check_vocabulary(tokenizer, model)
     hashes = {"model_hash": hash_model(model), "tokenizer_hash": hash_tokenizer(tokenizer)}
-    context = context_length(model, config.context)
+    context = context_length(model, config.context, config.overlap)
     batch_tokens = resolve_batch_tokens(config.batch_tokens, device)
     sets = read_query_sets(config, config.seed)
     mean: dict[str, torch.Tensor] = {}
     described = []
     for query_set in sets:
-        pulled = pull(query_set, model, tokenizer, context, batch_tokens, config.query_mean)
+        pulled = pull(query_set, model, tokenizer, context, batch_tokens, config.query_mean, config.overlap)
         for name, tensor in pulled.tensors.items():
             part = tensor / len(sets)
             mean[name] = mean[name] + part if name in mean else part
@@ -125,6 +125,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
         "tokenizer": config.model,
         **hashes,
         "context": context,
+        "overlap": config.overlap,
         "queries": described,
         "query_mean": config.query_mean,
         "factors_hash": hash_factors(run.factors),

@@ -58,6 +58,7 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             config.seed,
             embeddings,
             config.bad_rows,
+            config.overlap,
         )
         facts = {"documents": sample.documents, "tokens": sample.tokens, "hash": sample.hash()}
         write_text(run.sample, json.dumps(facts, indent=2) + "\n")
@@ -83,7 +84,7 @@ def _checked_shape(config: RunConfig, tokenizer: PreTrainedTokenizerFast) -> tup
     """Tokens a window and rows of the embedding, once model and tokenizer are known to fit; the model is not kept."""
     model = load_causal_lm(config.model, config.revision, trust=config.trust)
     check_vocabulary(tokenizer, model)
-    return context_length(model, config.context), embedding_rows(model)
+    return context_length(model, config.context, config.overlap), embedding_rows(model)
 
 
 def _fits(

@@ -103,6 +103,7 @@ def _score_settings(config: InspectConfig, direction: Path, model: str) -> Score
         directions=(str(direction),),
         revision=config.revision,
         context=config.context,
+        overlap=config.overlap,
         engine="jvp",
         device=config.device,
         threads=cores(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ifcurate.config import Config
-from ifcurate.model.settings import ContextSettings, DeviceSettings, RevisionSettings
+from ifcurate.model.settings import DeviceSettings, RevisionSettings, WindowSettings
 
 TOP = 5
 """Documents shown, where nobody says how many."""
@@ -24,7 +24,7 @@ class DocumentChoice(Config):
     corpus: str | None = Field(None, description="where the corpus is now, if it has moved; read before `write` only")
 
 
-class TextToScore(ContextSettings, RevisionSettings, DeviceSettings):
+class TextToScore(WindowSettings, RevisionSettings, DeviceSettings):
     """Any text, scored on the spot."""
 
     panel = "Any text"

@@ -77,6 +77,7 @@ def _sample(
         config.seed,
         embedding_rows(model),
         config.bad_rows,
+        config.overlap,
     )
 
 

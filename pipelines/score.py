@@ -54,7 +54,7 @@ def _score(run: Run, config: RunConfig, shards: Sequence[Shard], pending: Sequen
     with timed(run.logs, "score") as stage:
 
         def count(stats: PipelineStats) -> None:
-            stage.add(**{label: total(stats, label) for label in ("tokens", "positions", "halvings")})
+            stage.add(**{label: total(stats, label) for label in ("tokens", "positions", "halvings", "context")})
 
         asked = _settings(run, config)
         if not run.engine.is_file():
@@ -119,6 +119,7 @@ def _settings(run: Run, config: RunConfig) -> ScoreSettings:
         directions=tuple(str(run.direction(behaviour)) for behaviour in run.behaviours),
         revision=config.revision,
         context=config.context,
+        overlap=config.overlap,
         engine=config.engine,
         alignment=config.alignment,
         device=config.device,
@@ -143,6 +144,7 @@ def _find_engine(run: Run, config: RunConfig, shards: Sequence[Shard], settings:
         config.seed,
         embedding_rows(loaded.model),
         config.bad_rows,
+        config.overlap,
     )
     steps = [FoundStep(**vars(step)) for step in loaded.steps(sample.windows)]  # may change the engine
     found = {
@@ -171,6 +173,7 @@ def _metadata(run: Run, config: RunConfig, found: FoundEngine) -> dict[str, Any]
         "engine": found.engine,
         "dtype": found.dtype,
         "context": found.context,
+        "overlap": config.overlap,
         "alignment": config.alignment,
         "sign": SIGN,
         "unit": UNIT,

@@ -11,7 +11,7 @@ from torch import nn
 
 from ifcurate.errors import InputError
 from ifcurate.influence.curvature.sampled_labels import sample_labels
-from ifcurate.model.windows import PADDING_LABEL, WindowBatch
+from ifcurate.model.windows import WindowBatch, are_read, carry_loss
 
 
 class LanguageModelTask(Task):
@@ -25,7 +25,7 @@ class LanguageModelTask(Task):
         """Sum of the losses of all label tokens, or of tokens sampled from the model in their places."""
         logits, labels = self._logits_and_labels(batch, model)
         if sample:
-            labels = sample_labels(logits.detach(), batch["numbers"][batch["labels"] != PADDING_LABEL])
+            labels = sample_labels(logits.detach(), batch["numbers"][carry_loss(batch["labels"])])
         elif not bool(logits.detach().sum().isfinite()):
             raise InputError("option --model: its outputs are NaN or infinite on this text; give a sound checkpoint.")
         self.on_batch(len(labels))
@@ -45,11 +45,11 @@ class LanguageModelTask(Task):
 
     def get_attention_mask(self, batch: Any) -> torch.Tensor:
         """int64 [batch, length]: padding must not enter the covariances."""
-        return (batch["labels"] != PADDING_LABEL).long()
+        return are_read(batch["labels"]).long()
 
     @staticmethod
     def _logits_and_labels(batch: Any, model: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-        mask = batch["labels"] != PADDING_LABEL
+        mask = carry_loss(batch["labels"])
         logits = model(input_ids=batch["input_ids"], use_cache=False).logits[mask]
         return logits.to(torch.promote_types(logits.dtype, torch.float32)), batch["labels"][mask]
 

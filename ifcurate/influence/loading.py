@@ -55,7 +55,7 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
     directions = [load_direction(Path(file)) for file in settings.directions]
     for direction in directions:
         check_direction(direction, model, hash_model(model), hash_tokenizer(tokenizer))
-    context = context_length(model, settings.context)
+    context = context_length(model, settings.context, settings.overlap)
     if engine == "compiled-jvp" and (obstacle := find_obstacle(model, device)):
         if settings.engine != AUTO:
             raise refusal(obstacle)
@@ -151,6 +151,7 @@ class LoadedScorer:
             batching=self._batching(),
             batch_tokens=self.batch_tokens(),
             device=str(self.model.device),
+            overlap=self.settings.overlap,
         )
 
     def _batching(self) -> Batching:

@@ -24,7 +24,7 @@ from ifcurate.model.checkpoints import check_token_ids
 from ifcurate.model.devices import is_out_of_memory
 from ifcurate.model.layers import tracked_parameters
 from ifcurate.model.token_loss import Body, Head, split, token_losses
-from ifcurate.model.windows import PADDING_LABEL, Window, WindowBatch, bucket_by_length, collate, encode_documents
+from ifcurate.model.windows import CONTEXT_LABEL, Window, WindowBatch, bucket_by_length, collate, encode_documents
 
 QueryMean = Literal["token", "query"]
 """What a query set's loss is a mean over."""
@@ -76,11 +76,13 @@ def query_windows(
     context: int,
     source: str,
     embeddings: int | None = None,
+    overlap: int = 0,
 ) -> QueryWindows:
     """Tokenize prompt and completion together; a token belongs to the completion if it covers any of its characters.
 
     A query longer than `context` keeps its completion and as much of the prompt's end as fits; a completion longer
-    than `context` is split into windows of its own. Both are counted as shortened.
+    than `context` is split into windows of its own, each behind the `overlap` tokens before it. Both are counted as
+    shortened.
 
     Raises:
         InputError: a query has no completion token, or a token id that is not below `embeddings`; names `source` and
@@ -102,9 +104,11 @@ def query_windows(
             window = Window(row, first, encoding.token_ids[first:])
             windows.append(QueryWindow(window, completion - first, query.weight))
             continue
-        for first in range(completion, len(encoding), context):
-            window = Window(row, first, encoding.token_ids[first : first + context])
-            windows.append(QueryWindow(window, 0, query.weight, first == completion))
+        new = context - overlap
+        for first in range(completion, len(encoding), new):
+            begin = max(0, first - overlap)
+            window = Window(row, begin, encoding.token_ids[begin : first + new])
+            windows.append(QueryWindow(window, first - begin, query.weight, first == completion))
     return QueryWindows(windows, shortened)
 
 
@@ -183,5 +187,5 @@ def collate_queries(queries: Sequence[QueryWindow], start: int) -> WindowBatch:
     """A batch in which only completion tokens have labels."""
     batch = collate([query.window for query in queries], start)
     for row, query in enumerate(queries):
-        batch.labels[row, : query.completion] = PADDING_LABEL
+        batch.labels[row, : query.completion] = CONTEXT_LABEL
     return batch

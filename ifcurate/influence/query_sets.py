@@ -110,6 +110,7 @@ def pull(
     context: int,
     batch_tokens: int,
     mean: QueryMean,
+    overlap: int = 0,
 ) -> Pull:
     """g_behaviour - g_contrast of one set.
 
@@ -117,7 +118,7 @@ def pull(
         InputError: a query has no completion token or does not fit into memory, or the sides are the same.
     """
     found = {
-        side: query_windows(file.queries, tokenizer, context, file.source, embedding_rows(model))
+        side: query_windows(file.queries, tokenizer, context, file.source, embedding_rows(model), overlap)
         for side, file in query_set.items()
     }
     behaviour, contrast = (

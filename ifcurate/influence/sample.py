@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 
@@ -37,10 +37,11 @@ class Sample:
     tokens: int
 
     def hash(self) -> str:
-        """Hex SHA-256 of the windows' tokens, in order."""
+        """Hex SHA-256 of the windows' tokens, and of which of them carry a loss, in order."""
         digest = sha256()
         for window in self.windows:
             digest.update(len(window).to_bytes(8, "little") + np.asarray(window.token_ids, np.int64).tobytes())
+            digest.update(b"" if window.scored is None else window.scored.tobytes())
         return digest.hexdigest()
 
 
@@ -54,6 +55,7 @@ def sample_windows(
     seed: int,
     embeddings: int | None = None,
     bad_rows: BadRows = "refuse",
+    overlap: int = 0,
 ) -> Sample:
     """Windows of about `tokens` tokens (all there are, if fewer), every document that is looked at equally likely.
 
@@ -70,11 +72,11 @@ def sample_windows(
     for number, (name, text) in enumerate(drawn):
         if total >= tokens:
             break
-        for window in split_into_windows(encode_documents(tokenizer, [text]), context)[:MOST_WINDOWS]:
+        for window in split_into_windows(encode_documents(tokenizer, [text]), context, overlap)[:MOST_WINDOWS]:
             if embeddings is not None:
                 check_token_ids(window.token_ids, embeddings, f"document {name}")
-            windows.append(Window(number, window.first, window.token_ids))
-            total += len(window)
+            windows.append(replace(window, document=number))
+            total += window.losses
     if not windows:
         raise InputError("option CORPUS: its documents hold no token at all; give a corpus with text.")
     return Sample(windows, len({window.document for window in windows}), total)

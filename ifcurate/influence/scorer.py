@@ -14,7 +14,7 @@ from ifcurate.errors import InputError
 from ifcurate.influence.engines.choice import Engine
 from ifcurate.model.batching import Batching, Rows
 from ifcurate.model.devices import is_out_of_memory
-from ifcurate.model.windows import Encoding, WindowBatch, split_into_windows
+from ifcurate.model.windows import Encoding, Window, WindowBatch, split_into_windows
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,18 @@ class DocumentScores:
 
 @dataclass
 class Work:
-    """What scoring has done: `tokens` scored, `positions` computed, the difference is padding; `halvings` of batches
-    because memory ran out."""
+    """What scoring has done: `tokens` scored, `context` tokens read again for those behind them, `positions` computed,
+    of which the rest is padding; `halvings` of batches because memory ran out."""
 
     tokens: int = 0
     positions: int = 0
     halvings: int = 0
+    context: int = 0
 
     @property
     def padding(self) -> float:
         """Share of computed positions that were padding."""
-        return 1 - self.tokens / self.positions if self.positions else 0.0
+        return 1 - (self.tokens + self.context) / self.positions if self.positions else 0.0
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Scorer:
         batching: how windows become the batches that suit the engine.
         batch_tokens: most positions a batch, padding included; halved for good whenever memory runs out.
         device: where batches go.
+        overlap: tokens that a document's later windows read again, as context.
     """
 
     engine: Engine
@@ -59,6 +61,7 @@ class Scorer:
     batching: Batching
     batch_tokens: int
     device: str = "cpu"
+    overlap: int = 0
 
     def score(
         self,
@@ -76,7 +79,7 @@ class Scorer:
         Raises:
             InputError: a score is NaN or infinite, or a row alone does not fit into memory; names the document.
         """
-        windows = split_into_windows(encodings, self.context)
+        windows = split_into_windows(encodings, self.context, self.overlap)
         scored = [self._unscored(len(encoding)) for encoding in encodings]
         work = Work()
         pending = deque(self.batching.batches(windows, self.batch_tokens))
@@ -85,8 +88,9 @@ class Scorer:
             batch = self.batching.collate(rows)
             if self._score_batch(batch, rows, scored):
                 work.positions += batch.size
-                tokens = sum(len(window) for row in rows for window in row)
+                tokens = sum(window.losses for row in rows for window in row)
                 work.tokens += tokens
+                work.context += sum(len(window) for row in rows for window in row) - tokens
                 on_batch(tokens)
                 continue
             if len(rows) == 1:
@@ -109,7 +113,7 @@ class Scorer:
 
     def _unscored(self, tokens: int) -> DocumentScores:
         shape = (self.directions, tokens)
-        return DocumentScores(np.full(shape, np.nan, np.float32), np.full(tokens, np.nan, np.float32))
+        return DocumentScores(np.zeros(shape, np.float32), np.full(tokens, np.nan, np.float32))
 
     def _score_batch(self, batch: WindowBatch, rows: Rows, scored: Sequence[DocumentScores]) -> bool:
         """False where memory ran out: then nothing was scored."""
@@ -123,12 +127,29 @@ class Scorer:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             return False
-        influence = scores.influence.to("cpu", torch.float32).numpy()
-        loss = scores.loss.to("cpu", torch.float32).numpy()
-        begin = 0
-        for window in (window for row in rows for window in row):
-            end, place = begin + len(window), slice(window.first, window.first + len(window))
-            scored[window.document].influence[:, place] = influence[:, begin:end]
-            scored[window.document].loss[place] = loss[begin:end]
-            begin = end
+        windows = [window for row in rows for window in row]
+        losses = np.split(_on_cpu(scores.loss), np.cumsum([window.losses for window in windows])[:-1])
+        for window, loss in zip(windows, losses, strict=True):
+            scored[window.document].loss[window.places] = loss
+        _add_influence(scores.influence, windows, [window.places for window in windows], scored)
+        if scores.of_context is not None:
+            _add_influence(scores.of_context, windows, [window.context_places for window in windows], scored)
         return True
+
+
+def _add_influence(
+    influence: torch.Tensor,
+    windows: Sequence[Window],
+    places: Sequence[NDArray[np.int64]],
+    scored: Sequence[DocumentScores],
+) -> None:
+    """Add `influence` [directions, tokens] to that of the tokens `places` of each window's document."""
+    ends = np.cumsum([len(of_window) for of_window in places])
+    parts = np.split(_on_cpu(influence), ends[:-1], axis=1)
+    for window, of_window, part in zip(windows, places, parts, strict=True):
+        scored[window.document].influence[:, of_window] += part
+
+
+def _on_cpu(values: torch.Tensor) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = values.to("cpu", torch.float32).numpy()
+    return found

@@ -124,6 +124,7 @@ class ScoreSettings:
         directions: files of the directions to score along.
         revision: of a Hub id.
         context: tokens a window; default: the model's, capped at 2,048.
+        overlap: tokens of it that a document's later windows read again, without a loss.
         engine: `auto` is the fastest exact one for alignment, dtype and device.
         alignment: `label`: a token's score is the derivative of its own loss.
         device: `auto`: a GPU where there is one.
@@ -140,6 +141,7 @@ class ScoreSettings:
     directions: tuple[str, ...]
     revision: str | None = None
     context: int | None = None
+    overlap: int = 0
     engine: str = AUTO
     alignment: Alignment = "label"
     device: str = "auto"

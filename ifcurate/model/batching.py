@@ -72,7 +72,7 @@ class PackedRows:
             for window in windows:
                 end = first + len(window)
                 input_ids[row, first + 1 : end] = window.token_ids[:-1]
-                labels[row, first:end] = window.token_ids
+                labels[row, first:end] = window.labels
                 positions[row, first:end] = np.arange(len(window))
                 first = end
         return WindowBatch(*map(torch.from_numpy, (input_ids, labels, positions)))

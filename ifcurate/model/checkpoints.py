@@ -177,18 +177,21 @@ def _start_token(tokenizer: PreTrainedTokenizerFast) -> int | None:
     return next((int(token) for token in given), None)
 
 
-def context_length(model: PreTrainedModel, asked: int | None) -> int:
+def context_length(model: PreTrainedModel, asked: int | None, overlap: int = 0) -> int:
     """Window length in tokens: `asked`, or the model's own capped at `CONTEXT_CAP`.
 
     Raises:
-        InputError: `asked` is longer than the model's positions.
+        InputError: `asked` is longer than the model's positions, or `overlap` leaves no room for new tokens.
     """
     longest = positions_of(model.config) or CONTEXT_CAP
-    if asked is None:
-        return min(longest, CONTEXT_CAP)
-    if asked > longest:
+    if asked is not None and asked > longest:
         raise InputError(f"option --context: {asked} tokens are more than the model's {longest} positions; lower it.")
-    return asked
+    found = min(longest, CONTEXT_CAP) if asked is None else asked
+    if overlap >= found:
+        raise InputError(
+            f"option --overlap: {overlap} tokens leave no room for new ones in windows of {found}; give fewer."
+        )
+    return found
 
 
 def positions_of(config: PretrainedConfig) -> int | None:

@@ -48,7 +48,17 @@ class ContextSettings(Config):
     )
 
 
-class ModelSettings(ContextSettings, RevisionSettings):
+class WindowSettings(ContextSettings):
+    """How long documents are cut into windows."""
+
+    panel = "Model"
+
+    overlap: int = Field(
+        0, ge=0, description="tokens of a window that the next one of its document reads again, as context"
+    )
+
+
+class ModelSettings(WindowSettings, RevisionSettings):
     """A decoder-only model, and how much of a document it reads at once."""
 
     panel = "Model"

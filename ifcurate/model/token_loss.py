@@ -31,10 +31,12 @@ class TokenScores(NamedTuple):
     """What an engine says of the label tokens of a batch, row by row without padding, in float32 or wider.
 
     `influence` [directions, tokens]: derivative of each token's loss along each direction; `loss` [tokens]: nats.
+    `of_context` [directions, context tokens]: what flows through tokens without a loss, where scores are of positions.
     """
 
     influence: torch.Tensor
     loss: torch.Tensor
+    of_context: torch.Tensor | None = None
 
 
 class Body(nn.Module):

@@ -1,8 +1,8 @@
 """Documents to windows, and windows of similar length to batches.
 
 A window is a run of at most `context` tokens of one document. The model reads the start token (BOS or EOS) and
-then the window's tokens but the last; position j predicts token j. A token at the start of a document's second
-window therefore sees the start token only, not the window before it.
+then the window's tokens but the last; position j predicts token j. A document's second window therefore begins like a
+text, unless tokens of the one before it are read again: an overlap, which carries no loss of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from transformers import PreTrainedTokenizerFast
 from ifcurate.model.offsets import without_holes
 
 PADDING_LABEL = -100
-"""Label of positions that carry no loss (torch's own `ignore_index`)."""
+"""Label of positions without a token (torch's own `ignore_index`)."""
+CONTEXT_LABEL = -101
+"""Label of tokens that are read and carry no loss."""
 MOST_PADDING = 0.04
 """Share of a batch's positions above which no shorter window joins it, once it has `SMALLEST_SHARE` of its room."""
 SMALLEST_SHARE = 1 / 8
@@ -39,14 +41,39 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Window:
-    """Tokens `first .. first + len(token_ids)` of document number `document`."""
+    """Tokens `first .. first + len(token_ids)` of document number `document`, all of them read.
+
+    `scored` is bool [tokens]: those that carry a loss; None where all of them do.
+    """
 
     document: int
     first: int
     token_ids: NDArray[np.int32]
+    scored: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.token_ids)
+
+    @property
+    def losses(self) -> int:
+        """How many tokens carry a loss."""
+        return len(self) if self.scored is None else int(self.scored.sum())
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """int64 [losses]: which tokens of the document these are."""
+        return self.first + (np.arange(len(self)) if self.scored is None else np.flatnonzero(self.scored))
+
+    @property
+    def context_places(self) -> NDArray[np.int64]:
+        """int64: which tokens of the document are read without a loss."""
+        return np.zeros(0, np.int64) if self.scored is None else self.first + np.flatnonzero(~self.scored)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """int64 [tokens]: the tokens, `CONTEXT_LABEL` where they carry no loss."""
+        ids = self.token_ids.astype(np.int64)
+        return ids if self.scored is None else np.where(self.scored, ids, CONTEXT_LABEL)
 
 
 @dataclass(frozen=True)
@@ -54,8 +81,9 @@ class WindowBatch:
     """Rows of windows, padded on the right.
 
     `input_ids` is int64 [batch, length]: the start token, then every token of a window but the last. `labels` is int64
-    [batch, length]: the tokens themselves, `PADDING_LABEL` on padding. `positions` is int64 [batch, length] where
-    rows may hold several windows, and counts from 0 in each; None means that every row is one window.
+    [batch, length]: the tokens themselves, `CONTEXT_LABEL` where they carry no loss, `PADDING_LABEL` on padding.
+    `positions` is int64 [batch, length] where rows may hold several windows, and counts from 0 in each; None means that
+    every row is one window.
     """
 
     input_ids: torch.Tensor
@@ -77,12 +105,27 @@ class WindowBatch:
     @property
     def mask(self) -> torch.Tensor:
         """Bool [batch, length]: positions that carry a loss."""
-        return self.labels != PADDING_LABEL
+        return carry_loss(self.labels)
+
+    @property
+    def read(self) -> torch.Tensor:
+        """Bool [batch, length]: positions of tokens, whether they carry a loss or are context; not padding."""
+        return are_read(self.labels)
 
     @property
     def size(self) -> int:
         """Computed positions, padding included."""
         return self.labels.numel()
+
+
+def carry_loss(labels: torch.Tensor) -> torch.Tensor:
+    """Which of the labels of a `WindowBatch` carry a loss."""
+    return labels >= 0
+
+
+def are_read(labels: torch.Tensor) -> torch.Tensor:
+    """Which of the labels of a `WindowBatch` are of tokens."""
+    return labels != PADDING_LABEL
 
 
 def encode_documents(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[Encoding]:
@@ -98,13 +141,20 @@ def encode_documents(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -
     return encodings
 
 
-def split_into_windows(encodings: Sequence[Encoding], context: int) -> list[Window]:
-    """Consecutive windows of `context` tokens, the last one of a document shorter; no token twice, none left out."""
-    return [
-        Window(document, first, encoding.token_ids[first : first + context])
-        for document, encoding in enumerate(encodings)
-        for first in range(0, len(encoding), context)
-    ]
+def split_into_windows(encodings: Sequence[Encoding], context: int, overlap: int = 0) -> list[Window]:
+    """Consecutive windows of `context` tokens, the last one of a document shorter; every token has one loss.
+
+    A window but the first of its document begins with the last `overlap` tokens of the one before it, which carry no
+    loss there; `overlap` is less than `context`.
+    """
+    windows = []
+    for document, encoding in enumerate(encodings):
+        last = max(len(encoding) - overlap, min(1, len(encoding)))
+        for first in range(0, last, context - overlap):
+            token_ids = encoding.token_ids[first : first + context]
+            scored = np.arange(len(token_ids)) >= overlap if first and overlap else None
+            windows.append(Window(document, first, token_ids, scored))
+    return windows
 
 
 def bucket_by_length(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
@@ -134,5 +184,5 @@ def collate(windows: Sequence[Window], start: int) -> WindowBatch:
     labels = np.full((len(windows), longest), PADDING_LABEL, dtype=np.int64)
     for row, window in enumerate(windows):
         input_ids[row, 1 : len(window)] = window.token_ids[:-1]
-        labels[row, : len(window)] = window.token_ids
+        labels[row, : len(window)] = window.labels
     return WindowBatch(torch.from_numpy(input_ids), torch.from_numpy(labels))

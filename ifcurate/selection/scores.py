@@ -88,6 +88,7 @@ class SidecarMetadata(OpenArtifact):
 
     shard: ShardFacts | None = None
     scores: Sha256 | None = None
+    overlap: int = 0
 
     histograms: dict[BehaviourName, str] = Field(default_factory=dict)
     directions: dict[BehaviourName, DirectionFacts] = Field(default_factory=dict)

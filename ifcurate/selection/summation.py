@@ -42,6 +42,7 @@ TOKENS = (TOKEN_IDS, TOKEN_STARTS, TOKEN_ENDS)
 ALIKE = {
     "tokenizer_hash": "with another tokenizer than",
     "context": "in windows of another length (--context) than",
+    "overlap": "with another --overlap than",
     "alignment": "with another --alignment than",
 }
 """What scores must have in common to be added token by token, and what is said where they have not."""
@@ -133,7 +134,7 @@ def require_alike(sidecars: Sequence[Path]) -> list[SidecarMetadata]:
 
 
 def _said(metadata: SidecarMetadata, name: str) -> Any:
-    return (metadata.model_extra or {}).get(name)
+    return getattr(metadata, name, None)
 
 
 def _checkpoints(metadata: SidecarMetadata, path: Path, behaviour: str) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class KeptGroups:
         Raises:
             InputError: the disk is full.
         """
-        work = np.array([group.work.tokens, group.work.positions, group.work.halvings], np.int64)
+        work = np.array(astuple(group.work), np.int64)
         stored = save({**group.columns, _LENGTHS: group.lengths, _WORK: work})
         with finishing(self._file(documents)) as part:
             part.write_bytes(self._digest(documents, stored) + stored)

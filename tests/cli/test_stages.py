@@ -152,6 +152,7 @@ CHANGES = [
     ("model", "model2", "fit"),
     ("seed", 1, "fit"),
     ("context", 32, "fit"),
+    ("overlap", 8, "fit"),
     ("max_queries", 5, "direct"),
     ("damping", 0.5, "direct"),
     ("dtype", "float64", "score"),

@@ -41,10 +41,10 @@ def influence_by_autograd(model: PreTrainedModel, direction: Direction, batch: W
         parameter.requires_grad_(True)
     logits = model(input_ids=batch.input_ids, use_cache=False).logits[batch.mask]
     losses = torch.nn.functional.cross_entropy(logits, batch.labels[batch.mask], reduction="none")
-    scores = []
+    scores, along_each = [], [direction.tensors[name] for name in parameters]
     for loss in losses:
         gradients = torch.autograd.grad(loss, list(parameters.values()), retain_graph=True)
-        pairs = zip(gradients, direction.tensors.values(), strict=True)
+        pairs = zip(gradients, along_each, strict=True)
         scores.append(sum((gradient.double() * along.double()).sum() for gradient, along in pairs))
     model.requires_grad_(False)
     return torch.stack([torch.as_tensor(score) for score in scores]).detach()

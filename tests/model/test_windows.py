@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import tiny_tokenizer
 
+from ifcurate.model.batching import PackedRows
 from ifcurate.model.windows import (
+    CONTEXT_LABEL,
     PADDING_LABEL,
     Encoding,
     Window,
@@ -29,6 +31,35 @@ def test_every_token_of_every_document_is_in_exactly_one_window(lengths, context
     seen = [(window.document, window.first + place) for window in windows for place in range(len(window))]
     assert seen == [(document, place) for document, length in enumerate(lengths) for place in range(length)]
     assert all(1 <= len(window) <= context for window in windows)
+
+
+@given(lengths_of_documents, st.integers(1, 9), st.data())
+def test_later_windows_read_the_tokens_before_them_again_and_every_token_has_one_loss(lengths, context, data):
+    overlap = data.draw(st.integers(0, context - 1))
+    windows = split_into_windows([encoding_of(length) for length in lengths], context, overlap)
+    assert [(window.document, place) for window in windows for place in window.places.tolist()] == [
+        (document, place) for document, length in enumerate(lengths) for place in range(length)
+    ]
+    for window in windows:
+        read = list(range(window.first, window.first + len(window)))
+        assert (window.token_ids - 1).tolist() == read
+        assert window.losses > 0
+        again = window.context_places.tolist()
+        assert again == read[: overlap if window.first else 0]
+        assert sorted([*again, *window.places.tolist()]) == read
+    reread = sum(len(window) - window.losses for window in windows)
+    assert reread == overlap * sum(-(-max(length - context, 0) // (context - overlap)) for length in lengths)
+
+
+def test_tokens_that_are_read_again_have_no_label_and_are_no_padding():
+    windows = split_into_windows([encoding_of(5), encoding_of(1)], context=3, overlap=1)
+    batch = collate(windows, start=99)
+    assert batch.input_ids.tolist() == [[99, 1, 2], [99, 3, 4], [99, 99, 99]]
+    assert batch.labels.tolist() == [[1, 2, 3], [CONTEXT_LABEL, 4, 5], [1, PADDING_LABEL, PADDING_LABEL]]
+    assert batch.mask.tolist() == [[True, True, True], [False, True, True], [True, False, False]]
+    assert batch.read.tolist() == [[True, True, True], [True, True, True], [True, False, False]]
+    rows = PackedRows(99, 6).collate([[windows[1], windows[2]]])
+    assert rows.labels.tolist() == [[CONTEXT_LABEL, 4, 5, 1, PADDING_LABEL, PADDING_LABEL]]
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))

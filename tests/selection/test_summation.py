@@ -97,6 +97,7 @@ def test_all_checkpoints_are_named(tmp_path: Path) -> None:
     [
         ({"tokenizer_hash": "c" * 64}, "b.parquet: was scored with another tokenizer than .*a.parquet"),
         ({"context": 16}, r"b.parquet: was scored in windows of another length \(--context\) than"),
+        ({"overlap": 4}, "b.parquet: was scored with another --overlap than"),
         ({"alignment": "position"}, "b.parquet: was scored with another --alignment than"),
         ({"shard": {**FACTS, "texts": "d" * 64}}, "b.parquet: is of other texts than .*a.parquet"),
         ({"shard": None}, "b.parquet: is of other texts than"),

@@ -23,7 +23,7 @@ class Covariances:
         self.tokens = 0
 
     def add(self, mask: torch.Tensor, layer: str, inputs: torch.Tensor, gradients: torch.Tensor) -> None:
-        """Add a batch of one layer: the bool [windows, length] mask of label positions, and `OnSignals`' tensors."""
+        """Add a batch of one layer: the bool [windows, length] mask of tokens, and `OnSignals`' tensors."""
         first = self._layers[layer].first_reader
         if layer == first:
             rows = inputs[mask]

@@ -84,7 +84,7 @@ def fit_covariances(
     for windows in batches:
         batch = collate(windows, start).to(signals.device)
         numbers = random_numbers(windows, seed, COVARIANCE_PASS).to(signals.device)
-        signals.run(batch, numbers, partial(covariances.add, batch.mask))
+        signals.run(batch, numbers, partial(covariances.add, batch.read))
         tokens = sum(len(window) for window in windows)
         covariances.tokens += tokens
         on_batch(tokens)

@@ -2,7 +2,8 @@
 
 The reference engine. A position's score collects gradient from its own loss, which predicts the *next* token, and
 from all later ones. Token j of a window is read at position j + 1; the window's last token is read nowhere and has
-score 0, and what belongs to the start token's position belongs to no token.
+score 0, and what belongs to the start token's position belongs to no token. A token that is read again as context of a
+later window has a position there too, through which gradient of that window's losses flows: its score is the sum.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class PositionScores:
             module.storage[ACCUMULATED_PRECONDITIONED_GRADIENT_NAME] = torch.stack(matrices).to(model.device)
 
     def score(self, batch: WindowBatch) -> TokenScores:
-        """Scores of the label tokens of `batch`, each at the position where the token is read."""
+        """Scores of the tokens of `batch`, each at the position where the token is read."""
         with torch.enable_grad():
             self._model.zero_grad(set_to_none=True)
             losses = self._task.token_losses(as_kronfluence_batch(batch), self._model)
@@ -54,4 +55,5 @@ class PositionScores:
         accumulate_iterations(self._model, [module.name for module in self._modules])
         read_at_next = torch.zeros_like(positions)
         read_at_next[:, :, :-1] = positions[:, :, 1:]
-        return TokenScores(read_at_next[:, batch.mask], losses.detach())
+        context = batch.read & ~batch.mask
+        return TokenScores(read_at_next[:, batch.mask], losses.detach(), read_at_next[:, context])

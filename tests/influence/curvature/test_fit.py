@@ -1,5 +1,11 @@
-"""Our passes against Kronfluence's: same windows, same sampled labels, same factors."""
+"""Our passes against Kronfluence's: same windows, same sampled labels, same factors.
 
+Of two windows only a part of the tokens carry a loss, as in an overlap; the gradient flows through all of them.
+"""
+
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from kronfluence.utils.save import load_file
@@ -16,6 +22,8 @@ from ifcurate.model.layers import tracked_parameters
 from ifcurate.model.windows import Window
 
 WINDOWS = random_windows([20] * 6 + [7] * 5 + [1, 63], VOCABULARY, seed=2)
+WINDOWS[1] = replace(WINDOWS[1], scored=np.arange(20) >= 8)
+WINDOWS[12] = replace(WINDOWS[12], scored=np.arange(63) % 3 > 0)
 TOKENS = 20 * 6 + 7 * 5 + 1 + 63
 
 
