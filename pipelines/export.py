@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 from ifcurate.config import build, read_provenance, save
 from ifcurate.corpus.shards import Shard, corpus_fingerprint
-from ifcurate.errors import InputError
+from ifcurate.errors import InputError, first_line
 from ifcurate.export import TEXT_EXPORTERS
 from ifcurate.export.config import ExportConfig
+from ifcurate.export.readback import READERS
 from ifcurate.export.texts import TextSummary
 from ifcurate.export.weights import ExportSummary
 from ifcurate.files import clear, finishing_folder, remove_parts_of
@@ -18,6 +20,7 @@ from ifcurate.pipelines.exported_texts import TextExport
 from ifcurate.pipelines.exported_tokens import TokenExport
 from ifcurate.progress import log
 from ifcurate.provenance import versions
+from ifcurate.registry import load
 
 EXPORT_FILE = "export.yaml"
 SUMMARY = "summary"
@@ -39,6 +42,9 @@ class Export(Protocol):
     def write(self, folder: Path) -> Summary:
         """Write all below `folder`, and count."""
 
+    def verified(self, folder: Path, read: Any) -> str:
+        """What of `folder`, read back, was compared with the corpus."""
+
     def sentences(self) -> list[str]:
         """What there is to say of it when it is written; the last one is what the format carries."""
 
@@ -54,9 +60,16 @@ def export(config: ExportConfig) -> Summary:
     fingerprint = corpus_fingerprint(content.shards())
     if config.overwrite:
         clear(out, EXPORT_FILE)
-    if (done := _finished(out, config, content, fingerprint)) is not None:
+    if (summary := _finished(out, config, content, fingerprint)) is not None:
         log.info(f"{out}: is written already; --overwrite writes anew")
-        return done
+    else:
+        summary = _write(out, config, content, fingerprint)
+    if config.verify:
+        _verify(out, config.format, content)
+    return summary
+
+
+def _write(out: Path, config: ExportConfig, content: Export, fingerprint: dict[str, Any]) -> Summary:
     remove_parts_of(out)
     with finishing_folder(out) as part:
         summary = content.write(part)
@@ -65,6 +78,26 @@ def export(config: ExportConfig) -> Summary:
     for sentence in (*counted, f"{config.format} carries {carries}"):
         log.info(sentence)
     return summary
+
+
+def _verify(out: Path, name: str, content: Export) -> None:
+    """Read the beginning back, and say what is known to go wrong with masks behind it.
+
+    Raises:
+        InputError: the target's reader gives back something else than the corpus.
+    """
+    reader = READERS[name]
+    try:
+        found = content.verified(out, load(reader.home))
+    except ImportError as error:
+        log.warning(
+            f"{name}: not verified, {reader.package} cannot be imported here ({first_line(error)}); install it, in an "
+            "environment of its own where it does not go with this one, and call the same again"
+        )
+    else:
+        log.info(f"{name}: verified with {reader.package} {version(reader.package)}: {found}")
+    for trap in reader.traps:
+        log.info(f"{name}: mind that {trap}")
 
 
 def _finished(out: Path, config: ExportConfig, content: Export, fingerprint: dict[str, Any]) -> Summary | None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 from ifcurate.annotation.texts import AnnotatedTexts
 from ifcurate.corpus.ids import require_unique_ids
-from ifcurate.corpus.shards import Shard
+from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.errors import InputError
 from ifcurate.export import TEXT_EXPORTERS
 from ifcurate.export.config import ExportConfig
+from ifcurate.export.readback.marked import ReadText, compare
 from ifcurate.export.texts import TextExporter, TextSummary
 from ifcurate.pipelines.exported_tokens import asked_tokenizer
 from ifcurate.registry import load
 from ifcurate.training.forms import parse_penalties
+
+MOST_DOCUMENTS = 256
+"""What `verified` compares."""
 
 
 class TextExport:
@@ -62,6 +68,17 @@ class TextExport:
                 "budget."
             )
         return summary
+
+    def verified(self, folder: Path, read: Callable[[Path, str, int], list[ReadText]]) -> str:
+        """Compare the first documents below `folder`, as `read` gives them, with the corpus.
+
+        Raises:
+            InputError: they are others.
+        """
+        shard = next(shard for shard in self.shards() if open_shard(shard).num_rows)
+        documents = islice(self._corpus.documents_of(shard), MOST_DOCUMENTS)
+        source = [self._exporter.read_back(document) for document in documents]
+        return compare(read(folder, shard.name, MOST_DOCUMENTS), source, f"{folder}, shard {shard.name}")
 
     def sentences(self) -> list[str]:
         """What the format carries."""

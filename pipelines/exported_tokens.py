@@ -17,6 +17,7 @@ from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.export import EXPORTERS
 from ifcurate.export.config import ExportConfig
+from ifcurate.export.readback.batch import Batch, compare
 from ifcurate.export.treated import Treated
 from ifcurate.export.weights import Exporter, ExportSummary, WeightedDocument, weighted
 from ifcurate.model.checkpoints import load_tokenizer, vocabulary_size
@@ -29,6 +30,10 @@ WeightsOf = Callable[[MarkedDocument], NDArray[np.float32]]
 Content = Callable[[Iterable[MarkedDocument]], Iterator[WeightedDocument]]
 TOKENIZER_FOLDER = "tokenizer"
 """Below an export with control tokens: the tokenizer that knows them."""
+
+
+MOST_TOKENS = 4096
+"""What `verified` compares."""
 
 
 class TokenExport:
@@ -83,6 +88,20 @@ class TokenExport:
         weights_of = _by_influence(self._corpus, self._penalties) if by_influence else _by_marks(self._penalties)
         return partial(weighted, weights_of=weights_of, end=end)
 
+    def verified(self, folder: Path, read: Callable[[Path, str, int], Batch]) -> str:
+        """Compare the first tokens below `folder`, as `read` gives them, with the corpus.
+
+        Raises:
+            InputError: they are others.
+        """
+        content = self._content()
+        for shard in self.shards():
+            source = list(_beginning(content(replace(self._corpus).documents_of(shard))))
+            if source:
+                break
+        most = min(MOST_TOKENS, sum(len(document.token_ids) for document in source))
+        return compare(read(folder, shard.name, most), source, f"{folder}, shard {shard.name}")
+
     def sentences(self) -> list[str]:
         """What was marked, and what the format carries, after `write`."""
         counted = [count.sentence(behaviour) for behaviour, count in self._corpus.counts.items()]
@@ -91,6 +110,16 @@ class TokenExport:
                 f"{self._treated.treatment.description}, without a loss; {TOKENIZER_FOLDER}/ knows their ids"
             )
         return [*counted, self._exporter.carries]
+
+
+def _beginning(documents: Iterable[WeightedDocument]) -> Iterator[WeightedDocument]:
+    """Documents of at least `MOST_TOKENS` tokens together, or all."""
+    tokens = 0
+    for document in documents:
+        yield document
+        tokens += len(document.token_ids)
+        if tokens >= MOST_TOKENS:
+            return
 
 
 def _penalties(config: ExportConfig) -> dict[str, float]:

@@ -12,7 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 NAMED_OTHERWISE = {"alt-profanity-check": "profanity_check", "pyyaml": "yaml"}
 COMES_WITH = {"pydantic_core": "pydantic"}  # which pins its exact version
-USED_WHERE_INSTALLED = {"vllm"}  # no extra: it chooses its own torch, and has an error that says how to get it
+USED_WHERE_INSTALLED = {"vllm", "streaming", "olmo_core", "megatron"}
+"""No extras: they choose a torch or a transformers of their own, and whoever lacks one is told how to get it."""
 IMPORTED_BY_OTHERS = {"liger_kernel", "trl"}  # transformers; whoever trains with our mixin
 
 

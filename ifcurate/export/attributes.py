@@ -13,6 +13,7 @@ import orjson
 
 from ifcurate.annotation.texts import MarkedSpans, MarkedText
 from ifcurate.corpus.compressed import writing_bytes
+from ifcurate.export.readback.marked import ReadText
 
 EXPERIMENT = "ifcurate"
 SUFFIX = ".jsonl.gz"
@@ -37,6 +38,15 @@ class AttributesExporter:
                 attributes = {attribute(behaviour): _triples(spans) for behaviour, spans in document.spans.items()}
                 row = {"id": document.id, "attributes": attributes}
                 out.write(orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
+
+    @staticmethod
+    def read_back(document: MarkedText) -> ReadText:
+        """See `TextExporter.read_back`."""
+        several = document.spans.values()
+        return ReadText(
+            document.id,
+            [span for spans in several for span in zip(spans.starts.tolist(), spans.ends.tolist(), strict=True)],
+        )
 
 
 def attribute(behaviour: str) -> str:

@@ -19,6 +19,9 @@ class ExportConfig(Restartable, RevisionSettings, TextSettings):
     data: str = Field(description="run folder, or folder, glob or Hub data set with the annotated columns")
     out: str = Field(description="folder for the export")
     format: Annotated[str, OneOf((*EXPORTERS, *TEXT_EXPORTERS))] = Field(description="what is written")
+    verify: bool = Field(
+        False, exclude=True, description="read the beginning back with the target's own reader, where it is installed"
+    )
     id_column: str = Field("id", description="column of unique ids, for --format attributes")
     tokenizer: str | None = Field(None, description="folder or Hub id; default: that of the run's model")
     behaviour: list[str] = Field(["toxic"], description="whose masks a bare --penalty number is for")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ifcurate.annotation.texts import MarkedText
 from ifcurate.export.parquet import write_rows
+from ifcurate.export.readback.marked import ReadText
 from ifcurate.export.weights import DROP_MASK
 from ifcurate.selection.spans import Ranges, union
 
@@ -37,6 +38,11 @@ class FastLlmExporter:
     def write(self, name: str, documents: Iterable[MarkedText]) -> None:
         """See `TextExporter.write`."""
         write_rows(self._folder / "data" / f"{name}.parquet", SCHEMA, documents, _columns)
+
+    @staticmethod
+    def read_back(document: MarkedText) -> ReadText:
+        """See `TextExporter.read_back`."""
+        return ReadText(document.text, [(first, last + 1) for first, last in inclusive_ranges(document).tolist()])
 
 
 def inclusive_ranges(document: MarkedText) -> NDArray[np.int64]:

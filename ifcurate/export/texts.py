@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ifcurate.annotation.texts import MarkedText
+from ifcurate.export.readback.marked import ReadText
 
 
 class TextExporter(Protocol):
@@ -23,6 +24,10 @@ class TextExporter(Protocol):
 
     def write(self, name: str, documents: Iterable[MarkedText]) -> None:
         """Write one shard; `name` may contain slashes."""
+
+    @staticmethod
+    def read_back(document: MarkedText) -> ReadText:
+        """What a reader of the format gives for it."""
 
 
 @dataclass
