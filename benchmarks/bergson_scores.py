@@ -24,8 +24,9 @@ makes the behaviour likelier. On both sides the direction is H^-1 of a loss's gr
 
 **What differs from ifcurate**: attention is eager; float32 throughout, the query gradient's sum too; labels for the
 curvature are drawn by torch's generator, seeded here. A sequence of Bergson's holds the last token too, so `--context`
-must be below the model's positions. ASTRA's step size is not found but given (0.01 is Bergson's), and nothing stops a
-step that is too long: the objectives that it logs, each of another minibatch, are in the summary, to be looked at.
+must be below the model's positions. ASTRA's step size is not found but given (0.01 is Bergson's). Bergson does not
+notice one that is too long; here it is refused where the objectives that Bergson logs, of the first, every 50th and the
+last step, each of another minibatch, rise above zero and the first. They are in the summary.
 One thing of Bergson's is replaced: without a GPU, `astra` and `cg` write into the read-only file of the direction they
 start from, and the process dies of it (segmentation fault), so they are handed copies (`writable_rows`).
 
@@ -250,18 +251,22 @@ def writable_rows() -> Iterator[None]:
 
 @contextmanager
 def objectives() -> Iterator[list[float]]:
-    """The objectives that ASTRA or CG logs: negative, and falling, where it does what it should."""
+    """The objectives that ASTRA or CG logs; a solution worse than none, and than the one it began with, ends it."""
     found: list[float] = []
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if said := re.search(r"objective (\S+)", record.getMessage()):
                 found.append(float(said[1]))
+                if not found[-1] <= max(found[0], 0):  # NaN too
+                    raise SystemExit(f"refinement diverges ({found}); lower --step-size, or raise --damping.")
 
     logger, listener = get_logger("Astra"), Listener()
     logger.addHandler(listener)
-    yield found
-    logger.removeHandler(listener)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(listener)
 
 
 def write_scores(folder: Path, rows: Rows, windows: int, summary: dict[str, Any], out: Path) -> None:
