@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ifcurate.artifacts import Artifact, read_artifact
+from ifcurate.corpus.data_sets import is_data_set_id
 from ifcurate.corpus.places import WHOLE, Part, list_place
 from ifcurate.corpus.shards import Shard, known
 from ifcurate.corpus.text_hash import hash_texts
@@ -161,8 +162,9 @@ def relocate(run: Run, source: str) -> None:
 
 
 def absolute(source: str) -> str:
-    """A local path as seen from anywhere; URLs are that already."""
-    return source if "://" in source or "::" in source else str(Path(source).absolute())
+    """A local path as seen from anywhere; URLs and ids of data sets are that already."""
+    lasting = "://" in source or "::" in source or is_data_set_id(source)
+    return source if lasting else str(Path(source).absolute())
 
 
 def _is_changed(run: Run, config: RunConfig, shard: Shard, before: dict[str, Shard]) -> bool:

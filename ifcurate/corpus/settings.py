@@ -25,7 +25,8 @@ class CorpusSettings(TextSettings):
     """A corpus, and the columns of its documents and their ids."""
 
     corpus: str = Field(
-        description="file, folder or glob of .parquet, .arrow, .jsonl[.gz|.zst], .csv[.gz|.zst], on disk or any URL"
+        description="file, folder or glob of .parquet, .arrow, .jsonl[.gz|.zst], .csv[.gz|.zst], on disk or any URL; "
+        "or the id of a Hub data set, OWNER/NAME[@REVISION]"
     )
     id_column: str | None = Field(None, description="column that holds their ids; default: `id` if there is one")
     bad_rows: BadRows = Field(
@@ -33,7 +34,10 @@ class CorpusSettings(TextSettings):
     )
     limit: int | None = Field(None, ge=1, description="only the first documents, to try: how many")
 
+    subset: str | None = Field(None, description="of a data set with several configurations: which")
+    split: str | None = Field(None, description="of a data set; default: the only one, or train")
+
     @property
     def part(self) -> Part:
         """Which documents of the corpus."""
-        return Part(self.limit)
+        return Part(self.limit, self.subset, self.split)

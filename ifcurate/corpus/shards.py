@@ -69,12 +69,14 @@ class Shard:
 
 @dataclass
 class Listing:
-    """What a corpus holds: its shards, how many files beside them are none, and the limit that cut the shards."""
+    """What a corpus holds: its shards, how many files beside them are none, the limit that cut the shards, and which
+    split of a data set they are."""
 
     shards: list[Shard]
     hidden: int = 0
     other_formats: int = 0
     limit: int | None = None
+    split: str = ""
 
     def sentence(self) -> str:
         """Shards, bytes and what was left out, in one line."""
@@ -82,7 +84,10 @@ class Listing:
         reasons = {"hidden or begin with _": self.hidden, "of other formats": self.other_formats}
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
         cut = "" if self.limit is None else f"; only its first {self.limit:,} documents, which --limit asks for"
-        return f"corpus: {len(self.shards):,} shards, {size:,} bytes; files left out: {left_out or 'none'}{cut}"
+        counted = f"corpus: {len(self.shards):,} shards, {size:,} bytes"
+        if self.split:
+            return f"{counted}; split {self.split}{cut}"
+        return f"{counted}; files left out: {left_out or 'none'}{cut}"
 
 
 def open_shard(shard: Shard) -> ShardReader:
@@ -154,7 +159,7 @@ def list_corpus(source: str) -> Listing:
         relative = str(info["name"]).removeprefix(root.rstrip("/")).lstrip("/")
         if _is_hidden(relative) and not named:
             listing.hidden += 1
-        elif (shard := _shard(filesystem, relative, info)) is None:
+        elif (shard := shard_of(filesystem, relative, info)) is None:
             listing.other_formats += 1
         else:
             listing.shards.append(shard)
@@ -220,7 +225,8 @@ def _is_hidden(relative: str) -> bool:
     return any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in parts)
 
 
-def _shard(filesystem: AbstractFileSystem, relative: str, info: dict[str, Any]) -> Shard | None:
+def shard_of(filesystem: AbstractFileSystem, relative: str, info: dict[str, Any]) -> Shard | None:
+    """The shard that a file is, by its name below the corpus and what its file system says; None for other formats."""
     path = str(info["name"])
     suffix = next((suffix for suffix in FORMATS if relative.endswith(suffix)), None)
     if suffix is None:
