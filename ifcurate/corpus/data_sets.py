@@ -44,7 +44,7 @@ def data_set_files(source: str, subset: str | None, split: str | None) -> DataSe
     Raises:
         InputError: there is no such data set, subset or split, it cannot be read, or its files are of other formats.
     """
-    root, places = _place(source), {}
+    root = _place(source)
     try:
         places = _data_files(*root.builder_arguments(source), subset)
     except Exception as error:  # datasets and the Hub's client raise many unrelated types here

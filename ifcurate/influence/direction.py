@@ -77,7 +77,7 @@ def save_direction(direction: Direction, path: Path) -> None:
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(f"{path}: the direction has NaN or infinite values in {name}; raise --damping.")
     tensors = {name: tensor.to("cpu", torch.float32).contiguous() for name, tensor in direction.tensors.items()}
-    said = {"version": __version__, **direction.provenance, TENSORS_HASH: _hash_tensors(tensors)}
+    said = {"version": __version__, **direction.provenance, TENSORS_HASH: hash_tensors(tensors)}
     metadata = {METADATA_KEY: json.dumps(checked(said), sort_keys=True)}
     with finishing(path) as part:
         save_file(tensors, part, metadata=metadata)
@@ -101,12 +101,12 @@ def load_direction(path: Path) -> Direction:
         )
     remedy = "get it again from whoever made it, or make one with `ifcurate direct`"
     provenance = read_artifact(Provenance, metadata[METADATA_KEY], path, remedy).model_dump(exclude_unset=True)
-    if not is_whole(json.loads(metadata[METADATA_KEY])) or provenance[TENSORS_HASH] != _hash_tensors(tensors):
+    if not is_whole(json.loads(metadata[METADATA_KEY])) or provenance[TENSORS_HASH] != hash_tensors(tensors):
         raise InputError(f"{path}: is not what was written, it was damaged since; {remedy}.")
     return Direction(tensors, {name: v for name, v in provenance.items() if name not in (TENSORS_HASH, CHECKSUM)})
 
 
-def _hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
     """Hex SHA-256 of names, shapes and values."""
     digest = sha256()
     for name in sorted(tensors):

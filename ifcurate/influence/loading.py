@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from ifcurate.errors import InputError
 from ifcurate.influence.batch_size import automatic_batch_tokens, bytes_per_worker
-from ifcurate.influence.direction import Direction, check_direction, load_direction
+from ifcurate.influence.column_names import TOKEN_IDS, influence_column
+from ifcurate.influence.direction import Direction, check_direction, hash_tensors, load_direction
 from ifcurate.influence.engines import AUTO, ENGINES
 from ifcurate.influence.engines.calibration import Step, best_steps, calibrate
 from ifcurate.influence.engines.choice import build_engine, choose_dtype, choose_engine
@@ -64,6 +70,24 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
     return LoadedScorer(settings, model.to(device, dtype), tokenizer, directions, engine, context)
 
 
+def _load_same(settings: ScoreSettings, identity: str) -> LoadedScorer:
+    """`load_scorer` in another process.
+
+    Raises:
+        InputError: its directions are others now; see `load_scorer`.
+    """
+    loaded = load_scorer(settings)
+    if _identity(loaded.directions) != identity:
+        raise InputError(f"{', '.join(settings.directions)}: changed since the scorer was loaded; load it again.")
+    return loaded
+
+
+def _identity(directions: Sequence[Direction]) -> str:
+    """A hash of directions, which name their model and tokenizer by hash."""
+    said = [[dict(direction.provenance), hash_tensors(direction.tensors)] for direction in directions]
+    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
 @dataclass
 class LoadedScorer:
     """A scorer with its model, tokenizer and directions; the engine is built at the first use.
@@ -87,6 +111,42 @@ class LoadedScorer:
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """See `windows.encode_documents`."""
         return encode_documents(self.tokenizer, texts)
+
+    def columns(self, batch: Mapping[str, Sequence[str]], text_column: str = "text") -> dict[str, list[NDArray[Any]]]:
+        """The columns that scoring adds to a batch of documents: for `dataset.map(scorer.columns, batched=True)`.
+
+        Args:
+            batch: column name -> values, one a document.
+            text_column: which of them the texts are.
+
+        Returns:
+            `token_ids`, int32 [tokens] a document, and for each direction `<behaviour>_influence`, float32 [tokens],
+            as an annotated shard has them.
+
+        Raises:
+            InputError: there is no such column, or a text is none; see `score`.
+        """
+        texts = batch.get(text_column)
+        if texts is None:
+            raise InputError(f"the data set has no column {text_column!r}; give fn_kwargs={{'text_column': ...}}.")
+        if isinstance(texts, str):
+            raise InputError("the scorer takes batches of documents; give batched=True.")
+        for row, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError(f"row {row} of the batch: {text_column!r} is no text but {text!r}; fill or remove it.")
+        encodings = self.encode(texts)
+        scores, _ = self.score(encodings, [f"{row} of the batch" for row in range(len(texts))])
+        return {
+            TOKEN_IDS: [encoding.token_ids for encoding in encodings],
+            **{
+                influence_column(behaviour): [of_document.influence[number] for of_document in scores]
+                for number, behaviour in enumerate(self.behaviours)
+            },
+        }
+
+    def __reduce__(self) -> tuple[Callable[..., LoadedScorer], tuple[ScoreSettings, str]]:
+        """What other processes load again, and caches know it by: settings, and what they named by hash."""
+        return _load_same, (self.settings, _identity(self.directions))
 
     def score(
         self,

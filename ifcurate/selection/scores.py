@@ -25,13 +25,14 @@ from ifcurate.corpus.documents import ID
 from ifcurate.corpus.parquet import ParquetReader, metadata_of_file
 from ifcurate.corpus.sources import reading
 from ifcurate.errors import InputError
+from ifcurate.influence.column_names import LOSS as LOSS
+from ifcurate.influence.column_names import TOKEN_IDS as TOKEN_IDS
+from ifcurate.influence.column_names import influence_column as influence_column
 from ifcurate.selection.quantile import Histogram, require_finite
 from ifcurate.selection.spans import Ints, Ranges
 
-TOKEN_IDS = "token_ids"
 TOKEN_STARTS = "token_starts"
 TOKEN_ENDS = "token_ends"
-LOSS = "loss"
 
 INT_LIST = pa.list_(pa.int32())
 FLOAT_LIST = pa.list_(pa.float32())
@@ -46,11 +47,6 @@ SCORES = "scores"
 """Key of a sidecar's metadata: hash of every influence in it."""
 
 _REMEDY = "delete this file and score its shard again"
-
-
-def influence_column(behaviour: str) -> str:
-    """`list<float32>`: S, one value per token."""
-    return f"{behaviour}_influence"
 
 
 def sidecar_schema(behaviours: Sequence[str], with_loss: bool) -> pa.Schema:
