@@ -16,7 +16,9 @@ from typer.core import TyperGroup
 
 COMMANDS = (
     *("annotate", "fit", "direct", "score", "select", "write"),
-    *("inspect", "combine", "queries", "train", "verify", "export", "demo", "eval", "reward-model"),
+    *("inspect", "combine", "queries", "train", "verify", "export"),
+    *("publish", "attach", "directions"),
+    *("demo", "eval", "reward-model"),
 )
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 MODULES = {"eval": "evaluate", "reward-model": "reward_model"}

@@ -13,7 +13,7 @@ from ifcurate.errors import InputError
 from ifcurate.files import finishing
 from ifcurate.influence.curvature.factors import hash_factors
 from ifcurate.influence.curvature.inverse import precondition
-from ifcurate.influence.direction import Direction, check_direction, load_direction, save_direction
+from ifcurate.influence.direction import Direction, check_direction, find_direction, load_direction, save_direction
 from ifcurate.influence.queries import hash_queries
 from ifcurate.influence.query_sets import pull, read_query_sets
 from ifcurate.influence.refinement import NONE
@@ -65,7 +65,7 @@ def published_directions(config: RunConfig) -> dict[str, Path]:
     if config.directions and (config.queries or config.contrast):
         raise InputError("option --direction: stands in place of queries; give a direction or queries, not both.")
     found: dict[str, Path] = {}
-    for file in map(Path, config.directions):
+    for file in map(find_direction, config.directions):
         behaviour = load_direction(file).behaviour
         if len(config.directions) == 1 and behaviour != config.behaviour:
             raise InputError(

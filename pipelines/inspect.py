@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ifcurate.errors import InputError, first_line
-from ifcurate.influence.direction import load_direction
+from ifcurate.influence.direction import find_direction, load_direction
 from ifcurate.influence.loading import load_scorer
 from ifcurate.influence.settings import ScoreSettings
 from ifcurate.machine import cores
@@ -28,7 +28,7 @@ def inspect(config: InspectConfig) -> Inspection:
     """
     _require_one_question(config)
     if config.direction is not None:
-        return _score_text(config, Path(config.direction))
+        return _score_text(config, find_direction(config.direction))
     run = InspectedRun.open(str(config.run), config.behaviour, config.corpus)
     places, note = _places(run, config)
     texts = [run.read(place) for place in places]

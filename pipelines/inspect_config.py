@@ -29,7 +29,9 @@ class TextToScore(WindowSettings, RevisionSettings, DeviceSettings):
 
     panel = "Any text"
 
-    direction: str | None = Field(None, description="score with this direction (.safetensors), without a run")
+    direction: str | None = Field(
+        None, description="score with this direction, without a run: file, folder or ORG/NAME[@REVISION]"
+    )
     text: str | None = Field(None, description="the text to score")
     file: str | None = Field(None, description="a file with the text to score; - is standard input")
     model: str | None = Field(

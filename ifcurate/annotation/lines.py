@@ -118,14 +118,21 @@ def _as_json(batch: pa.RecordBatch) -> Iterator[bytes]:
 
 
 def _values(column: pa.Array) -> Iterable[Any]:
-    """Lists of numbers as numpy arrays, which orjson writes with the fewest digits of their own type."""
+    """Lists of numbers as numpy arrays, which orjson writes with the fewest digits of their own type; null as None."""
     kind = column.type
     if pa.types.is_floating(kind):
-        return cast("Iterable[Any]", column.to_numpy())
+        return _or_null(column, column.to_numpy(zero_copy_only=False))
     if not pa.types.is_list(kind) or not pa.types.is_floating(kind.value_type):
         return cast("Iterable[Any]", column.to_pylist())
     offsets, values = column.offsets.to_numpy(), np.ascontiguousarray(column.values.to_numpy())
-    return (values[first:last] for first, last in pairwise(offsets))
+    return _or_null(column, (values[first:last] for first, last in pairwise(offsets)))
+
+
+def _or_null(column: pa.Array, values: Iterable[Any]) -> Iterable[Any]:
+    """`values`, or None where `column` has none."""
+    if not column.null_count:
+        return values
+    return (value if there else None for value, there in zip(values, column.is_valid().to_pylist(), strict=True))
 
 
 def _joined(line: bytes, keys: Iterator[bytes]) -> bytes:

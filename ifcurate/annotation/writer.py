@@ -57,7 +57,7 @@ def write_annotated(
     for field in added:
         schema = schema.append(field)
     ours = Beside(shard, annotations, fields, added, texts)
-    with _sink(shard, path, schema, reader) as sink:
+    with writing_shard(shard, path, schema, reader) as sink:
         for batch in reader.batches():
             columns = ours.next_to(batch)
             sink.write(pa.RecordBatch.from_arrays([*batch.columns, *columns.columns], schema=schema))
@@ -68,7 +68,14 @@ def write_annotated(
 
 
 @contextmanager
-def _sink(shard: Shard, path: Path, schema: pa.Schema, reader: ShardReader) -> Iterator[ParquetSink | ArrowSink]:
+def writing_shard(
+    shard: Shard, path: Path, schema: pa.Schema, reader: ShardReader
+) -> Iterator[ParquetSink | ArrowSink]:
+    """A sink that becomes the finished file `path`, Parquet or Arrow, with the rows of `shard`, which `reader` reads.
+
+    Raises:
+        InputError: a column is of a type that Parquet has not, or the disk is full.
+    """
     if path.suffix == ".arrow":
         with writing_arrow(path, schema, is_stream(shard.path)) as arrow:
             yield arrow

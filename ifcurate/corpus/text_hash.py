@@ -1,4 +1,4 @@
-"""What tells the texts of a shard from others: a hash over all of them, in their order."""
+"""What tells a text from others, and the texts of a shard, in their order, from those of others: hashes."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ class TextHash:
     def hexdigest(self) -> str:
         """Of all texts so far."""
         return self._digest.hexdigest()
+
+
+def hash_text(text: str) -> str:
+    """Hex SHA-256 of one text as UTF-8: what stands for it where it is not given itself."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def hash_texts(shard: Shard, text_column: str) -> str:

@@ -7,7 +7,8 @@ token's loss along v, and needs neither queries nor factors.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,10 +23,14 @@ from transformers import PreTrainedModel
 from ifcurate.artifacts import BehaviourName, OpenArtifact, Sha256, read_artifact
 from ifcurate.checksums import CHECKSUM, checked, is_whole
 from ifcurate.errors import InputError
-from ifcurate.files import finishing, sha256_of
+from ifcurate.files import finishing, sha256_of, write_text
+from ifcurate.hub import CARD, downloaded, upload
+from ifcurate.influence.direction_card import Found, direction_card
 from ifcurate.model.layers import tracked_parameters
 from ifcurate.version import __version__
 
+DIRECTION_FILE = "direction.safetensors"
+"""In a folder or repository that holds one direction."""
 METADATA_KEY = "ifcurate"
 TENSORS_HASH = "tensors_hash"
 
@@ -62,9 +67,50 @@ class Direction:
         """The behaviour this direction makes likelier."""
         return str(self.provenance["behaviour"])
 
+    @classmethod
+    def from_pretrained(cls, place: str | Path, revision: str | None = None) -> Direction:
+        """The direction at `place`: a file, a folder that `save_pretrained` wrote, or ORG/NAME on the Hub.
+
+        Raises:
+            InputError: there is none, or it is damaged.
+        """
+        return load_direction(find_direction(str(place) if revision is None else f"{place}@{revision}"))
+
+    def save_pretrained(
+        self, folder: str | Path, repo: str | None = None, license: str | None = None, found: Sequence[Found] = ()
+    ) -> None:
+        """Write the direction and its card into `folder`; `repo` is what the card calls it.
+
+        Raises:
+            InputError: a value is NaN or infinite.
+        """
+        save_direction(self, Path(folder) / DIRECTION_FILE)
+        write_text(Path(folder) / CARD, direction_card(repo or str(folder), self.provenance, license, found))
+
+    def push_to_hub(self, repo: str, *, license: str, private: bool = True, found: Sequence[Found] = ()) -> str:
+        """Upload the direction with its card to the model repository `repo`, and return its address.
+
+        Raises:
+            InputError: a value is NaN or infinite, or the Hub refuses.
+        """
+        with tempfile.TemporaryDirectory(prefix="ifcurate-") as folder:
+            self.save_pretrained(folder, repo, license, found)
+            return upload(Path(folder), repo, "model", private)
+
     def norm(self) -> float:
         """Euclidean norm over all tensors."""
         return float(torch.stack([tensor.double().norm() for tensor in self.tensors.values()]).norm())
+
+
+def find_direction(place: str) -> Path:
+    """The file of the direction at `place`: a file, a folder that `save_pretrained` wrote, or ORG/NAME[@REVISION] on
+    the Hub.
+
+    Raises:
+        InputError: it is not here and cannot be downloaded.
+    """
+    found = Path(place if place.endswith(".safetensors") else downloaded(place, "model", DIRECTION_FILE))
+    return found / DIRECTION_FILE if found.is_dir() else found
 
 
 def save_direction(direction: Direction, path: Path) -> None:

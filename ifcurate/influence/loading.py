@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from ifcurate.errors import InputError
 from ifcurate.influence.batch_size import automatic_batch_tokens, bytes_per_worker
 from ifcurate.influence.column_names import TOKEN_IDS, influence_column
-from ifcurate.influence.direction import Direction, check_direction, hash_tensors, load_direction
+from ifcurate.influence.direction import Direction, check_direction, find_direction, hash_tensors, load_direction
 from ifcurate.influence.engines import AUTO, ENGINES
 from ifcurate.influence.engines.calibration import Step, best_steps, calibrate
 from ifcurate.influence.engines.choice import build_engine, choose_dtype, choose_engine
@@ -58,7 +57,7 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
     tokenizer = load_tokenizer(settings.model, settings.revision, settings.trust)
     model = load_causal_lm(settings.model, settings.revision, trust=settings.trust)
     check_vocabulary(tokenizer, model)
-    directions = [load_direction(Path(file)) for file in settings.directions]
+    directions = [load_direction(find_direction(place)) for place in settings.directions]
     for direction in directions:
         check_direction(direction, model, hash_model(model), hash_tokenizer(tokenizer))
     context = context_length(model, settings.context, settings.overlap)

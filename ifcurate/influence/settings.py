@@ -32,7 +32,9 @@ class DirectionSettings(Config):
     max_queries: int = Field(10_000, ge=1, description="most queries a file, drawn with the seed")
     query_mean: Literal["token", "query"] = Field("token", description="what a query set's loss is a mean over")
     direction: str | list[str] | None = Field(
-        None, description="published direction, in place of queries and factors; may be repeated"
+        None,
+        description="published direction, in place of queries and factors; file, folder or ORG/NAME[@REVISION]; "
+        "may be repeated",
     )
     fit_tokens: int = Field(32_768, ge=1, description="tokens of the corpus that the curvature is fitted on")
     fit_with: Literal["ifcurate", "kronfluence"] = Field(
@@ -121,7 +123,7 @@ class ScoreSettings:
 
     Args:
         model: folder or Hub id.
-        directions: files of the directions to score along.
+        directions: files, folders or Hub ids (ORG/NAME[@REVISION]) of the directions to score along.
         revision: of a Hub id.
         context: tokens a window; default: the model's, capped at 2,048.
         overlap: tokens of it that a document's later windows read again, without a loss.

@@ -8,13 +8,16 @@ import pytest
 
 from ifcurate.cli import (
     annotate,
+    attach,
     combine,
     demo,
     direct,
+    directions,
     evaluate,
     export,
     fit,
     inspect,
+    publish,
     queries,
     reward_model,
     score,
@@ -36,8 +39,10 @@ from ifcurate.evaluation.config import (
     ToxicityConfig,
 )
 from ifcurate.export.config import ExportConfig
+from ifcurate.pipelines.attach_config import AttachConfig
 from ifcurate.pipelines.combine_config import CombineConfig
 from ifcurate.pipelines.inspect_config import InspectConfig
+from ifcurate.pipelines.publish_config import PublishConfig, PublishDirectionConfig
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.verify_config import VerifyConfig
@@ -50,6 +55,9 @@ WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "train": (train, TrainConfig),
     "verify": (verify, VerifyConfig),
     "export": (export, ExportConfig),
+    "attach": (attach, AttachConfig),
+    "publish": (publish, PublishConfig),
+    "directions publish": (directions, PublishDirectionConfig),
     "queries": (queries, MiningConfig),
     "reward-model": (reward_model, RewardModelConfig),
     "demo": (demo, DemoConfig),

@@ -1,0 +1,218 @@
+"""Which published annotation belongs to which document: by id and text, or by text alone, in a database on disk.
+
+A document and an annotation are a pair when their texts have the same hash and, where both sides have ids, their ids
+are the same. Of several that are alike the first belongs to the first, the second to the second, and so on. Neither
+side has to fit into memory, and neither has to be in the other's order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from ifcurate.errors import InputError, first_line
+
+MEMORY = "512MB"
+"""What DuckDB holds before it spills to disk."""
+KEY_BYTES = 16
+TEXT_KEY, ID_KEY = ("text0", "text1"), ("id0", "id1")
+KEYS = pa.schema({name: pa.int64() for name in ("place", *TEXT_KEY, *ID_KEY)} | {"named": pa.bool_()})
+"""A row a document or annotation: its place in the order of its side, 128 bits of its text's hash, 128 of its id's, and
+whether it has an id."""
+NOTHING = b"\xff"
+"""In place of a text or id that is null: no UTF-8, so none is the same."""
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Matched:
+    """How many documents and annotations belong together.
+
+    Attributes:
+        pairs: documents that have their annotation.
+        documents: those that have none.
+        changed: of them, those whose id has an annotation of another text.
+        annotations: those that belong to no document.
+        by_id: whether ids were compared, or texts alone.
+    """
+
+    pairs: int
+    documents: int
+    changed: int
+    annotations: int
+    by_id: bool
+
+    def sentence(self) -> str:
+        """All of it, in one line."""
+        changed = f", {self.changed:,} of them with an id that has another text there" if self.changed else ""
+        how = "id and text" if self.by_id else "text alone"
+        return (
+            f"{self.pairs:,} documents have their annotation (by {how}), {self.documents:,} have none{changed}, "
+            f"{self.annotations:,} annotations belong to no document"
+        )
+
+
+def keys(first: int, ids: Sequence[str | None] | None, hashes: Sequence[str | None], where: str) -> pa.RecordBatch:
+    """Consecutive rows as `KEYS`.
+
+    Args:
+        first: place of the first.
+        ids: of each; None where there are none at all.
+        hashes: of each text, see `hash_text`; None of a row without text.
+        where: the file, for messages.
+
+    Raises:
+        InputError: a hash is none.
+    """
+    texts = []
+    for number, text in enumerate(hashes):
+        if text is not None and not _HASH.fullmatch(text):
+            raise InputError(
+                f"{where}: {text!r}, hash {number} of those at {first:,}, is no SHA-256 in hexadecimal; "
+                "give annotations made by `ifcurate publish`."
+            )
+        texts.append(_key(NOTHING) if text is None else bytes.fromhex(text)[:KEY_BYTES])
+    labels: Sequence[str | None] = [None] * len(texts) if ids is None else ids
+    columns = [
+        pa.array(np.arange(first, first + len(texts))),
+        *_halves(texts),
+        *_halves([_key(NOTHING if label is None else label.encode("utf-8", "surrogatepass")) for label in labels]),
+        pa.array([label is not None for label in labels], pa.bool_()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=KEYS)
+
+
+class Matching:
+    """Documents and annotations in a database, which finds the pairs.
+
+    Args:
+        database: an open database on disk.
+        schema: of the columns that an annotation has, beside its id and hash.
+    """
+
+    def __init__(self, database: duckdb.DuckDBPyConnection, schema: pa.Schema) -> None:
+        self._database, self._schema = database, schema
+        self._by_id = False
+        with _telling():
+            for name in ("documents", "annotations"):
+                database.register("keys_of_none", KEYS.empty_table())
+                database.execute(f"CREATE TABLE {name} AS SELECT * FROM keys_of_none")
+            database.register("columns_of_none", self._stored.empty_table())
+            database.execute("CREATE TABLE columns AS SELECT * FROM columns_of_none")
+
+    @property
+    def _stored(self) -> pa.Schema:
+        return pa.schema([pa.field("place", pa.int64()), *self._schema])
+
+    def add_documents(self, rows: Iterable[pa.RecordBatch]) -> None:
+        """Batches of `KEYS`, in order."""
+        self._insert("documents", KEYS, rows)
+
+    def add_annotations(self, rows: Iterable[tuple[pa.RecordBatch, pa.RecordBatch]]) -> None:
+        """Batches of `KEYS`, in order, each with the columns of its annotations."""
+        for key, columns in rows:
+            self._insert("annotations", KEYS, [key])
+            stored = pa.RecordBatch.from_arrays([key.column("place"), *columns.columns], schema=self._stored)
+            self._insert("columns", self._stored, [stored])
+
+    def find_pairs(self) -> Matched:
+        """To be called once, when all rows are there.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        with _telling():
+            named = [self._count(f"SELECT count(*) FROM {table} WHERE named") for table in ("documents", "annotations")]
+            self._by_id = all(named)
+            key = ", ".join((*TEXT_KEY, *ID_KEY) if self._by_id else TEXT_KEY)
+            numbered = f"SELECT place, {key}, row_number() OVER (PARTITION BY {key} ORDER BY place) AS nth FROM"
+            self._database.execute(
+                "CREATE TABLE pairs AS SELECT one.place AS document, other.place AS annotation "
+                f"FROM ({numbered} documents) AS one FULL JOIN ({numbered} annotations) AS other USING ({key}, nth)"
+            )
+            return Matched(
+                pairs=self._count("SELECT count(*) FROM pairs WHERE document + annotation IS NOT NULL"),
+                documents=self._count("SELECT count(*) FROM pairs WHERE annotation IS NULL"),
+                changed=self._count_changed() if self._by_id else 0,
+                annotations=self._count("SELECT count(*) FROM pairs WHERE document IS NULL"),
+                by_id=self._by_id,
+            )
+
+    def columns(self, of_all: bool) -> Iterator[pa.RecordBatch]:
+        """The columns of each document's annotation, in the order of the documents.
+
+        Args:
+            of_all: of documents without an annotation, too: nulls; otherwise these are left out.
+        """
+        join = "LEFT JOIN" if of_all else "JOIN"
+        names = ", ".join(f'columns."{name}"' for name in self._schema.names)
+        query = (
+            f"SELECT {names} FROM (SELECT * FROM pairs WHERE document IS NOT NULL) AS pairs {join} columns "
+            "ON columns.place = pairs.annotation ORDER BY pairs.document"
+        )
+        for batch in self._stream(query):
+            yield batch.cast(self._schema)
+
+    def without_annotation(self) -> Iterator[int]:
+        """The places of documents that have none, in order."""
+        query = "SELECT document FROM pairs WHERE annotation IS NULL ORDER BY document"
+        for batch in self._stream(query):
+            yield from batch.column(0).to_pylist()
+
+    def _count_changed(self) -> int:
+        return self._count(
+            "SELECT count(*) FROM documents SEMI JOIN (SELECT document FROM pairs WHERE annotation IS NULL) AS alone "
+            "ON alone.document = documents.place SEMI JOIN (SELECT id0, id1 FROM annotations WHERE named) AS theirs "
+            "ON theirs.id0 = documents.id0 AND theirs.id1 = documents.id1 WHERE documents.named"
+        )
+
+    def _stream(self, query: str) -> Iterator[pa.RecordBatch]:
+        """The result, while others are read, too."""
+        with _telling(), self._database.cursor() as cursor:
+            yield from pa.RecordBatchReader.from_stream(cursor.sql(query))
+
+    def _insert(self, table: str, schema: pa.Schema, rows: Iterable[pa.RecordBatch]) -> None:
+        with _telling():
+            self._database.register("rows_to_add", pa.RecordBatchReader.from_batches(schema, rows))
+            self._database.execute(f"INSERT INTO {table} SELECT * FROM rows_to_add")
+            self._database.unregister("rows_to_add")
+
+    def _count(self, query: str) -> int:
+        ((count,),) = self._database.execute(query).fetchall()
+        return int(count)
+
+
+@contextmanager
+def matching(folder: Path, schema: pa.Schema, memory: str = MEMORY) -> Iterator[Matching]:
+    """A `Matching` whose database and temporary files lie in `folder`, which must exist."""
+    settings = {"memory_limit": memory, "threads": 2, "temp_directory": str(folder / "spill")}
+    with duckdb.connect(str(folder / "pairs.duckdb"), config=settings) as database:
+        yield Matching(database, schema)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise InputError(
+            f"documents and annotations cannot be matched here ({first_line(error)}); free some disk space."
+        ) from error
+
+
+def _key(content: bytes) -> bytes:
+    return blake2b(content, digest_size=KEY_BYTES).digest()
+
+
+def _halves(digests: Sequence[bytes]) -> list[pa.Array]:
+    numbers = np.frombuffer(b"".join(digests), dtype="<i8").reshape(-1, 2)
+    return [pa.array(np.ascontiguousarray(numbers[:, half])) for half in range(2)]
