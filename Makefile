@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TYPED := build/typed
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-faults mutants quick test-lowest bench-gpu lint types clean
+.PHONY: demo pictures test test-browser test-faults mutants quick test-lowest bench-gpu lint types clean
 
 demo: $(INSTALLED)
 	$(BIN)/ifcurate demo --out demo
@@ -19,6 +19,14 @@ test: $(INSTALLED)
 # Kills, full disks and damaged files by the dozen, see docs/faults.md; the short form is part of `make test`.
 test-faults: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults -m "faults or not faults" --numprocesses auto --dist worksteal
+
+# The report in headless Chromium: apt-get install chromium chromium-driver.
+test-browser: $(INSTALLED)
+	$(BIN)/pytest -m browser
+
+# The pictures of the README, of the demo's run, in the same browser.
+pictures: demo
+	$(BIN)/python docs/pictures.py demo/run docs
 
 # Those that take seconds.
 quick: $(INSTALLED)

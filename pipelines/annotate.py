@@ -22,7 +22,8 @@ from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.score import score
 from ifcurate.pipelines.select import select
 from ifcurate.pipelines.stage_times import Stage, read_stages
-from ifcurate.pipelines.write import skipped_rows, write
+from ifcurate.pipelines.write import write
+from ifcurate.pipelines.written import skipped_rows
 from ifcurate.progress import log
 from ifcurate.selection.repeated import repeated_ids
 from ifcurate.selection.table import Selection

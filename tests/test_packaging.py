@@ -90,7 +90,7 @@ def test_nothing_but_ifcurate_lands_in_site_packages(environment: Environment) -
 def test_every_file_of_a_package_is_in_the_wheel(environment: Environment, source: str, package: str) -> None:
     installed = environment.site_packages / "ifcurate" / package
     files = [path.relative_to(ROOT / source) for path in (ROOT / source).rglob("*") if path.is_file()]
-    wanted = [path for path in files if path.suffix in {".py", ".txt", ".typed", ".j2"}]
+    wanted = [path for path in files if path.suffix in {".py", ".txt", ".typed", ".j2", ".css", ".js"}]
     assert wanted
     assert [path for path in wanted if not (installed / path).is_file()] == []
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from ifcurate.errors import InputError
 from ifcurate.evaluation.bootstrap import Interval
 from ifcurate.evaluation.comparison import Comparison, Row
+from ifcurate.evaluation.folders import COMPARISON_FILE
 from ifcurate.files import finishing, write_text
 
 INTERVALS = ("emt", "tp", "perplexity", "bits_per_byte", "word_accuracy", "token_accuracy")
@@ -36,18 +37,35 @@ HEADINGS = (
 DIFFERENCE_HEADINGS = ("model", "minus", "prompts", "classifier", "subset", "count", "ΔEMT", "ΔTP")
 NOTHING = "-"
 
+_FORMAT = TypeAdapter(Comparison)
+
 
 def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     """Write `comparison.json`, `.csv` and `.md` into `folder`; returns their paths."""
-    stem = folder / "comparison"
+    stem = (folder / COMPARISON_FILE).with_suffix("")
     contents = {
-        ".json": TypeAdapter(Comparison).dump_json(comparison, indent=2).decode() + "\n",
+        ".json": _FORMAT.dump_json(comparison, indent=2).decode() + "\n",
         ".csv": _csv(comparison.rows),
         ".md": markdown(comparison),
     }
     for suffix, text in contents.items():
         write_text(stem.with_suffix(suffix), text)
     return [stem.with_suffix(suffix) for suffix in contents]
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """What `write_comparison` wrote into `folder`.
+
+    Raises:
+        InputError: there is none, or it is something else.
+    """
+    file = folder / COMPARISON_FILE
+    try:
+        return _FORMAT.validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(
+            f"{file}: holds no comparison of models; give a folder that `ifcurate eval all` or `eval compare` wrote."
+        ) from error
 
 
 def table_cells(row: Row) -> list[str]:

@@ -33,7 +33,7 @@ def highest_places(table: Path, most: int) -> list[Place]:
         most: documents.
     """
     with duckdb.connect() as database:
-        database.register("records", _records(table))
+        database.register("records", records_stream(table))
         found = database.execute(
             "SELECT shard, row FROM records GROUP BY shard, row ORDER BY max(rank) DESC, shard, row LIMIT ?", [most]
         )
@@ -66,7 +66,7 @@ def highest_of(places: Iterable[Place], table: Path | None, most: int) -> tuple[
         database.execute("CREATE TABLE places AS SELECT * FROM streamed")
         ranked = "places"
         if table is not None:
-            database.register("records", _records(table))
+            database.register("records", records_stream(table))
             ranked = "(SELECT shard, row, max(rank) AS rank FROM records JOIN places USING (shard, row) GROUP BY ALL)"
         order = "shard, row" if table is None else "rank DESC, shard, row"
         found = database.execute(f"SELECT shard, row FROM {ranked} ORDER BY {order} LIMIT ?", [most])
@@ -75,8 +75,8 @@ def highest_of(places: Iterable[Place], table: Path | None, most: int) -> tuple[
         return chosen, int(count)
 
 
-def _records(table: Path) -> pa.RecordBatchReader:
-    """As a stream: DuckDB would take brackets in a path for a pattern."""
+def records_stream(table: Path) -> pa.RecordBatchReader:
+    """A selection's table, as a stream: DuckDB would take brackets in a path for a pattern."""
     reader = ParquetReader(str(table))
     return pa.RecordBatchReader.from_batches(reader.schema, reader.batches())
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ifcurate.report.documents import Piece, cut_text
 from ifcurate.selection.scores import ScoredTokens
 from ifcurate.selection.spans import Mask, character_groups, mask_to_spans
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of a document's characters, selected or not."""
+
+    text: str
+    selected: bool
 
 
 @dataclass(frozen=True)
@@ -103,3 +110,13 @@ class Inspection:
         if self.tau is not None and self.tau > 0:
             return self.tau
         return max((float(np.abs(text.scored.influence).max(initial=0)) for text in self.texts), default=0.0)
+
+
+def cut_text(text: str, spans: Sequence[tuple[int, int]]) -> list[Piece]:
+    """`text` cut at the borders of `spans`: ranges of characters in order, without overlap."""
+    pieces, reached = [], 0
+    for start, end in spans:
+        pieces += [Piece(text[reached:start], False), Piece(text[start:end], True)]
+        reached = end
+    pieces.append(Piece(text[reached:], False))
+    return [piece for piece in pieces if piece.text]

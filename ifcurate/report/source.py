@@ -23,6 +23,7 @@ class ReportSource:
         corpus: as the user named it.
         model: as the user named it.
         text_column: the column that holds the documents.
+        id_column: the column that holds their ids; None where nobody named one.
         token_ids: whether the shards carry `token_ids`.
         with_loss: whether the shards carry `loss`.
     """
@@ -33,6 +34,7 @@ class ReportSource:
     corpus: str
     model: str
     text_column: str
+    id_column: str | None
     token_ids: bool
     with_loss: bool
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import jinja2
 
 TEMPLATES = jinja2.Environment(
@@ -12,3 +14,8 @@ TEMPLATES = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
 )
 TEMPLATES.filters["format_number"] = "{:,}".format
+
+
+def verbatim(name: str) -> str:
+    """A file beside the templates, as it is."""
+    return files("ifcurate.report").joinpath("templates", name).read_text(encoding="utf-8")

@@ -13,6 +13,8 @@ SPELLED_OUT = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 def visible(text: str, kept: frozenset[str] = KEPT_IN_TEXT) -> str:
     r"""`text` with its control characters spelled out as Python does (`\x1b`, `\u202e`), but for those `kept`."""
+    if text.isprintable():
+        return text
     return "".join(_spelled(character, kept) for character in text)
 
 

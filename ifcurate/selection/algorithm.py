@@ -22,10 +22,11 @@ from ifcurate.corpus.parquet import ParquetReader, writing_parquet
 from ifcurate.errors import InputError
 from ifcurate.files import PART_SUFFIX, write_text
 from ifcurate.progress import Tracker, track
+from ifcurate.selection.partial import fitting_tokens
 from ifcurate.selection.quantile import Histogram, corpus_quantile
 from ifcurate.selection.ranking import RANKED, Cut, Ranking, find_cut
-from ifcurate.selection.records import cut_records, mask_records, measure_records, whole_neighbourhoods
-from ifcurate.selection.scores import ScoredTokens, Sidecar
+from ifcurate.selection.records import cut_records, measure_records
+from ifcurate.selection.scores import Sidecar
 from ifcurate.selection.settings import Budget, SelectionSettings
 from ifcurate.selection.table import SELECTED, Selection, Tally, records_path, summary_path
 
@@ -151,19 +152,9 @@ def _selected(
         if cut.room and first <= cut.position < first + batch.num_rows:
             name, row, window = (batch[column][cut.position - first].as_py() for column in ("shard", "row", "window"))
             document = by_name[name].document(row)
-            selected[cut.position - first] = _fitting(document, window, cut.room, settings, tau)
+            selected[cut.position - first] = fitting_tokens(document, window, cut.room, settings, tau)
         yield _batch([*batch.columns[:6], rank, selected], SELECTED)
         first += batch.num_rows
-
-
-def _fitting(document: ScoredTokens, window: int, room: int, settings: SelectionSettings, tau: np.float32) -> int:
-    """How many of `room` tokens a record fills without splitting what the settings keep together: tokens that share a
-    character, and where the budget ends with a neighbourhood, a token and its neighbours."""
-    records = cut_records(document.tokens, settings.record_length)
-    take = np.where(records.window == window, room, 0)
-    if settings.budget_ends == "neighbourhood":
-        take = whole_neighbourhoods(document, records, tau, settings.neighbours, take)
-    return int(mask_records(document, records, tau, settings.neighbours, take).sum())
 
 
 def _rank(batch: pa.RecordBatch, ranking: Ranking) -> NDArray[np.float64]:

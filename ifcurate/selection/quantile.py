@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -104,11 +104,19 @@ class Histogram:
 def corpus_quantile(
     histogram: Histogram, quantile: float, scan: Callable[[], Iterable[NDArray[np.float32]]]
 ) -> np.float32:
-    """The `quantile` of all values of a corpus, interpolated linearly between the two nearest (as `numpy.quantile`).
+    """The `quantile` of all values of a corpus; arguments and errors of `corpus_quantiles`."""
+    (found,) = corpus_quantiles(histogram, [quantile], scan)
+    return found
+
+
+def corpus_quantiles(
+    histogram: Histogram, quantiles: Sequence[float], scan: Callable[[], Iterable[NDArray[np.float32]]]
+) -> list[np.float32]:
+    """The `quantiles` of all values of a corpus, interpolated linearly between the two nearest (as `numpy.quantile`).
 
     Args:
         histogram: counts over the whole corpus.
-        quantile: in [0, 1].
+        quantiles: each in [0, 1].
         scan: gives every value of the corpus again, in pieces of any size and order; called once.
 
     Returns:
@@ -119,25 +127,27 @@ def corpus_quantile(
     """
     if histogram.total == 0:
         raise ValueError("no values: the quantile of nothing is not defined")
-    position = quantile * (histogram.total - 1)
-    below = int(np.floor(position))
-    above = min(below + 1, histogram.total - 1)
-    lower, upper = order_statistics(histogram, [below, above], scan)
-    interpolated: np.float32 = np.float32(lower + (upper - lower) * (position - below))
-    return interpolated
+    positions = [quantile * (histogram.total - 1) for quantile in quantiles]
+    ranks = [int(np.floor(position)) for position in positions]
+    nearest = order_statistics(histogram, ranks + [min(rank + 1, histogram.total - 1) for rank in ranks], scan)
+    found = []
+    for position, rank, lower, upper in zip(positions, ranks, nearest, nearest[len(ranks) :], strict=False):
+        found.append(np.float32(lower + (upper - lower) * (position - rank)))
+    return found
 
 
 def order_statistics(
     histogram: Histogram, ranks: list[int], scan: Callable[[], Iterable[NDArray[np.float32]]]
 ) -> list[float]:
-    """The values at the given zero-based `ranks` of the sorted corpus; arguments and errors of `corpus_quantile`."""
+    """The values at the given zero-based `ranks` of the sorted corpus; arguments and errors of `corpus_quantiles`."""
     cumulative = np.cumsum(histogram.counts)
     bins = [int(np.searchsorted(cumulative, rank, side="right")) for rank in ranks]
     inside = {bin_: np.zeros(BINS, dtype=np.int64) for bin_ in bins}
     for values in scan():
         keys = sort_keys(values)
+        upper = keys >> 16
         for bin_, counts in inside.items():
-            counts += np.bincount(keys[keys >> 16 == bin_] & 0xFFFF, minlength=BINS)
+            counts += np.bincount(keys[upper == bin_] & 0xFFFF, minlength=BINS)
     for bin_, counts in inside.items():
         if counts.sum() != histogram.counts[bin_]:
             raise ValueError("the values scanned are not those that the histogram counted")

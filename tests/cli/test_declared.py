@@ -19,6 +19,7 @@ from ifcurate.cli import (
     inspect,
     publish,
     queries,
+    report,
     reward_model,
     score,
     select,
@@ -43,6 +44,7 @@ from ifcurate.pipelines.attach_config import AttachConfig
 from ifcurate.pipelines.combine_config import CombineConfig
 from ifcurate.pipelines.inspect_config import InspectConfig
 from ifcurate.pipelines.publish_config import PublishConfig, PublishDirectionConfig
+from ifcurate.pipelines.report_config import ReportConfig
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.verify_config import VerifyConfig
@@ -50,6 +52,7 @@ from ifcurate.training.config import TrainConfig
 
 WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "annotate": (annotate, RunConfig),
+    "report": (report, ReportConfig),
     "inspect": (inspect, InspectConfig),
     "combine": (combine, CombineConfig),
     "train": (train, TrainConfig),

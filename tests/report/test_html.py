@@ -1,57 +1,48 @@
-"""The report and the dataset card, opened: what they say is what the run's columns hold."""
+"""The report, read as a page: what it says is what the run holds, and nothing in a text can become a part of it."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-import random
 import re
 from pathlib import Path
 from typing import Any
 
-import datasets
-import pyarrow as pa
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import yaml
+from commands import Command
 from html_tree import Element, read_html
-from huggingface_hub import DatasetCard
-from runs import RUDE, Workshop, rows_of, sentence, texts, write_shards
+from scored_runs import DrawnCorpus
 
-from ifcurate.corpus.parquet import metadata_of
+from ifcurate.errors import InputError
+from ifcurate.pipelines.report import REPORT_FILE, report
+from ifcurate.pipelines.report_config import ReportConfig
 from ifcurate.pipelines.run import Run
-from ifcurate.report.documents import HIGHEST, MOST_CHARACTERS
+from ifcurate.report.excerpt import MOST_TOKENS
+from ifcurate.report.html import embedded
+from ifcurate.report.ranked import AT_CUT, HIGHEST
 from ifcurate.selection.table import Selection
 
-MARKUP = '<script>alert("1 & 2")</script> &amp; </p></mark> <!-- '
+MARKUP = '<script>alert("1 & 2")</script> &amp; </p></mark> <!-- \u2028 \u202e vile'
 
 
 @pytest.fixture(scope="module")
-def run(workshop: Workshop, finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run over texts full of markup, one of them long, in a folder with a name of markup."""
-    folder = tmp_path_factory.mktemp("report")
-    generator = random.Random(0)
-    long = " ".join(sentence(generator, RUDE) for _ in range(80))
-    documents = [MARKUP + text for text in texts(45)]
-    corpus = write_shards(folder / "a <i>& b", [documents[:20], [long, ""], documents[20:]])
-    return workshop.annotate(
-        corpus=corpus,
-        direction=finished.direction("toxic"),
-        out=folder / "run",
-        quantile=0.5,
-        budget="90%",
-        length_exponent=0,
-        with_loss=True,
-    )
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    texts = [MARKUP, "vile ugly rotten foul " * 30, " ".join(f"calm{number} vile" for number in range(300))]
+    corpus = DrawnCorpus.draw(150, behaviours=("rude", "toxic"), first_texts=texts)
+    return corpus.write(tmp_path_factory.mktemp("a <i>& b"), quantile=0.95, budget="2%")
 
 
 @pytest.fixture(scope="module")
-def report(run: Run) -> Element:
-    return read_html((run.root / "report.html").read_text(encoding="utf-8"))
+def tree(run: Run) -> Element:
+    return read_html((run.root / REPORT_FILE).read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def card(run: Run) -> DatasetCard:
-    return DatasetCard.load(run.root / "README.md")
+def page(tree: Element) -> dict[str, Any]:
+    return page_of(tree)
 
 
 @pytest.fixture(scope="module")
@@ -64,131 +55,153 @@ def rows(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def counts(rows: list[dict[str, Any]]) -> dict[str, int]:
-    """What the columns themselves say."""
-    return {
-        "documents": len(rows),
-        "tokens": sum(len(row["toxic_influence"]) for row in rows),
-        "above": sum(row["toxic_sparsity"] for row in rows),
-        "selected": sum(sum(row["toxic_mask"]) for row in rows),
-        "documents_selected": sum(any(row["toxic_mask"]) for row in rows),
-    }
+def page_of(tree: Element) -> dict[str, Any]:
+    [data] = [script for script in tree.every("script") if script.attributes.get("id") == "data"]
+    return dict(json.loads(data.text))
 
 
-def highest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    marked = [row for row in rows if any(row["toxic_mask"])]
-    return sorted(marked, key=lambda row: -row["toxic_rank"])[:HIGHEST]
+def text_of(shown: dict[str, Any]) -> str:
+    return "".join(piece if isinstance(piece, str) else piece[0] + piece[1] for piece in shown["pieces"])
 
 
-def test_the_numbers_are_those_of_the_columns(run: Run, report: Element, rows: list[dict[str, Any]]) -> None:
-    said = {term.text: value.text for term, value in zip(report.every("dt"), report.every("dd"), strict=True)}
-    counted = counts(rows)
-    tau = Selection.load(run.selection, "toxic").tau
-    assert counted["above"] == sum(value > tau for row in rows for value in row["toxic_influence"])
-    assert said == {
-        "share of all tokens": f"{100 * counted['selected'] / counted['tokens']:.2f} %",
-        "documents with marked tokens": str(counted["documents_selected"]),
-        "tau, the 0.5 quantile": f"{tau:.6g}",
-        "tokens above tau": f"{counted['above']:,}",
-        "budget": "90%",
-        "ranked": "documents, length to the power 0.0",
-    }
-    [heading] = report.every("h1")
-    assert heading.text == f"{counted['selected']:,} tokens marked as toxic"
-    [lead] = [paragraph for paragraph in report.every("p") if paragraph.attributes.get("class") == "lead"]
-    assert lead.text.startswith(f"of {counted['tokens']:,} in {counted['documents']} documents,\n3 shards of ")
-    assert counted["tokens"] > 999 < counted["selected"], "thousands are told apart"
+def test_the_counts_are_those_of_the_columns(run: Run, page: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    quantile, budget = page["own"]
+    assert page["corpus"] == {"tokens": sum(len(row["toxic_mask"]) for row in rows), "documents": len(rows)}
+    assert page["quantiles"][quantile] == 0.95 and page["budgets"][budget]["given"] == "2%"
+    for part in page["behaviours"]:
+        mask, name = f"{part['name']}_mask", part["name"]
+        assert part["tokens"][quantile][budget] == part["selected"] == sum(sum(row[mask]) for row in rows)
+        assert part["documents"][quantile][budget] == sum(any(row[mask]) for row in rows)
+        assert part["above"][quantile] == sum(row[f"{name}_sparsity"] for row in rows)
+        assert part["taus"][quantile] == pytest.approx(Selection.load(run.selection, name).tau)
+        assert sum(part["histogram"]["counts"]) == page["corpus"]["tokens"]
+        cells = part["scatter"]["cells"]
+        assert sum(cell[2] for cell in cells) == len(rows) - part["scatter"]["without"]
+        assert sum(cell[3] for cell in cells) <= part["documents"][quantile][budget]
 
 
-def test_the_documents_are_the_highest_with_their_marks(report: Element, rows: list[dict[str, Any]]) -> None:
-    shown, expected = report.every("article"), highest(rows)
-    assert len(shown) == len(expected) == HIGHEST < sum(any(row["toxic_mask"]) for row in rows)
-    for article, row in zip(shown, expected, strict=True):
-        [head], [paragraph] = article.every("header"), article.every("p")
-        assert " ".join(head.text.split()) == (
-            f"rank {row['toxic_rank']:.4f} · score {row['toxic_score']:.4g} · "
-            f"{row['toxic_sparsity']} tokens above tau · {row['shard']}, row {row['row']}"
+def test_shares_are_those_of_the_columns(page: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    quantile, budget = page["own"]
+    names = [column["name"] for column in page["columns"]]
+    assert names == ["meta.source", "meta.year", "shard"]
+    assert page["too_many_values"] == ["url"]
+    for number, value in enumerate(names):
+        for part in page["behaviours"]:
+            selected: dict[str, int] = {}
+            for row in rows:
+                group = str(row["meta"][value[5:]] if value.startswith("meta.") else row["shard"])
+                selected[group] = selected.get(group, 0) + sum(row[f"{part['name']}_mask"])
+            found = part["groups"][number][quantile][budget]
+            values = [each["name"] for each in page["columns"][number]["values"]]
+            assert dict(zip(values, found, strict=True)) == selected
+
+
+def test_more_budget_never_takes_away(page: dict[str, Any]) -> None:
+    for part in page["behaviours"]:
+        for counts in (part["tokens"], part["documents"], *part["groups"]):
+            assert (np.diff(np.array(counts), axis=1) >= 0).all()
+        assert part["tokens"][0][-1] == part["reach"][0], "all of the corpus is budget enough"
+
+
+def test_the_documents_are_the_highest_and_those_at_the_cut(page: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    part = page["behaviours"][1]
+    ranked = sorted(rows, key=lambda row: (-row["toxic_rank"], row["shard"], row["row"]))
+    shown = [(document["shard"], document["row"]) for document in part["shown"]]
+    assert shown[:HIGHEST] == [(row["shard"], row["row"]) for row in ranked[:HIGHEST]]
+    assert [document["number"] for document in part["shown"]] == sorted(d["number"] for d in part["shown"])
+    numbered = list(enumerate(ranked, 1))
+    last = [number for number, row in numbered if any(row["toxic_mask"])][-AT_CUT:]
+    after = [number for number, row in numbered if row["toxic_rank"] > 0 and not any(row["toxic_mask"])][:AT_CUT]
+    assert {document["number"] for document in part["shown"]} == {*range(1, HIGHEST + 1), *last, *after}
+    for document in part["shown"]:
+        row = ranked[document["number"] - 1]
+        assert (row["shard"], row["row"]) == (document["shard"], document["row"])
+        assert len(row["toxic_mask"]) == document["tokens"]
+        assert document["labels"] == [row["meta"]["source"], str(row["meta"]["year"]), row["shard"]]
+
+
+def test_texts_are_shown_whole_with_their_scores(page: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    by_place = {(row["shard"], row["row"]): row for row in rows}
+    for document in page["behaviours"][1]["shown"]:
+        row = by_place[document["shard"], document["row"]]
+        first, last = document["before"], len(row["toxic_influence"]) - document["after"]
+        assert (first, last) == (0, document["tokens"]) or MOST_TOKENS <= last - first <= MOST_TOKENS + 2
+        assert document["influence"] == [float(f"{value:.4g}") for value in row["toxic_influence"][first:last]]
+        assert (
+            len(document["loss"])
+            == last - first
+            == sum(1 if isinstance(piece, str) else piece[2] for piece in document["pieces"])
         )
-        text, left_out = row["text"][:MOST_CHARACTERS], len(row["text"]) - MOST_CHARACTERS
-        assert paragraph.text == text + (f" … ({left_out:,} more characters)" if left_out > 0 else "")
-        spans = [(span["start"], span["end"]) for span in row["toxic_spans"] if span["start"] < MOST_CHARACTERS]
-        assert [mark.text for mark in paragraph.every("mark")] == [text[start:end] for start, end in spans]
+        text = row["text"].replace("\u2028", "\\u2028").replace("\u202e", "\\u202e")
+        assert text_of(document) == text if document["tokens"] <= MOST_TOKENS else text_of(document) in text
 
 
-def test_a_long_text_is_cut(report: Element, rows: list[dict[str, Any]]) -> None:
-    [long] = [row for row in rows if len(row["text"]) > MOST_CHARACTERS]
-    assert long["toxic_spans"][-1]["end"] > MOST_CHARACTERS, "a mark is cut off too"
-    [text] = [p.text for p in report.every("p") if "more characters" in p.text]
-    assert text.partition(" … ")[0] == long["text"][:MOST_CHARACTERS]
+def test_a_document_of_repetitions_is_named(page: dict[str, Any]) -> None:
+    for part in page["behaviours"]:
+        assert part["looked_at"] > HIGHEST
+        named = {(document["shard"], document["row"]) for document in part["repeated"]}
+        assert named == {("part-000", 1)}
 
 
-def test_markup_in_a_text_is_text(run: Run, report: Element) -> None:
-    assert sum(article.text.count(MARKUP) for article in report.every("article")) >= HIGHEST - 1
-    assert {element.tag for element in report.every("article")[0].walk()} <= {"header", "p", "mark"}
-    assert "a <i>& b" in report.every("title")[0].text
-    assert "<i>" not in (run.root / "report.html").read_text(encoding="utf-8")
+def test_nothing_of_a_text_is_a_part_of_the_page(run: Run, tree: Element) -> None:
+    assert MARKUP[:30] in "".join(text_of(each) for each in page_of(tree)["behaviours"][0]["shown"])
+    source = (run.root / REPORT_FILE).read_text(encoding="utf-8")
+    assert "alert(" in source and "<script>alert" not in source and "<i>" not in source
+    assert "a <i>& b" in tree.every("title")[0].text
 
 
-def test_the_report_stands_alone(report: Element) -> None:
-    """Nothing is run, and nothing comes from elsewhere."""
-    tags = {element.tag for element in report.walk()}
-    assert tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form"} == set()
-    names = {name for element in report.walk() for name in element.attributes}
-    assert names <= {"lang", "charset", "name", "content", "class"}
-    [style] = report.every("style")
+def test_the_page_stands_alone_and_runs_its_own_script_only(run: Run, tree: Element) -> None:
+    tags = {element.tag for element in tree.walk()}
+    assert tags & {"img", "iframe", "object", "embed", "base"} == set()
+    assert [link.attributes for link in tree.every("link")] == [{"rel": "icon", "href": "data:,"}]
+    assert all("src" not in script.attributes for script in tree.every("script"))
+    [style] = tree.every("style")
     assert re.findall(r"url\(|@import|//", style.text) == []
+    [policy] = [meta for meta in tree.every("meta") if "http-equiv" in meta.attributes]
+    for part in (style.text, tree.every("script")[1].text):
+        digest = base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in str(policy.attributes["content"])
+    assert "https:" not in style.text and "fetch(" not in tree.every("script")[1].text
 
 
-def test_the_columns_are_those_of_the_shards(run: Run, report: Element, card: DatasetCard) -> None:
-    """Every column that the corpus did not have, with its type."""
-    schema = pq.read_schema(next(run.data.glob("*.parquet")))
-    expected = [(field.name, written(field.type)) for field in schema if field.name not in {"id", "text", "meta"}]
-    [table] = report.every("table")
-    cells = [[cell.text for cell in row.every("td")] for row in table.every("tr")[1:]]
-    assert [(name, kind) for name, kind, _ in cells] == expected
-    lines = re.findall(r"^\| `(.*?)` \| `(.*?)` \| (.*) \|$", card.text, re.M)
-    assert [list(line) for line in lines] == cells
-    assert all(meaning for *_, meaning in cells)
+def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
+    before = (run.root / REPORT_FILE).read_bytes()
+    assert report(ReportConfig(run=str(run.root))) == run.root / REPORT_FILE
+    assert (run.root / REPORT_FILE).read_bytes() == before
 
 
-def written(kind: pa.DataType) -> str:
-    """An Arrow type as the report writes it."""
-    if pa.types.is_list(kind):
-        return f"list<{written(kind.value_type)}>"
-    if pa.types.is_struct(kind):
-        return f"struct<{', '.join(field.name for field in kind)}>"
-    return {"float": "float32"}.get(str(kind), str(kind))
+def test_columns_can_be_chosen(run: Run) -> None:
+    report(ReportConfig(run=str(run.root), columns=["meta.year", "url"]))
+    page = page_of(read_html((run.root / REPORT_FILE).read_text(encoding="utf-8")))
+    assert [column["name"] for column in page["columns"]] == ["meta.year", "url"]
+    assert page["columns"][1]["values"][-1]["name"] == "140 other values"
+    report(ReportConfig(run=str(run.root)))
 
 
-def test_the_card_is_read_as_a_card(run: Run, card: DatasetCard) -> None:
-    head = (run.root / "README.md").read_text(encoding="utf-8").split("---\n")[1]
-    assert yaml.safe_load(head) == card.data.to_dict()
-    assert card.data.tags == ["ifcurate", "data-curation"]
-    assert [config["config_name"] for config in card.data.to_dict()["configs"]] == ["default"]
+def test_what_is_asked_for_and_not_there_is_refused(run: Run, command: Command, tmp_path: Path) -> None:
+    assert "no shard has a column 'colour'" in command("report", run.root, "--columns", "colour").error
+    assert "holds no comparison" in command("report", run.root, "--evaluation", tmp_path).error
+    assert "is not a run" in command("report", tmp_path).error
 
 
-def test_the_card_says_what_the_columns_hold(run: Run, card: DatasetCard, rows: list[dict[str, Any]]) -> None:
-    counted = counts(rows)
-    text = " ".join(card.text.split())
-    assert f"{counted['documents']} documents with {counted['tokens']:,} tokens" in text
-    assert f"{counted['selected']:,} tokens in {counted['documents_selected']} documents are marked" in text
-    [details] = re.findall(r"^```json\n(.*?)\n```$", card.text, re.M | re.S)
-    for file in run.data.glob("*.parquet"):
-        assert json.loads(details) == metadata_of(pq.read_schema(file), file)
-    made = json.loads(details)["toxic"]
-    assert f"**Alignment.** {made['alignment']}: " in text and f"**Unit.** {made['unit']}. " in text
-    assert f"Made with ifcurate {made['version']}; " in text
+def test_a_run_that_is_not_written_is_refused(run: Run) -> None:
+    moved = run.data / "part-001.parquet"
+    kept = moved.read_bytes()
+    moved.unlink()
+    with pytest.raises(InputError, match=r"part-001.parquet: is missing, .* run `ifcurate write"):
+        report(ReportConfig(run=str(run.root)))
+    moved.write_bytes(kept)
 
 
-def test_datasets_reads_the_run_by_its_card(run: Run, tmp_path: Path) -> None:
-    read = datasets.load_dataset(str(run.root), split="train", cache_dir=str(tmp_path / "cache"))
-    assert [row["toxic_mask"] for row in read] == [row["toxic_mask"] for row in rows_of(run.data)]
+def test_a_run_that_marks_nothing_shows_its_documents(tmp_path: Path) -> None:
+    made = DrawnCorpus.draw(12).write(tmp_path, budget="0")
+    page = page_of(read_html((made.root / REPORT_FILE).read_text(encoding="utf-8")))
+    [part] = page["behaviours"]
+    assert page["own"][1] == 0 and part["selected"] == 0 and part["tokens"][0][0] == 0
+    assert 0 < len(part["shown"]) <= 12
 
 
-def test_a_run_that_marks_nothing_says_so(workshop: Workshop, finished: Run, tmp_path: Path) -> None:
-    out = workshop.annotate(direction=finished.direction("toxic"), out=tmp_path / "run", budget="0").root
-    page = read_html((out / "report.html").read_text(encoding="utf-8"))
-    assert page.every("article") == []
-    assert [paragraph.text for paragraph in page.every("p")][1:] == ["No token is marked."]
-    assert page.every("h1")[0].text == "0 tokens marked as toxic"
-    assert "0 tokens in\n0 documents are marked" in (out / "README.md").read_text(encoding="utf-8")
+def test_json_in_html_ends_no_element() -> None:
+    text = embedded({"a": "</script><!--<script>&\u2028\u2029"})
+    assert not set("<>&\u2028\u2029") & set(text)
+    assert json.loads(text) == {"a": "</script><!--<script>&\u2028\u2029"}

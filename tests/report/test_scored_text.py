@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scored_texts import scored
 
-from ifcurate.report.documents import Piece
-from ifcurate.report.scored_text import Inspection, ScoredPiece
+from ifcurate.report.scored_text import Inspection, Piece, ScoredPiece
 
 
 def test_tokens_that_share_a_character_are_one_piece_with_the_highest_influence() -> None:

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ifcurate.report.documents import Piece, cut_text
+from ifcurate.report.scored_text import Piece, cut_text
 
 
 @given(st.text(max_size=30), st.lists(st.integers(0, 30), max_size=8))
