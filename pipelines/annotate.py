@@ -16,7 +16,7 @@ from ifcurate.influence.query_sets import read_query_sets
 from ifcurate.model.devices import resolve_device
 from ifcurate.pipelines.corpus_record import reconcile
 from ifcurate.pipelines.direct import direct, published_directions
-from ifcurate.pipelines.fit import fit
+from ifcurate.pipelines.fit import check_model, fit
 from ifcurate.pipelines.run import Run, create_run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.score import score
@@ -88,3 +88,4 @@ def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> None:
             for shard in shards:
                 open_shard(shard).schema  # noqa: B018, whose types Parquet needs, and lines do not
         check_new_columns(shards, written_fields(behaviours, config.token_ids, config.with_loss))
+        check_model(config)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from ifcurate.errors import InputError
 from ifcurate.files import finishing
-from ifcurate.influence.curvature.factors import hash_factors
+from ifcurate.influence.curvature.factors import hash_factors, load_factors
+from ifcurate.influence.curvature.idle import idle_layers, without
 from ifcurate.influence.curvature.inverse import precondition
 from ifcurate.influence.direction import Direction, check_direction, find_direction, load_direction, save_direction
 from ifcurate.influence.queries import hash_queries
@@ -20,7 +22,10 @@ from ifcurate.influence.refinement import NONE
 from ifcurate.machine import cores
 from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer
 from ifcurate.model.devices import forbid_reduced_precision, resolve_batch_tokens, resolve_device
+from ifcurate.model.experts import ExpertLayout
 from ifcurate.model.hashes import hash_model, hash_tokenizer
+from ifcurate.model.layers import coverage, say_coverage
+from ifcurate.model.positions import hold_positions
 from ifcurate.pipelines.refine import refined_direction
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
@@ -81,8 +86,8 @@ def published_directions(config: RunConfig) -> dict[str, Path]:
 
 
 def _adopt(run: Run, published: Mapping[str, Path], config: RunConfig) -> None:
-    model = load_causal_lm(config.model, config.revision, trust=config.trust)
-    tokenizer = load_tokenizer(config.model, config.revision, config.trust)
+    model = load_causal_lm(config.model, config.revision, trust=config.trust, stored=config.stored)
+    tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
     for behaviour, file in published.items():
         check_direction(load_direction(file), model, hash_model(model), hash_tokenizer(tokenizer))
         with finishing(run.direction(behaviour)) as part:
@@ -95,11 +100,12 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
     torch.set_num_threads(cores())
     forbid_reduced_precision()
     device = resolve_device(config.device)
-    tokenizer = load_tokenizer(config.model, config.revision, config.trust)
-    model = load_causal_lm(config.model, config.revision, device=device, trust=config.trust)
+    tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
+    model = load_causal_lm(config.model, config.revision, device=device, trust=config.trust, stored=config.stored)
     check_vocabulary(tokenizer, model)
     hashes = {"model_hash": hash_model(model), "tokenizer_hash": hash_tokenizer(tokenizer)}
     context = context_length(model, config.context, config.overlap)
+    hold_positions(model, context)
     batch_tokens = resolve_batch_tokens(config.batch_tokens, device)
     sets = read_query_sets(config, config.seed)
     mean: dict[str, torch.Tensor] = {}
@@ -113,16 +119,23 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
             stage.add(tokens=facts["completion_tokens"], queries=facts["queries"], shortened=facts["shortened"])
         stage.add(halvings=pulled.halvings)
         described.append(pulled.facts)
+    layout = ExpertLayout(model)
+    idle = idle_layers(load_factors(run.factors), layout) if layout.fused else set()
+    gradient = without(layout.open(mean), idle)
     if config.refine == NONE:
-        tensors, refinement = precondition(mean, run.factors, config.damping, device), {}
+        solved, refinement = precondition(gradient, run.factors, config.damping, device), {}
     else:
-        tensors, facts = refined_direction(run, config, model, tokenizer, mean, stage)
+        solved, facts = refined_direction(run, config, model, tokenizer, gradient, stage)
         refinement = {"refinement": facts}
+    covered = coverage(model, idle)
+    if idle:
+        say_coverage(covered)
     provenance = {
         "behaviour": config.behaviour,
         "model": config.model,
         "revision": config.revision,
         "tokenizer": config.model,
+        "stored": asdict(config.stored),
         **hashes,
         "context": context,
         "overlap": config.overlap,
@@ -131,6 +144,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
         "factors_hash": hash_factors(run.factors),
         "sample": json.loads(run.sample.read_text(encoding="utf-8")),
         "damping": config.damping,
+        "tracked": asdict(covered),
         **refinement,
     }
-    return Direction(tensors, provenance)
+    return Direction(layout.lay_back(solved, mean), provenance)

@@ -21,6 +21,7 @@ from ifcurate.export.readback.batch import Batch, compare
 from ifcurate.export.treated import Treated
 from ifcurate.export.weights import Exporter, ExportSummary, WeightedDocument, weighted
 from ifcurate.model.checkpoints import load_tokenizer, vocabulary_size
+from ifcurate.model.stored import Stored
 from ifcurate.registry import load
 from ifcurate.training.forms import parse_penalties
 from ifcurate.training.packing import token_dtype, weight_table
@@ -149,7 +150,8 @@ def asked_tokenizer(config: ExportConfig) -> PreTrainedTokenizerFast:
     if not run_file.is_file():
         raise InputError("option --tokenizer is required where --data is no run; give a folder or Hub id.")
     settings = {name: value for name, value in read_yaml(run_file).items() if name != PROVENANCE_KEY}
-    return load_tokenizer(str(settings["model"]), settings.get("revision"), config.trust)
+    stored = Stored(gguf_file=settings.get("gguf_file"))
+    return load_tokenizer(str(settings["model"]), settings.get("revision"), config.trust, stored)
 
 
 def _by_marks(penalties: Mapping[str, float]) -> WeightsOf:

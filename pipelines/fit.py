@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedTokenizerFast
@@ -14,6 +15,9 @@ from ifcurate.errors import InputError
 from ifcurate.files import write_text
 from ifcurate.influence.curvature import fit as own_passes
 from ifcurate.influence.curvature import through_kronfluence
+from ifcurate.influence.curvature.factors import load_factors
+from ifcurate.influence.curvature.idle import idle_layers, idle_sentence
+from ifcurate.influence.probe import require_scorable
 from ifcurate.influence.sample import sample_windows
 from ifcurate.machine import cores
 from ifcurate.model.checkpoints import (
@@ -25,6 +29,9 @@ from ifcurate.model.checkpoints import (
     start_token,
 )
 from ifcurate.model.devices import forbid_reduced_precision, is_out_of_memory, resolve_batch_tokens, resolve_device
+from ifcurate.model.experts import ExpertLayout
+from ifcurate.model.layers import say_coverage
+from ifcurate.model.positions import hold_positions
 from ifcurate.model.windows import Window
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
@@ -46,17 +53,17 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         torch.set_num_threads(cores())
         forbid_reduced_precision()
         device = resolve_device(config.device)
-        tokenizer = load_tokenizer(config.model, config.revision, config.trust)
-        context, embeddings = _checked_shape(config, tokenizer)
+        tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
+        shape = _checked_shape(config, tokenizer)
         sample = sample_windows(
             shards,
             config.text_column,
             config.id_column,
             tokenizer,
-            context,
+            shape.context,
             config.fit_tokens,
             config.seed,
-            embeddings,
+            shape.embeddings,
             config.bad_rows,
             config.overlap,
         )
@@ -77,14 +84,42 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             stage.counts["computed"] = 0
             stage.add(halvings=1)
             batch_tokens //= 2
+        _say_idle_experts(run, shape.experts)
         stage.add(tokens=sample.tokens, documents=sample.documents)
 
 
-def _checked_shape(config: RunConfig, tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
-    """Tokens a window and rows of the embedding, once model and tokenizer are known to fit; the model is not kept."""
-    model = load_causal_lm(config.model, config.revision, trust=config.trust)
+def check_model(config: RunConfig) -> None:
+    """Say what of the model is tracked, or refuse it, before anything is made.
+
+    Raises:
+        InputError: the model or its tokenizer cannot be used, and why.
+    """
+    tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
+    model = load_causal_lm(config.model, config.revision, trust=config.trust, stored=config.stored)
     check_vocabulary(tokenizer, model)
-    return context_length(model, config.context, config.overlap), embedding_rows(model)
+    hold_positions(model, context_length(model, config.context, config.overlap))
+    say_coverage(require_scorable(model))
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Of a model that is not kept: tokens a window, rows of the embedding, and where its experts are."""
+
+    context: int
+    embeddings: int
+    experts: ExpertLayout
+
+
+def _checked_shape(config: RunConfig, tokenizer: PreTrainedTokenizerFast) -> _Shape:
+    """The shape of the model, once it and its tokenizer are known to fit."""
+    model = load_causal_lm(config.model, config.revision, trust=config.trust, stored=config.stored)
+    check_vocabulary(tokenizer, model)
+    return _Shape(context_length(model, config.context, config.overlap), embedding_rows(model), ExpertLayout(model))
+
+
+def _say_idle_experts(run: Run, experts: ExpertLayout) -> None:
+    if experts.fused and (idle := idle_layers(load_factors(run.factors), experts)):
+        log.warning(idle_sentence(idle, experts))
 
 
 def _fits(
@@ -97,7 +132,7 @@ def _fits(
     stage: Stage,
 ) -> bool:
     """False where memory ran out: then there are no factors, and nobody holds the model, which fitting changes."""
-    model = load_causal_lm(config.model, config.revision, device=device, trust=config.trust)
+    model = load_causal_lm(config.model, config.revision, device=device, trust=config.trust, stored=config.stored)
     passes = through_kronfluence if config.fit_with == "kronfluence" else own_passes
     try:
         passes.fit_factors(

@@ -10,6 +10,7 @@ from ifcurate.influence.direction import find_direction, load_direction
 from ifcurate.influence.loading import load_scorer
 from ifcurate.influence.settings import ScoreSettings
 from ifcurate.machine import cores
+from ifcurate.model.stored import Stored
 from ifcurate.pipelines.inspect_config import TOP, DocumentChoice, InspectConfig, TextToScore
 from ifcurate.pipelines.inspected_run import InspectedRun
 from ifcurate.report.lookup import Place
@@ -76,7 +77,7 @@ def _score_text(config: InspectConfig, file: Path) -> Inspection:
     if model is None:
         raise InputError(f"{file}: does not say where its model is; give --model.")
     try:
-        scorer = load_scorer(_score_settings(config, file, model))
+        scorer = load_scorer(_score_settings(config, file, model, direction.stored))
     except InputError as error:
         if config.model is not None:
             raise
@@ -96,7 +97,7 @@ def _score_text(config: InspectConfig, file: Path) -> Inspection:
     return Inspection(direction.behaviour, [ScoredText(heading, text, ScoredTokens(tokens, influence))])
 
 
-def _score_settings(config: InspectConfig, direction: Path, model: str) -> ScoreSettings:
+def _score_settings(config: InspectConfig, direction: Path, model: str, stored: Stored) -> ScoreSettings:
     """Forward mode: exact, and without finite-difference steps, whose calibration costs more than a text."""
     return ScoreSettings(
         model=model,
@@ -109,6 +110,7 @@ def _score_settings(config: InspectConfig, direction: Path, model: str) -> Score
         threads=cores(),
         allow_pickle=config.allow_pickle,
         trust_remote_code=config.trust_remote_code,
+        stored=stored,
     )
 
 

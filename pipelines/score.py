@@ -128,6 +128,7 @@ def _settings(run: Run, config: RunConfig) -> ScoreSettings:
         threads=config.threads,
         allow_pickle=config.allow_pickle,
         trust_remote_code=config.trust_remote_code,
+        stored=config.stored,
     )
 
 

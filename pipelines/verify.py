@@ -172,6 +172,8 @@ def _training(config: VerifyConfig, inputs: Inputs, arm: str, seed: int) -> Trai
         "out": str(config.folder / MODELS / f"{arm}-seed{seed}"),
         "model": inputs.model,
         "revision": inputs.revision,
+        "gguf_file": inputs.stored.gguf_file,
+        "dequantize": inputs.stored.dequantize,
         "allow_pickle": config.allow_pickle,
         "trust_remote_code": config.trust_remote_code,
         "context": inputs.shape.context,

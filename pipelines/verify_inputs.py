@@ -25,6 +25,7 @@ from ifcurate.model.checkpoints import (
     start_token,
 )
 from ifcurate.model.hashes import hash_model, hash_tokenizer
+from ifcurate.model.stored import AS_IS, Stored
 from ifcurate.model.windows import encode_documents
 from ifcurate.pipelines.run import Run, open_run
 from ifcurate.pipelines.run_config import RunConfig
@@ -42,6 +43,7 @@ class Inputs:
         behaviour: whose marks.
         model: the checkpoint that every model begins from.
         revision: of it.
+        stored: how it is stored.
         tokenizer_hash: of its tokenizer.
         shape: of the rows.
         drawn: the documents.
@@ -54,6 +56,7 @@ class Inputs:
     behaviour: str
     model: str
     revision: str | None
+    stored: Stored
     tokenizer_hash: str
     shape: RowShape
     drawn: Drawn
@@ -72,8 +75,9 @@ def read_inputs(config: VerifyConfig) -> Inputs:
     run, settings = open_run(config.run)
     behaviour = _behaviour(run, settings, config)
     model_name, revision = _checkpoint(run, settings, config)
-    tokenizer = load_tokenizer(model_name, revision, config.trust)
-    model = load_causal_lm(model_name, revision, trust=config.trust)
+    stored = _stored(run, settings, config)
+    tokenizer = load_tokenizer(model_name, revision, config.trust, stored)
+    model = load_causal_lm(model_name, revision, trust=config.trust, stored=stored)
     check_vocabulary(tokenizer, model)
     embeddings = embedding_rows(model)
     context = context_length(model, config.context or settings.context)
@@ -92,6 +96,7 @@ def read_inputs(config: VerifyConfig) -> Inputs:
         behaviour=behaviour,
         model=model_name,
         revision=revision,
+        stored=stored,
         tokenizer_hash=hash_tokenizer(tokenizer),
         shape=shape,
         drawn=drawn,
@@ -136,6 +141,18 @@ def _checkpoint(run: Run, settings: RunConfig, config: VerifyConfig) -> tuple[st
     if run.combined.is_file():
         raise InputError(f"option --model: {run.root} adds up the scores of several checkpoints; name one.")
     return settings.model, config.revision or settings.revision
+
+
+def _stored(run: Run, settings: RunConfig, config: VerifyConfig) -> Stored:
+    """How the checkpoint is stored."""
+    if config.model is not None:
+        return AS_IS
+    if settings.adapter is not None:
+        raise InputError(
+            f"option --model: {run.root} is of an adapter, and what is trained here are whole models; give a folder in "
+            "which the adapter is merged into its model."
+        )
+    return settings.stored
 
 
 def _hold_out(run: Run, settings: RunConfig, config: VerifyConfig, is_trained: _Trained) -> HeldOutQueries:

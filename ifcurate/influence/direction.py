@@ -20,13 +20,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
-from ifcurate.artifacts import BehaviourName, OpenArtifact, Sha256, read_artifact
+from ifcurate.artifacts import Artifact, BehaviourName, OpenArtifact, Sha256, read_artifact
 from ifcurate.checksums import CHECKSUM, checked, is_whole
 from ifcurate.errors import InputError
 from ifcurate.files import finishing, sha256_of, write_text
 from ifcurate.hub import CARD, downloaded, upload
 from ifcurate.influence.direction_card import Found, direction_card
 from ifcurate.model.layers import tracked_parameters
+from ifcurate.model.stored import Stored
 from ifcurate.version import __version__
 
 DIRECTION_FILE = "direction.safetensors"
@@ -41,6 +42,14 @@ class QueryFacts(OpenArtifact):
     hash: str
 
 
+class StoredFacts(Artifact):
+    """How its model was stored, see `Stored`."""
+
+    gguf_file: str | None = None
+    dequantize: bool = False
+    adapter: str | None = None
+
+
 class Provenance(OpenArtifact):
     """What a direction's file says of itself; anybody may have written it."""
 
@@ -50,6 +59,7 @@ class Provenance(OpenArtifact):
     model_hash: Sha256
     tokenizer_hash: Sha256
     queries: list[dict[str, QueryFacts]] = Field(default_factory=list)
+    stored: StoredFacts = Field(default_factory=StoredFacts)
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,11 @@ class Direction:
     def behaviour(self) -> str:
         """The behaviour this direction makes likelier."""
         return str(self.provenance["behaviour"])
+
+    @property
+    def stored(self) -> Stored:
+        """How its model was stored."""
+        return Stored(**self.provenance.get("stored", {}))
 
     @classmethod
     def from_pretrained(cls, place: str | Path, revision: str | None = None) -> Direction:

@@ -35,6 +35,7 @@ from ifcurate.model.checkpoints import (
 )
 from ifcurate.model.devices import forbid_reduced_precision, resolve_device
 from ifcurate.model.hashes import hash_model, hash_tokenizer
+from ifcurate.model.positions import hold_positions
 from ifcurate.model.windows import Encoding, Window, bucket_by_length, collate, encode_documents, split_into_windows
 from ifcurate.progress import log
 
@@ -54,13 +55,14 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
     device = resolve_device(settings.device)
     dtype = choose_dtype(settings.dtype, settings.engine, settings.alignment, device)
     engine = choose_engine(settings.engine, settings.alignment, dtype, device, len(settings.directions))
-    tokenizer = load_tokenizer(settings.model, settings.revision, settings.trust)
-    model = load_causal_lm(settings.model, settings.revision, trust=settings.trust)
+    tokenizer = load_tokenizer(settings.model, settings.revision, settings.trust, settings.stored)
+    model = load_causal_lm(settings.model, settings.revision, trust=settings.trust, stored=settings.stored)
     check_vocabulary(tokenizer, model)
     directions = [load_direction(find_direction(place)) for place in settings.directions]
     for direction in directions:
         check_direction(direction, model, hash_model(model), hash_tokenizer(tokenizer))
     context = context_length(model, settings.context, settings.overlap)
+    hold_positions(model, context)
     if engine == "compiled-jvp" and (obstacle := find_obstacle(model, device)):
         if settings.engine != AUTO:
             raise refusal(obstacle)

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from ifcurate.config import Config
 from ifcurate.influence.engines import AUTO, ENGINES, Alignment
 from ifcurate.influence.refinement import NONE, REFINEMENTS
+from ifcurate.model.stored import AS_IS, Stored
 from ifcurate.model.trust import Trust
 from ifcurate.registry import OneOf
 
@@ -135,6 +136,7 @@ class ScoreSettings:
         threads: CPU threads of this process.
         allow_pickle: whether the model's weights may be pickled.
         trust_remote_code: whether the model's own code may run.
+        stored: whether the model is in GGUF, to be dequantized, or with an adapter.
         steps: relative finite-difference steps, one a direction; default: those found best on tokens drawn from the
             vocabulary, the same in every process. A run finds them on a sample of its corpus, and keeps them.
     """
@@ -152,6 +154,7 @@ class ScoreSettings:
     threads: int = 1
     allow_pickle: bool = False
     trust_remote_code: bool = False
+    stored: Stored = AS_IS
     steps: tuple[float, ...] | None = None
 
     @property

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -15,9 +14,13 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.pytorch_utils import Conv1D
 
 from ifcurate.errors import InputError, first_line
+from ifcurate.model.adapters import add_adapter
+from ifcurate.model.experts import use_own_experts
+from ifcurate.model.plain_linears import use_plain_linears
+from ifcurate.model.restoring import options_of_weights, require_floating_point
+from ifcurate.model.stored import AS_IS, Stored
 from ifcurate.model.trust import NOBODY, Trust
 
 CONTEXT_CAP = 2048
@@ -30,8 +33,12 @@ def load_causal_lm(
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
     trust: Trust = NOBODY,
+    stored: Stored = AS_IS,
 ) -> PreTrainedModel:
-    """A decoder-only model in evaluation mode, with every GPT-2 style `Conv1D` replaced by an equal `nn.Linear`.
+    """A decoder-only model in evaluation mode, in which everything has the derivatives that influence takes.
+
+    Every layer that is an `nn.Linear` by another name (GPT-2's `Conv1D`) is replaced by one, and fused experts are
+    computed one by one.
 
     Args:
         name_or_path: a folder written by `save_pretrained`, or a Hub id.
@@ -39,12 +46,16 @@ def load_causal_lm(
         dtype: dtype of the weights, whatever the stored one is.
         device: where the weights go.
         trust: whether pickled weights and the model's own code are allowed.
+        stored: what is read besides, see `Stored`.
 
     Raises:
         InputError: see `load_checkpoint`.
     """
-    model = load_checkpoint(name_or_path, revision, dtype, trust)
-    replace_conv1d(model)
+    model = load_checkpoint(name_or_path, revision, dtype, trust, stored)
+    use_plain_linears(model)
+    if stored.adapter is not None:
+        add_adapter(model, stored.adapter, dtype, trust)
+    use_own_experts(model)
     return model.eval().to(device)
 
 
@@ -53,36 +64,45 @@ def load_checkpoint(
     revision: str | None = None,
     dtype: torch.dtype = torch.float32,
     trust: Trust = NOBODY,
+    stored: Stored = AS_IS,
 ) -> PreTrainedModel:
     """A decoder-only model as transformers defines it, so that `save_pretrained` writes what it was read from.
 
+    Without the adapter of `stored`.
+
     Raises:
-        InputError: there is no such model, it cannot be read as a causal language model, it wants more `trust`, or a
-            weight is not finite.
+        InputError: there is no such model, it cannot be read as a causal language model, it wants more `trust`, it is
+            quantized, or a weight is not finite.
     """
+    options = {**trust.of_weights(), **options_of_weights(stored, name_or_path, revision, trust)}
     try:
-        model = AutoModelForCausalLM.from_pretrained(name_or_path, revision=revision, dtype=dtype, **trust.of_weights())
+        model = AutoModelForCausalLM.from_pretrained(name_or_path, revision=revision, dtype=dtype, **options)
     except Exception as error:  # transformers, safetensors and the Hub client raise many unrelated types here
         raise InputError(
             f"{name_or_path}: cannot be loaded as a causal language model ({first_line(error)}); "
             f"{trust.hint(name_or_path, error) or 'give --model a folder written by save_pretrained or a Hub id'}."
         ) from error
-    if getattr(model, "is_quantized", False):
-        raise InputError(f"{name_or_path}: is quantized, its weights have no derivative; give the unquantized model.")
+    require_floating_point(model, name_or_path)
+    if len(options) > len(trust.of_weights()):  # restored in whatever its format has
+        model.to(dtype)
     for name, parameter in model.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise InputError(f"{name_or_path}: the weight {name} holds NaN or infinity; give a sound checkpoint.")
     return model
 
 
-def load_tokenizer(name_or_path: str, revision: str | None = None, trust: Trust = NOBODY) -> PreTrainedTokenizerFast:
+def load_tokenizer(
+    name_or_path: str, revision: str | None = None, trust: Trust = NOBODY, stored: Stored = AS_IS
+) -> PreTrainedTokenizerFast:
     """The fast tokenizer of a model: only those know which characters a token covers.
 
     Raises:
         InputError: there is none, or it is a slow one.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision, use_fast=True, **trust.of_code())
+        tokenizer = AutoTokenizer.from_pretrained(
+            name_or_path, revision=revision, use_fast=True, **trust.of_code(), **stored.of_tokenizer
+        )
     except Exception as error:  # as above
         raise InputError(
             f"{name_or_path}: has no tokenizer that can be loaded ({first_line(error)}); "
@@ -93,22 +113,6 @@ def load_tokenizer(name_or_path: str, revision: str | None = None, trust: Trust 
             f"{name_or_path}: has a slow tokenizer, which knows no character offsets; convert it to tokenizer.json."
         )
     return tokenizer
-
-
-def replace_conv1d(model: nn.Module) -> None:
-    """Swap every transformers `Conv1D` for the `nn.Linear` with the transposed weight, in place; names stay."""
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, Conv1D):
-                setattr(module, name, _as_linear(child))
-
-
-def _as_linear(conv: Conv1D) -> nn.Linear:
-    inputs, outputs = conv.weight.shape
-    linear = nn.Linear(inputs, outputs, device=conv.weight.device, dtype=conv.weight.dtype)
-    linear.weight = nn.Parameter(conv.weight.detach().t().contiguous())
-    linear.bias = nn.Parameter(conv.bias.detach().clone())
-    return linear
 
 
 def embedding_rows(model: PreTrainedModel) -> int:

@@ -10,10 +10,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from ifcurate.model.adapters import adapter_facts
+
 WITHOUT_EFFECT = frozenset(
     {
         *("_name_or_path", "name_or_path", "architectures", "auto_map", "transformers_version", "dtype", "torch_dtype"),
         *("_attn_implementation", "_attn_implementation_internal", "attn_implementation", "use_cache", "return_dict"),
+        *("_experts_implementation", "_experts_implementation_internal", "quantization_config"),
         *("output_attentions", "output_hidden_states", "gradient_checkpointing", "pretraining_tp"),
         *("bos_token_id", "eos_token_id", "pad_token_id"),
         *("tie_word_embeddings", "chunk_size_feed_forward"),
@@ -32,7 +35,8 @@ def hash_model(model: PreTrainedModel) -> str:
     values of all parameters and stored buffers. The same for any stored dtype that holds the same numbers, and for any
     sharding of the files; other `rope_theta` or epsilon is another model.
     """
-    digest = hashlib.sha256(json.dumps(_with_effect(model.config.to_diff_dict()), sort_keys=True).encode())
+    deciding = {**model.config.to_diff_dict(), **adapter_facts(model)}
+    digest = hashlib.sha256(json.dumps(_with_effect(deciding), sort_keys=True).encode())
     stored = model.state_dict().keys()
     buffers = {name: buffer for name, buffer in model.named_buffers() if name in stored}
     for name, tensor in sorted([*model.named_parameters(), *buffers.items()]):

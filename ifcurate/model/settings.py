@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from ifcurate.config import ALIASES, Config
+from ifcurate.model.stored import Stored
 from ifcurate.model.trust import Trust
 
 
@@ -58,12 +59,34 @@ class WindowSettings(ContextSettings):
     )
 
 
-class ModelSettings(WindowSettings, RevisionSettings):
+class StoredSettings(Config):
+    """How a model is stored where it is not plain floating point."""
+
+    panel = "Model"
+
+    gguf_file: str | None = Field(None, description="name of --model's file in GGUF, restored to floating point")
+    dequantize: bool = Field(False, description="restore a quantized model to floating point; else it is refused")
+
+    @property
+    def stored(self) -> Stored:
+        """All of it, as loaders take it."""
+        return Stored(self.gguf_file, self.dequantize)
+
+
+class ModelSettings(WindowSettings, StoredSettings, RevisionSettings):
     """A decoder-only model, and how much of a document it reads at once."""
 
     panel = "Model"
 
     model: str = Field(description="folder or Hub id of a decoder-only model")
+    adapter: str | None = Field(
+        None, description="folder or Hub id of a LoRA adapter: influence through its weights alone"
+    )
+
+    @property
+    def stored(self) -> Stored:
+        """How the model is stored, its adapter too."""
+        return Stored(self.gguf_file, self.dequantize, self.adapter)
 
 
 class DeviceSettings(Config):

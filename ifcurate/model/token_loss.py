@@ -61,15 +61,18 @@ class Body(nn.Module):
 def split(model: PreTrainedModel) -> tuple[Body, Head]:
     """Body and head of `model`, checked on two tokens to give its own logits.
 
-    Where the head is more than the output embedding (scaled or capped logits), the whole model is the body and the
-    head is the identity: right for every architecture, only without the memory saved by chunking.
+    Where the head is more than the output embedding (scaled or capped logits), or the model has no body of its own, the
+    whole model is the body and the head is the identity: right for every architecture, only without the memory saved
+    by chunking.
     """
     body, head = Body(model.base_model, "last_hidden_state"), model.get_output_embeddings()
     probe = torch.zeros(1, 2, dtype=torch.long, device=model.device)
-    with torch.no_grad():
-        expected = model(input_ids=probe, use_cache=False).logits
-        if head is not None and torch.equal(head(body(probe)), expected):
-            return body, head
+    if isinstance(head, nn.Linear) and model.base_model is not model:
+        with torch.no_grad():
+            expected = model(input_ids=probe, use_cache=False).logits
+            features = body(probe)
+            if features.shape[-1] == head.in_features and torch.equal(head(features), expected):
+                return body, head
     return Body(model, "logits"), nn.Identity()
 
 

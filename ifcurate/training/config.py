@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from ifcurate.config import ALIASES, Config, Restartable
 from ifcurate.corpus.settings import TextSettings
 from ifcurate.errors import InputError
-from ifcurate.model.settings import RevisionSettings
+from ifcurate.model.settings import RevisionSettings, StoredSettings
 from ifcurate.registry import OneOf
 from ifcurate.training.forms import ASCENT, PENALTY_FORMS, parse_clamp, parse_penalties, parse_penalty
 
@@ -29,7 +29,7 @@ FINE_TUNING_STEPS = 2000
 FROM_SCRATCH_EPOCHS = 4.0
 
 
-class LearnedSettings(RevisionSettings):
+class LearnedSettings(StoredSettings, RevisionSettings):
     """What is trained."""
 
     panel = "Model"

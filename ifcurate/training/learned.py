@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import check_vocabulary, embedding_rows, load_checkpoint, load_tokenizer
+from ifcurate.model.stored import AS_IS
 from ifcurate.training.config import TrainConfig
 from ifcurate.training.marked import TREATMENTS, Edit, control_ids, embed_tokens, say_control_tokens
 
@@ -48,14 +49,15 @@ def load_learned(config: TrainConfig, checkpoint: Path | None) -> Learned:
         InputError: model or tokenizer cannot be loaded, or do not fit.
     """
     place = config.tokenizer or str(config.model or config.config_name)
-    tokenizer = load_tokenizer(place, config.revision, config.trust)
+    stored = config.stored if config.tokenizer is None else AS_IS
+    tokenizer = load_tokenizer(place, config.revision, config.trust, stored)
     resumed = checkpoint is not None and any((checkpoint / name).is_file() for name in WEIGHT_FILES)
     model = _load_model(config, checkpoint if resumed else None)
     check_vocabulary(tokenizer, model)
     treatment = TREATMENTS.get(config.marked)
     if treatment is None:
         return Learned(model, tokenizer, tokenizer)
-    saved = load_tokenizer(place, config.revision, config.trust)
+    saved = load_tokenizer(place, config.revision, config.trust, stored)
     known = set(saved.get_vocab().values())
     ids = control_ids(treatment, saved)
     if (new := [number for number in ids if number not in known]) and not resumed:
@@ -73,7 +75,7 @@ def _load_model(config: TrainConfig, checkpoint: Path | None) -> PreTrainedModel
     if checkpoint is not None:
         return load_checkpoint(str(checkpoint), trust=config.trust)
     if config.model is not None:
-        return load_checkpoint(config.model, config.revision, trust=config.trust)
+        return load_checkpoint(config.model, config.revision, trust=config.trust, stored=config.stored)
     try:
         architecture = AutoConfig.from_pretrained(
             config.config_name, revision=config.revision, **config.trust.of_code()

@@ -7,6 +7,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from ifcurate.annotation.reader import AnnotatedCorpus
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import embedding_rows, load_checkpoint
+from ifcurate.model.stored import AS_IS
 from ifcurate.training.config import TrainConfig
 from ifcurate.training.forms import Penalty
 
@@ -39,7 +40,8 @@ def load_reference(config: TrainConfig, model: PreTrainedModel, lack: str) -> Pr
             f"option --penalty-reference: is required for --penalty-form {config.penalty_form} from scratch; "
             f"give a model with the same tokenizer. {lack}"
         )
-    reference = load_checkpoint(source, config.revision, trust=config.trust)
+    stored = config.stored if source == config.model else AS_IS
+    reference = load_checkpoint(source, config.revision, trust=config.trust, stored=stored)
     if embedding_rows(reference) != embedding_rows(model):
         raise InputError(
             f"option --penalty-reference: {source} has another vocabulary; give one of the same tokenizer."

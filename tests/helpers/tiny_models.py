@@ -12,15 +12,22 @@ from transformers import (
     Gemma3Config,
     GPT2Config,
     GPTNeoXConfig,
+    GptOssConfig,
     LlamaConfig,
+    MixtralConfig,
+    OlmoeConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3MoeConfig,
 )
 
-from ifcurate.model.checkpoints import replace_conv1d
+from ifcurate.model.experts import use_own_experts
+from ifcurate.model.plain_linears import use_plain_linears
 
 FAMILIES = ("gpt_neox", "llama", "qwen2", "gpt2")
+EXPERT_FAMILIES = ("olmoe", "qwen3_moe", "mixtral", "gpt_oss")
+"""Mixtures of experts: gpt-oss has biases, transposed tensors and attention sinks."""
 VOCABULARY = 300
 SMALL = {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0}
 WIDE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64}
@@ -29,6 +36,18 @@ CONFIGS: dict[str, tuple[type, dict[str, Any]]] = {
     "llama": (LlamaConfig, {**WIDE, "intermediate_size": 48, "num_key_value_heads": 2, "tie_word_embeddings": True}),
     "qwen2": (Qwen2Config, {**WIDE, "intermediate_size": 48, "num_key_value_heads": 2}),
     "gpt2": (GPT2Config, {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
+    "olmoe": (OlmoeConfig, {**WIDE, "intermediate_size": 24, "num_experts": 6, "num_experts_per_tok": 2}),
+    "qwen3_moe": (
+        Qwen3MoeConfig,
+        {**WIDE, "head_dim": 8, "num_key_value_heads": 2, "moe_intermediate_size": 24, "intermediate_size": 48}
+        | {"num_experts": 6, "num_experts_per_tok": 2},
+    ),
+    "mixtral": (MixtralConfig, {**WIDE, "intermediate_size": 24, "num_key_value_heads": 2, "num_local_experts": 6}),
+    "gpt_oss": (
+        GptOssConfig,
+        {**WIDE, "head_dim": 8, "num_key_value_heads": 2, "intermediate_size": 24, "sliding_window": 8}
+        | {"num_local_experts": 6, "num_experts_per_tok": 2},
+    ),
 }
 
 
@@ -43,7 +62,8 @@ def tiny_model(family: str, seed: int = 0, spread: float = 0.15, **changes: Any)
                 parameter.normal_(0, spread)
             elif parameter.abs().sum() == 0:
                 parameter.normal_(0, 0.02)
-    replace_conv1d(model)
+    use_plain_linears(model)
+    use_own_experts(model)
     return model.eval()
 
 

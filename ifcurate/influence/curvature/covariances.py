@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -22,15 +22,12 @@ class Covariances:
         self.gradients: dict[str, torch.Tensor] = {}
         self.tokens = 0
 
-    def add(self, mask: torch.Tensor, layer: str, inputs: torch.Tensor, gradients: torch.Tensor) -> None:
-        """Add a batch of one layer: the bool [windows, length] mask of tokens, and `OnSignals`' tensors."""
+    def add(self, layer: str, inputs: torch.Tensor, gradients: torch.Tensor, lengths: Sequence[int]) -> None:
+        """Add a batch of one layer, see `OnSignals`."""
         first = self._layers[layer].first_reader
         if layer == first:
-            rows = inputs[mask]
-            if self._layers[layer].has_bias:
-                rows = with_ones(rows)
-            _add_products(self.inputs, first, rows)
-        _add_products(self.gradients, layer, gradients[mask])
+            _add_products(self.inputs, first, with_ones(inputs) if self._layers[layer].has_bias else inputs)
+        _add_products(self.gradients, layer, gradients)
 
 
 def with_ones(inputs: torch.Tensor) -> torch.Tensor:

@@ -41,20 +41,23 @@ class CorrectedEigenvalues:
         self.sums: dict[str, torch.Tensor] = {}
         self.windows = 0
 
-    def add(self, lengths: Sequence[int], layer: str, inputs: torch.Tensor, gradients: torch.Tensor) -> None:
-        """Add a batch of one layer: each window's number of tokens, and `OnSignals`' tensors."""
+    def add(self, layer: str, inputs: torch.Tensor, gradients: torch.Tensor, lengths: Sequence[int]) -> None:
+        """Add a batch of one layer, see `OnSignals`."""
         first = self._layers[layer].first_reader
         basis_out, basis_in = self._gradient_vectors[layer], self._input_vectors[first]
         sums = self.sums.setdefault(layer, basis_out.new_zeros(len(basis_out), len(basis_in)))
         short = [is_rotated_first(tokens, *sums.shape) for tokens in lengths]
         if any(short):
             inputs_turned, gradients_turned = self._turned(first, layer, inputs), gradients @ basis_out
-        for row, tokens in enumerate(lengths):
-            if short[row]:
-                _add_squares(sums, gradients_turned[row, :tokens], inputs_turned[row, :tokens])
+        begin = 0
+        for tokens, rotate_first in zip(lengths, short, strict=True):
+            place = slice(begin, begin + tokens)
+            begin += tokens
+            if rotate_first:
+                _add_squares(sums, gradients_turned[place], inputs_turned[place])
             else:
-                whole = self._whole(layer, inputs[row, :tokens])
-                _add_rotated_squares(sums, gradients[row, :tokens], whole, (basis_out, basis_in))
+                whole = self._whole(layer, inputs[place])
+                _add_rotated_squares(sums, gradients[place], whole, (basis_out, basis_in))
 
     def forget(self) -> None:
         """Let go of what a batch left: call it between batches."""

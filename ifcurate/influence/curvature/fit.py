@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from transformers import PreTrainedModel
@@ -69,6 +68,8 @@ def compute_factors(
         eigenvalues = fit_eigenvalues(signals, batches, start, seed, basis, counting(tracker, on_batch))
     factors = {}
     for layer, own in signals.layers.items():
+        if layer not in eigenvalues.sums:
+            continue  # of an expert that no token was sent to
         inputs, gradients = basis[INPUTS][own.first_reader], basis[GRADIENTS][layer]
         factors[layer] = Factors(
             inputs[1], gradients[1], inputs[0], gradients[0], eigenvalues.sums[layer], eigenvalues.windows
@@ -84,7 +85,7 @@ def fit_covariances(
     for windows in batches:
         batch = collate(windows, start).to(signals.device)
         numbers = random_numbers(windows, seed, COVARIANCE_PASS).to(signals.device)
-        signals.run(batch, numbers, partial(covariances.add, batch.read))
+        signals.run(batch, numbers, covariances.add)
         tokens = sum(len(window) for window in windows)
         covariances.tokens += tokens
         on_batch(tokens)
@@ -115,9 +116,8 @@ def fit_eigenvalues(
     for windows in batches:
         batch = collate(windows, start).to(signals.device)
         numbers = random_numbers(windows, seed, EIGENVALUE_PASS).to(signals.device)
-        lengths = [len(window) for window in windows]
-        signals.run(batch, numbers, partial(eigenvalues.add, lengths))
+        signals.run(batch, numbers, eigenvalues.add)
         eigenvalues.windows += len(windows)
         eigenvalues.forget()
-        on_batch(sum(lengths))
+        on_batch(sum(len(window) for window in windows))
     return eigenvalues

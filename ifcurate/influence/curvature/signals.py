@@ -12,13 +12,16 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ifcurate.errors import InputError
+from ifcurate.influence.curvature.opened import open_experts
 from ifcurate.influence.curvature.sampled_labels import sampled_gradients
+from ifcurate.model.experts import RoutedLinear
 from ifcurate.model.layers import tracked_linears
 from ifcurate.model.token_loss import split
 from ifcurate.model.windows import WindowBatch
 
-OnSignals = Callable[[str, torch.Tensor, torch.Tensor], None]
-"""Layer, its inputs [windows, length, in], the gradients of its outputs [windows, length, out]."""
+OnSignals = Callable[[str, torch.Tensor, torch.Tensor, list[int]], None]
+"""Layer, its inputs [tokens, in], the gradients of its outputs [tokens, out], window after window without padding, and
+how many tokens each window has there: those that were sent to it, of an expert."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,21 @@ class Layer:
         """Whether its inputs have a one appended."""
         return self.module.bias is not None
 
+    def kept_rows(self, mask: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
+        """Which rows of the last batch are no padding, by its mask [windows, length], and how many each window has."""
+        if not isinstance(self.module, RoutedLinear):
+            return mask.flatten(), mask.sum(1).tolist()
+        kept = mask.flatten()[self.module.rows]
+        windows = self.module.rows[kept] // mask.shape[1]
+        return kept, torch.bincount(windows, minlength=len(mask)).tolist()
+
 
 class Signals:
     """Runs batches through a model and hands out what its tracked layers receive and send back."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        """Freezes `model` in place; no weight of it is changed."""
+        """Freezes `model` and opens its experts, in place; no weight of it is changed."""
+        open_experts(model)
         model.requires_grad_(False)
         self._model = model
         self._body, self._head = split(model)
@@ -53,8 +65,8 @@ class Signals:
     def run(self, batch: WindowBatch, numbers: torch.Tensor, on_signals: OnSignals) -> None:
         """One pass forward and backward over `batch`, with labels sampled from the model.
 
-        Layers are handed out in the order of the backward pass; gradients are those of the summed loss, in nats, and
-        are zero on padding.
+        Layers are handed out in the order of the backward pass, experts that no token is sent to are not; gradients are
+        those of the summed loss, in nats.
 
         Args:
             batch: on the model's device.
@@ -62,17 +74,17 @@ class Signals:
             on_signals: called once a layer; holds no reference to the tensors when it returns.
         """
         self._inputs.clear()
-        with torch.enable_grad(), self._hooks(batch.labels.shape, on_signals):
+        with torch.enable_grad(), self._hooks(batch.read, on_signals):
             features = self._body(batch.input_ids)[batch.mask]
             features.backward(sampled_gradients(self._head, features.detach(), numbers[batch.mask]))
         self._inputs.clear()
 
     @contextmanager
-    def _hooks(self, shape: torch.Size, on_signals: OnSignals) -> Iterator[None]:
+    def _hooks(self, mask: torch.Tensor, on_signals: OnSignals) -> Iterator[None]:
         embeddings = self._model.get_input_embeddings()
         handles = [embeddings.register_forward_hook(lambda module, given, output: output.requires_grad_())]
         for name, layer in self.layers.items():
-            handles.append(layer.module.register_forward_hook(self._keeper(name, shape, on_signals)))
+            handles.append(layer.module.register_forward_hook(self._keeper(name, mask, on_signals)))
         try:
             yield
         finally:
@@ -80,20 +92,24 @@ class Signals:
                 handle.remove()
 
     def _keeper(
-        self, name: str, shape: torch.Size, on_signals: OnSignals
+        self, name: str, mask: torch.Tensor, on_signals: OnSignals
     ) -> Callable[[nn.Module, tuple[torch.Tensor, ...], torch.Tensor], None]:
         """A forward hook that keeps a layer's inputs until the gradient of its outputs comes."""
+        layer = self.layers[name]
 
         def on_gradient(gradient: torch.Tensor) -> None:
             inputs = self._inputs.pop(name)
             with torch.no_grad():
-                on_signals(name, inputs.reshape(*shape, -1), gradient.reshape(*shape, -1))
+                kept, lengths = layer.kept_rows(mask)
+                on_signals(name, inputs.flatten(0, -2)[kept], gradient.flatten(0, -2)[kept], lengths)
 
         def on_forward(module: nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             if name in self._inputs:
                 raise InputError(f"{name}: is used twice in one pass, so that its curvature has no factors.")
+            if not isinstance(module, RoutedLinear) and given[0].shape[:-1].numel() != mask.numel():
+                raise InputError(f"{name}: reads some of the tokens only, so that its curvature cannot be fitted.")
             self._inputs[name] = given[0].detach()
-            assert self._inputs[self.layers[name].first_reader].data_ptr() == given[0].data_ptr()
+            assert self._inputs[layer.first_reader].data_ptr() == given[0].data_ptr()
             output.register_hook(on_gradient)
 
         return on_forward
@@ -117,6 +133,9 @@ def _first_readers(model: PreTrainedModel, linears: dict[str, nn.Linear]) -> dic
     firsts: dict[tuple[int, bool], str] = {}
     layers: dict[str, Layer] = {}
     for name, linear in linears.items():
+        if isinstance(linear, RoutedLinear):
+            layers[name] = Layer(linear, name)
+            continue
         if name not in seen:
             raise InputError(f"{name}: is not run on ordinary text, so that its curvature cannot be fitted.")
         first = firsts.setdefault((id(seen[name]), linear.bias is not None), name)

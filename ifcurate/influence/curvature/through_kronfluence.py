@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from ifcurate.files import finishing_folder
 from ifcurate.influence.curvature.eigenbasis import refusing_hopeless
 from ifcurate.influence.curvature.factors import FACTORS_NAME, STRATEGY
+from ifcurate.influence.curvature.opened import spread_experts
 from ifcurate.influence.curvature.sampled_labels import COVARIANCE_PASS, EIGENVALUE_PASS, random_numbers
 from ifcurate.influence.kronfluence_task import LanguageModelTask, as_kronfluence_batch
 from ifcurate.model.layers import tracked_linears
@@ -39,6 +40,7 @@ def fit_factors(
     Raises:
         InputError: the model's outputs or its curvature are not finite, or the eigenvectors do not fit into memory.
     """
+    spread_experts(model)
     ordered = sorted(windows, key=len, reverse=True)
     tokens = sum(len(window) for window in windows)
     task = LanguageModelTask(list(tracked_linears(model)))

@@ -16,12 +16,16 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
+from ifcurate.errors import InputError
+
 NAME = "ifcurate_blocks"
 """The implementation's name in transformers."""
 BLOCK_VALUES = {"cpu": 1 << 19, "cuda": 1 << 28}
 """Attention scores held at once, in values, by type of device."""
 BLOCK_QUERIES = (64, 512)
 """Fewest and most queries a block."""
+WITHOUT_EFFECT = frozenset({"dropout", "sliding_window", "position_ids", "cache_position", "position_embeddings"})
+"""What transformers passes beside these, and what changes nothing at evaluation: windows that slide are in the mask."""
 
 
 def attend_in_blocks(
@@ -32,7 +36,8 @@ def attend_in_blocks(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     softcap: float | None = None,
-    **ignored: Any,
+    s_aux: torch.Tensor | None = None,
+    **others: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention as transformers calls it (`AttentionInterface`); softmax in float32 or wider.
 
@@ -40,14 +45,20 @@ def attend_in_blocks(
         module: the attention layer, unused.
         query: [batch, heads, length, width].
         key, value: [batch, key heads, length, width]; key heads divide heads.
-        attention_mask: None for causal attention, or bool [batch or 1, 1, length, length], true where allowed.
+        attention_mask: None for causal attention, or [batch or 1, heads or 1, length, length]: bool, true where
+            allowed, or what is added to the scores.
         scaling: of the scores; default: width ** -0.5.
         softcap: scores z become softcap * tanh(z / softcap).
-        ignored: what else transformers passes: nothing that changes the result at evaluation.
+        s_aux: [heads], attention sinks: a score of every query to nothing at all.
+        others: what else transformers passes.
 
     Returns:
         [batch, length, heads, width].
+
+    Raises:
+        InputError: there is a tensor in `others` that we do not know, so the result would be wrong.
     """
+    _refuse_unknown(others)
     batch, heads, length, width = query.shape
     shared = key.shape[1]
     grouped = (query * (width**-0.5 if scaling is None else scaling)).reshape(batch, shared, -1, length, width)
@@ -57,7 +68,9 @@ def attend_in_blocks(
     for begin in range(0, batch, sequences):
         part = slice(begin, begin + sequences)
         rows = [
-            _attend(grouped[part, :, :, first : first + queries], key[part], value[part], first, softcap, allowed)
+            _attend(
+                grouped[part, :, :, first : first + queries], key[part], value[part], first, softcap, allowed, s_aux
+            )
             for first, allowed in _allowed(attention_mask, part, length, queries)
         ]
         outputs.append(torch.cat(rows, dim=2))
@@ -88,6 +101,7 @@ def _attend(
     first: int,
     softcap: float | None,
     allowed: torch.Tensor | None,
+    sinks: torch.Tensor | None,
 ) -> torch.Tensor:
     """One block, [sequences, heads, queries, width] from queries [sequences, key heads, shared by, queries, width]."""
     sequences, shared, _, queries, width = query.shape
@@ -100,11 +114,30 @@ def _attend(
     if allowed is None:  # only the keys of the block itself can lie after a query
         later = torch.ones(queries, queries, dtype=torch.bool, device=query.device).triu(1)
         scores[..., first:].masked_fill_(later, float("-inf"))
-    else:
+    elif allowed.dtype == torch.bool:
         scores = scores.masked_fill(~allowed, float("-inf"))
-    weights = scores.softmax(-1).to(value.dtype)
+    else:
+        scores = scores + allowed
+    weights = _shares(scores, sinks).to(value.dtype)
     attended = weights.reshape(sequences, shared, -1, end) @ value[:, :, :end]
     return attended.reshape(sequences, -1, queries, value.shape[-1])
+
+
+def _shares(scores: torch.Tensor, sinks: torch.Tensor | None) -> torch.Tensor:
+    """Softmax of scores [sequences, heads, queries, keys]; what goes to sinks [heads] goes to no key."""
+    if sinks is None:
+        return scores.softmax(-1)
+    nothing = sinks.to(scores.dtype).reshape(1, -1, 1, 1).expand(*scores.shape[:-1], 1)
+    return torch.cat([scores, nothing], dim=-1).softmax(-1)[..., :-1]
+
+
+def _refuse_unknown(others: dict[str, Any]) -> None:
+    for name, value in others.items():
+        if isinstance(value, torch.Tensor) and name not in WITHOUT_EFFECT:
+            raise InputError(
+                f"option --model: its attention takes `{name}`, which the derivative of ours does not know; give a "
+                "model of another architecture."
+            )
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from ifcurate.influence.direction import Direction
 from ifcurate.influence.engines.attention import attention_in_blocks
 from ifcurate.influence.engines.forward_mode import ForwardMode
 from ifcurate.model.devices import is_out_of_memory
+from ifcurate.model.routing import makes_choices
 from ifcurate.model.token_loss import TokenScores, split, token_loss_derivatives
 from ifcurate.model.windows import WindowBatch
 
@@ -96,7 +97,7 @@ def refusal(obstacle: str) -> InputError:
 
 def find_obstacle(model: PreTrainedModel, device: str) -> str | None:
     """Why `model`, which is in float32, cannot be scored by this engine on `device`; None where nothing is known."""
-    return missing_compiler(device) or _mixing_of_windows(model)
+    return missing_compiler(device) or _choices(model) or _mixing_of_windows(model)
 
 
 def missing_compiler(device: str) -> str | None:
@@ -107,6 +108,13 @@ def missing_compiler(device: str) -> str | None:
         return "Triton is missing, or does not support this GPU"
     if not any(shutil.which(name) for name in (os.environ.get(variable), *names) if name):
         return f"there is no compiler ({' or '.join(names)})"
+    return None
+
+
+def _choices(model: PreTrainedModel) -> str | None:
+    body, _ = split(model)
+    if makes_choices(body, model.device):
+        return f"{type(body.inner).__name__} chooses by what it reads (experts or keys), which is no one graph"
     return None
 
 

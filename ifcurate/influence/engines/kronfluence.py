@@ -21,8 +21,10 @@ from transformers import PreTrainedModel
 
 from ifcurate.influence.curvature.factors import STRATEGY
 from ifcurate.influence.curvature.inverse import join_bias
+from ifcurate.influence.curvature.opened import spread_experts
 from ifcurate.influence.direction import Direction
 from ifcurate.influence.kronfluence_task import LanguageModelTask, as_kronfluence_batch
+from ifcurate.model.experts import ExpertLayout
 from ifcurate.model.layers import tracked_linears
 from ifcurate.model.token_loss import TokenScores
 from ifcurate.model.windows import WindowBatch
@@ -32,15 +34,18 @@ class PositionScores:
     """Kronfluence's per-token pairwise scores against preconditioned query gradients: one backward pass."""
 
     def __init__(self, model: PreTrainedModel, directions: Sequence[Direction]) -> None:
-        layers = list(tracked_linears(model))
-        self._task = LanguageModelTask(layers)
-        self._model = prepare_model(copy.deepcopy(model), self._task)
+        copied = copy.deepcopy(model)
+        spread_experts(copied)
+        self._task = LanguageModelTask(list(tracked_linears(copied)))
+        layout = ExpertLayout(model)
+        self._model = prepare_model(copied, self._task)
         update_factor_args(self._model, FactorArguments(strategy=STRATEGY))
         update_score_args(self._model, ScoreArguments(compute_per_token_scores=True))
         set_mode(self._model, ModuleMode.PAIRWISE_SCORE, release_memory=True)
         self._modules = [module for module in self._model.modules() if isinstance(module, TrackedModule)]
+        opened = [layout.open(direction.tensors) for direction in directions]
         for module in self._modules:
-            matrices = [join_bias(dict(direction.tensors), module.name) for direction in directions]
+            matrices = [join_bias(tensors, module.name) for tensors in opened]
             module.storage[ACCUMULATED_PRECONDITIONED_GRADIENT_NAME] = torch.stack(matrices).to(model.device)
 
     def score(self, batch: WindowBatch) -> TokenScores:

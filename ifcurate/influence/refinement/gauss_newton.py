@@ -17,6 +17,7 @@ from ifcurate.influence.direction import Direction
 from ifcurate.influence.engines.forward_mode import ForwardMode
 from ifcurate.influence.refinement.vectors import Vector, joined, parted
 from ifcurate.model.devices import is_out_of_memory
+from ifcurate.model.experts import ExpertLayout
 from ifcurate.model.layers import tracked_parameters
 from ifcurate.model.token_loss import Head, rows_per_chunk, split
 from ifcurate.model.windows import Window, WindowBatch, bucket_by_length, collate
@@ -35,15 +36,17 @@ class GaussNewton:
         self._model, self._start, self._batch_tokens = model, start, batch_tokens
         self._body, self._head = split(model)
         self._parameters = tracked_parameters(model)
+        self._layout = ExpertLayout(model)
         self.halvings = 0
 
     def product(self, vector: Vector, windows: Sequence[Window]) -> Vector:
-        """G v over `windows`, in the dtype of the model's weights.
+        """G v over `windows`, in the dtype of the model's weights, of the layers that `vector` has.
 
         Raises:
             InputError: a window alone does not fit into memory.
         """
-        engine = ForwardMode(self._model, [Direction(parted(vector, self._parameters), {})])
+        tensors = parted(vector, self._layout.open(self._parameters))
+        engine = ForwardMode(self._model, [Direction(self._layout.lay_back(tensors, self._parameters), {})])
         sums = [torch.zeros_like(parameter) for parameter in self._parameters.values()]
         pending = deque([list(windows)])
         while pending:
@@ -59,7 +62,7 @@ class GaussNewton:
             self._halve(group)
             pending.appendleft(group)
         mean = {name: total / len(windows) for name, total in zip(self._parameters, sums, strict=True)}
-        return joined(mean)
+        return {layer: matrix for layer, matrix in joined(self._layout.open(mean)).items() if layer in vector}
 
     @staticmethod
     def _positions(group: Sequence[Window]) -> int:

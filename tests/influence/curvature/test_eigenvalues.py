@@ -17,18 +17,17 @@ def case(has_bias):
     torch.manual_seed(0)
     layers = {name: Layer(nn.Linear(IN, OUT, bias=has_bias), "q") for name in ("q", "k")}
     basis_in, basis_out = random_basis(IN + has_bias), {name: random_basis(OUT) for name in layers}
-    inputs = torch.randn(len(LENGTHS), 9, IN, dtype=torch.float64)
-    gradients = {name: torch.randn(len(LENGTHS), 9, OUT, dtype=torch.float64) for name in layers}
+    inputs = torch.randn(sum(LENGTHS), IN, dtype=torch.float64)
+    gradients = {name: torch.randn(sum(LENGTHS), OUT, dtype=torch.float64) for name in layers}
     return layers, basis_in, basis_out, inputs, gradients
 
 
 def by_definition(inputs, gradients, basis_in, basis_out, has_bias):
     total = 0
-    for row, tokens in enumerate(LENGTHS):
-        whole = inputs[row, :tokens]
+    for whole, slopes in zip(inputs.split(LENGTHS), gradients.split(LENGTHS), strict=True):
         if has_bias:
-            whole = torch.cat([whole, torch.ones(tokens, 1, dtype=torch.float64)], dim=1)
-        total = total + (basis_out.T @ (gradients[row, :tokens].T @ whole) @ basis_in) ** 2
+            whole = torch.cat([whole, torch.ones(len(whole), 1, dtype=torch.float64)], dim=1)
+        total = total + (basis_out.T @ (slopes.T @ whole) @ basis_in) ** 2
     return total
 
 
@@ -43,7 +42,7 @@ def test_both_orders_square_the_gradient_in_the_eigenbasis(has_bias, rotated_fir
     found = CorrectedEigenvalues(layers, {"q": basis_in}, basis_out)
     for batch in (inputs, 2 * inputs):
         for name in ("k", "q"):  # as the backward pass gives them
-            found.add(LENGTHS, name, batch, gradients[name])
+            found.add(name, batch, gradients[name], LENGTHS)
         found.forget()
     for name in layers:
         expected = sum(

@@ -1,0 +1,103 @@
+"""Whether a model can be scored at all: tried on a few tokens, before anything is made.
+
+Architectures differ in ways that no list of theirs tells. So the model reads two short windows: what it says of a
+token must not depend on later ones, every tracked layer must be run once and have a gradient, and forward mode must
+agree with backward mode.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from ifcurate.errors import InputError, first_line
+from ifcurate.influence.curvature.sampled_labels import COVARIANCE_PASS, random_numbers
+from ifcurate.influence.curvature.signals import Signals
+from ifcurate.influence.direction import Direction
+from ifcurate.influence.engines.forward_mode import ForwardMode
+from ifcurate.model.checkpoints import embedding_rows
+from ifcurate.model.devices import is_out_of_memory
+from ifcurate.model.layers import Coverage, coverage, name_of, tracked_parameters
+from ifcurate.model.token_loss import split, token_losses
+from ifcurate.model.windows import Window, WindowBatch, collate
+
+LENGTHS = (9, 6)
+"""Tokens of the windows that are read."""
+MODES_MAY_DIFFER = {torch.float64: 1e-5, torch.float32: 1e-2}
+"""Relative difference of the derivatives in forward and in backward mode, by dtype."""
+LATER_TOKENS_MAY_CHANGE = {torch.float64: 1e-9, torch.float32: 1e-4}
+"""Relative difference of features when later tokens are others: what rounding may do."""
+
+
+def require_scorable(model: PreTrainedModel) -> Coverage:
+    """How much of `model`, which is in evaluation mode, is tracked, once it is known that it can be scored.
+
+    Raises:
+        InputError: it cannot, and why.
+    """
+    covered = coverage(model)
+    try:
+        _probe(model)
+    except InputError:
+        raise
+    except Exception as error:  # an architecture may fail in any way
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        raise InputError(f"{name_of(model)}: cannot be scored ({first_line(error)}); give another model.") from error
+    finally:
+        model.requires_grad_(False)
+    return covered
+
+
+def _probe(model: PreTrainedModel) -> None:
+    rows = embedding_rows(model)
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randint(rows, (length,), generator=generator).numpy() for length in LENGTHS]
+    windows = [Window(number, 0, ids.astype(np.int32)) for number, ids in enumerate(drawn)]
+    batch = collate(windows, 0).to(str(model.device))
+    _require_causality(model, batch)
+    _require_forward_mode(model, batch)
+    numbers = random_numbers(windows, 0, COVARIANCE_PASS).to(str(model.device))
+    Signals(model).run(batch, numbers, lambda layer, inputs, gradients, lengths: None)
+
+
+@torch.no_grad()
+def _require_causality(model: PreTrainedModel, batch: WindowBatch) -> None:
+    body, _ = split(model)
+    before = body(batch.input_ids)[:, :-1]
+    changed = batch.input_ids.clone()
+    changed[:, -1] = (changed[:, -1] + 1) % embedding_rows(model)
+    difference = float((body(changed)[:, :-1] - before).norm() / before.norm())
+    if not difference <= LATER_TOKENS_MAY_CHANGE.get(before.dtype, 1e-2):
+        raise InputError(
+            f"{name_of(model)}: what it says of a token depends on later ones, so it is no causal language model; "
+            "give a decoder-only model."
+        )
+
+
+def _require_forward_mode(model: PreTrainedModel, batch: WindowBatch) -> None:
+    """Along the gradient itself, so that nothing cancels."""
+    parameters = tracked_parameters(model)
+    model.requires_grad_(False)
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    body, head = split(model)
+    with torch.enable_grad():
+        losses = token_losses(head, body(batch.input_ids)[batch.mask], batch.labels[batch.mask])
+        found = torch.autograd.grad(losses.sum(), list(parameters.values()), allow_unused=True)
+    model.requires_grad_(False)
+    gradient: dict[str, torch.Tensor] = {}
+    for name, tensor in zip(parameters, found, strict=True):
+        if tensor is None:
+            raise InputError(
+                f"{name_of(model)}: {name} has no part in reading text; give a model of a text decoder alone."
+            )
+        gradient[name] = tensor
+    square = float(sum(tensor.double().square().sum() for tensor in gradient.values()))
+    along = float(ForwardMode(model, [Direction(gradient, {})]).score(batch).influence.double().sum())
+    if not abs(along - square) <= MODES_MAY_DIFFER.get(losses.dtype, 1e-2) * square:
+        raise InputError(
+            f"{name_of(model)}: forward mode gives {along:.6g} where backward mode gives {square:.6g}, so its scores "
+            "would be wrong; give another model."
+        )

@@ -1,0 +1,95 @@
+"""Models that are stored in fewer bits than floating point has: restored on request, and refused otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+
+from ifcurate.errors import InputError, first_line
+from ifcurate.model.stored import Stored
+from ifcurate.model.trust import Trust
+
+
+def options_of_weights(stored: Stored, name_or_path: str, revision: str | None, trust: Trust) -> dict[str, Any]:
+    """What `from_pretrained` of a model is to be told of how it is stored.
+
+    Raises:
+        InputError: it is quantized and is not to be restored, or cannot be.
+    """
+    if stored.gguf_file is not None:
+        kind = getattr(transformers, "GgufConfig", None)  # without which everything is restored
+        return {"gguf_file": stored.gguf_file} | (
+            {} if kind is None else {"quantization_config": kind(dequantize=True)}
+        )
+    quantized = _quantization(name_or_path, revision, trust)
+    if quantized is None:
+        return {}
+    method = str(quantized.get("quant_method", "by an unnamed method"))
+    if not stored.dequantize:
+        raise InputError(
+            f"{name_or_path}: is quantized ({method}), its weights have no derivative; give the unquantized model, or "
+            "--dequantize to restore it to floating point."
+        )
+    return {"quantization_config": _restoring(quantized, name_or_path, method)}
+
+
+def _quantization(name_or_path: str, revision: str | None, trust: Trust) -> dict[str, Any] | None:
+    """What the model's configuration says of its quantization; None where it says nothing, or cannot be read."""
+    try:
+        config = AutoConfig.from_pretrained(name_or_path, revision=revision, **trust.of_code())
+    except Exception:  # whoever loads the model says why
+        return None
+    found = getattr(config, "quantization_config", None) or _of_text(config)
+    if found is None:
+        return None
+    return dict(found) if isinstance(found, dict) else dict(found.to_dict())
+
+
+def _of_text(config: PretrainedConfig) -> Any:
+    return getattr(config.get_text_config(), "quantization_config", None)
+
+
+def _restoring(quantized: dict[str, Any], name_or_path: str, method: str) -> Any:
+    """The same quantization, told to restore."""
+    from transformers.quantizers.auto import AutoQuantizationConfig
+
+    try:
+        config = AutoQuantizationConfig.from_dict(dict(quantized))
+    except Exception as error:  # methods differ in what they need
+        raise _no_way_back(name_or_path, method, first_line(error)) from error
+    if not hasattr(config, "dequantize") or callable(config.dequantize):
+        raise _no_way_back(name_or_path, method, "transformers has no way to restore it")
+    config.dequantize = True
+    return config
+
+
+def _no_way_back(name_or_path: str, method: str, why: str) -> InputError:
+    return InputError(
+        f"{name_or_path}: is quantized ({method}) and cannot be restored to floating point ({why}); give the "
+        "unquantized model."
+    )
+
+
+def require_floating_point(model: PreTrainedModel, name_or_path: str) -> None:
+    """Refuse weights without derivatives, and forget how restored ones were stored.
+
+    Raises:
+        InputError: the model is still quantized.
+    """
+    left = [name for name, parameter in model.named_parameters() if not _has_derivatives(parameter)]
+    quantizer = getattr(model, "hf_quantizer", None)
+    restored = getattr(getattr(quantizer, "quantization_config", None), "dequantize", False)
+    if left or (getattr(model, "is_quantized", False) and not restored):
+        raise InputError(
+            f"{name_or_path}: is quantized, its weights have no derivative{f' ({left[0]})' if left else ''}; give the "
+            "unquantized model."
+        )
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+
+
+def _has_derivatives(parameter: torch.Tensor) -> bool:
+    return parameter.is_floating_point() and parameter.dtype.itemsize > 1

@@ -1,0 +1,135 @@
+"""Models in fewer bits than floating point has: refused, and restored where that is asked for."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_models import save_tiny_model, tiny_model
+
+from ifcurate.errors import InputError
+from ifcurate.model.checkpoints import load_causal_lm, load_tokenizer
+from ifcurate.model.layers import tracked_linears
+from ifcurate.model.stored import Stored
+
+BLOCK = 16
+FP8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [BLOCK, BLOCK]}
+
+
+def quantized(folder, method):
+    """A model that says it is quantized by `method`; its weights are as they were."""
+    save_tiny_model(folder, ["some text"], "llama", tie_word_embeddings=False)
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "quantization_config": method}))
+    return folder
+
+
+def store_in_fp8(folder):
+    """The linear layers of the blocks in blocks of one scale, as DeepSeek-V3 is published."""
+    tensors = load_file(folder / "model.safetensors")
+    for name in [name for name in tensors if name.endswith("_proj.weight")]:
+        weight = tensors[name].float()
+        rows, columns = (size // BLOCK for size in weight.shape)
+        blocks = weight.reshape(rows, BLOCK, columns, BLOCK)
+        scales = blocks.abs().amax((1, 3)) / 448
+        tensors[name] = (blocks / scales[:, None, :, None]).reshape(weight.shape).to(torch.float8_e4m3fn)
+        tensors[f"{name}_scale_inv"] = scales
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_a_quantized_model_is_refused_before_its_weights_are_read(tmp_path):
+    folder = quantized(tmp_path / "model", FP8)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"is quantized \(fp8\), its weights have no derivative.*--dequantize"):
+        load_causal_lm(str(folder))
+
+
+def test_it_is_restored_on_request(tmp_path):
+    folder = quantized(tmp_path / "model", FP8)
+    store_in_fp8(folder)
+    model = load_causal_lm(str(folder), stored=Stored(dequantize=True))
+    expected = tracked_linears(tiny_model("llama", tie_word_embeddings=False))
+    found = tracked_linears(model)
+    assert found.keys() == expected.keys()
+    for name, linear in found.items():
+        assert linear.weight.dtype == torch.float32
+        assert torch.allclose(linear.weight, expected[name].weight, rtol=0.07, atol=0.01)
+    assert not hasattr(model.config, "quantization_config")
+
+
+@pytest.mark.parametrize("dequantize", [False, True])
+def test_what_cannot_be_restored_is_refused_in_one_sentence(dequantize, tmp_path):
+    folder = quantized(tmp_path / "model", {"quant_method": "gptq", "bits": 4})
+    wanted = r"cannot be restored to floating point \(.*\); give" if dequantize else "is quantized"
+    with pytest.raises(InputError, match=rf"model: is quantized \(gptq\).*|{wanted}"):
+        load_causal_lm(str(folder), stored=Stored(dequantize=dequantize))
+
+
+NAMES = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+    "blk.{}.attn_norm": "model.layers.{}.input_layernorm",
+    "blk.{}.ffn_norm": "model.layers.{}.post_attention_layernorm",
+    "blk.{}.attn_q": "model.layers.{}.self_attn.q_proj",
+    "blk.{}.attn_k": "model.layers.{}.self_attn.k_proj",
+    "blk.{}.attn_v": "model.layers.{}.self_attn.v_proj",
+    "blk.{}.attn_output": "model.layers.{}.self_attn.o_proj",
+    "blk.{}.ffn_gate": "model.layers.{}.mlp.gate_proj",
+    "blk.{}.ffn_up": "model.layers.{}.mlp.up_proj",
+    "blk.{}.ffn_down": "model.layers.{}.mlp.down_proj",
+}
+
+
+def write_gguf(model, tokenizer, path):
+    """`model`, a Qwen2, in blocks of 32 values of 8 bits."""
+    gguf = pytest.importorskip("gguf")
+    writer, config = gguf.GGUFWriter(str(path), "qwen2"), model.config
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_vocab_size(config.vocab_size)
+    definition = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    tokens = [token for token, _ in sorted(definition["vocab"].items(), key=lambda entry: entry[1])]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3 if number == 0 else 1 for number in range(len(tokens))])
+    writer.add_token_merges([" ".join(pair) for pair in definition["merges"]])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+    for name, tensor in model.state_dict().items():
+        stem, _, part = name.rpartition(".")
+        block = next((piece for piece in stem.split(".") if piece.isdigit()), "")
+        place = next(own for own, theirs in NAMES.items() if theirs.format(block) == stem)
+        values = tensor.float().numpy()
+        kind = gguf.GGMLQuantizationType.Q8_0 if values.ndim == 2 else gguf.GGMLQuantizationType.F32
+        writer.add_tensor(f"{place.format(block)}.{part}", gguf.quants.quantize(values, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_gguf_is_read_as_floating_point(tmp_path):
+    save_tiny_model(tmp_path / "plain", ["some text of it"], "qwen2", intermediate_size=64)
+    tokenizer = load_tokenizer(str(tmp_path / "plain"))
+    expected = tiny_model("qwen2", intermediate_size=64)
+    (tmp_path / "packed").mkdir()
+    write_gguf(expected, tokenizer, tmp_path / "packed/tiny.gguf")
+    stored = Stored(gguf_file="tiny.gguf")
+    found = tracked_linears(load_causal_lm(str(tmp_path / "packed"), stored=stored))
+    for name, linear in tracked_linears(expected).items():
+        assert torch.allclose(found[name].weight, linear.weight, atol=4e-3), name
+    again = load_tokenizer(str(tmp_path / "packed"), stored=stored)
+    assert again("some text").input_ids == tokenizer("some text").input_ids
+
+
+def test_a_gguf_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot be loaded as a causal language model"):
+        load_causal_lm(str(tmp_path), stored=Stored(gguf_file="none.gguf"))

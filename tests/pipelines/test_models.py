@@ -1,0 +1,120 @@
+"""Models of other shapes, from annotation through training and export."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from runs import Workshop, rows_of
+from tiny_models import save_tiny_model, tiny_gemma3, tiny_model, tiny_tokenizer
+from transformers import AutoModelForCausalLM, BertConfig
+
+from ifcurate.errors import InputError
+from ifcurate.export.config import ExportConfig
+from ifcurate.influence.direction import load_direction
+from ifcurate.influence.loading import load_scorer
+from ifcurate.influence.settings import ScoreSettings
+from ifcurate.pipelines.export import export
+from ifcurate.pipelines.run import Run
+from ifcurate.pipelines.train import train
+from ifcurate.training.config import TrainConfig
+
+QUICK = {"fit_tokens": 256, "context": 32}
+
+
+def texts_of(workshop: Workshop) -> list[str]:
+    return [row["text"] for row in rows_of(workshop.root / "corpus")]
+
+
+def trained_and_exported(run: Run, model: Path, tmp_path: Path) -> None:
+    """Two steps with a penalty, and an export."""
+    summary = train(
+        TrainConfig(
+            data=str(run.data), model=str(model), out=str(tmp_path / "trained"), penalty=["toxic"], max_steps=2,
+            tokens_per_step=64, context=32, watch=False, device="cpu",
+        )
+    )  # fmt: skip
+    assert summary.steps == 2
+    AutoModelForCausalLM.from_pretrained(tmp_path / "trained")
+    export(ExportConfig(data=str(run.root), out=str(tmp_path / "export"), format="hf", penalty=["1"]))
+    assert any((tmp_path / "export").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("family", ["olmoe", "gemma3"])
+def test_it_is_annotated_trained_on_and_exported(
+    family: str, workshop: Workshop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ifcurate")
+    model = tiny_gemma3() if family == "gemma3" else tiny_model(family)
+    model.save_pretrained(tmp_path / "model")
+    tiny_tokenizer(texts_of(workshop)).save_pretrained(tmp_path / "model")
+    run = workshop.annotate(model=tmp_path / "model", out=tmp_path / "run", **QUICK)
+    scores = np.concatenate([row["toxic_influence"] for row in rows_of(run.data)])
+    assert np.isfinite(scores).all()
+    assert scores.std() > 0
+    said = [message for message in caplog.messages if message.startswith("influence is over")]
+    assert said
+    tracked = load_direction(run.direction("toxic")).provenance["tracked"]
+    assert 0 < tracked["tracked"] < tracked["total"]
+    if family == "olmoe":
+        assert "mlp.gate.weight" in said[0]
+        engine = load_scorer(ScoreSettings(str(tmp_path / "model"), (str(run.direction("toxic")),), engine="jvp"))
+        text = next(row["text"] for row in rows_of(run.data) if row["text"])
+        stored = next(row["toxic_influence"] for row in rows_of(run.data) if row["text"])
+        [exact], _ = engine.score(engine.encode([text]), ["a"])
+        assert np.allclose(exact.influence[0][:30], stored[:30], rtol=2e-2, atol=2e-2 * np.abs(stored).max())
+    trained_and_exported(run, tmp_path / "model", tmp_path)
+
+
+def test_idle_experts_are_left_out_of_the_direction(
+    workshop: Workshop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ifcurate")
+    save_tiny_model(tmp_path / "model", texts_of(workshop), "mixtral", num_local_experts=32, num_experts_per_tok=1)
+    run = workshop.annotate(model=tmp_path / "model", out=tmp_path / "run", fit_tokens=16, context=8)
+    assert any("experts that no token of the sample was sent to" in message for message in caplog.messages)
+    direction = load_direction(run.direction("toxic"))
+    experts = direction.tensors["model.layers.0.mlp.experts.down_proj"]
+    idle = ~experts.flatten(1).any(1)
+    assert 0 < int(idle.sum()) < 32
+    assert "experts without a token in the sample" in direction.provenance["tracked"]["left_out"]
+
+
+def test_a_run_is_over_an_adapter(workshop: Workshop, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=2, target_modules=["q_proj", "up_proj"], init_lora_weights=False)
+    base = AutoModelForCausalLM.from_pretrained(workshop.root / "model")
+    peft.get_peft_model(base, config).save_pretrained(tmp_path / "adapter")
+    run = workshop.annotate(out=tmp_path / "run", adapter=tmp_path / "adapter", **QUICK)
+    direction = load_direction(run.direction("toxic"))
+    assert direction.stored.adapter == str(tmp_path / "adapter")
+    assert all(".lora_" in name for name in direction.tensors)
+    trained_and_exported(run, workshop.root / "model", tmp_path)
+
+
+def refused(workshop: Workshop, tmp_path: Path, **changes: Any) -> str:
+    with pytest.raises(InputError) as error:
+        workshop.annotate(model=tmp_path / "model", out=tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists(), "refused before anything is made"
+    return str(error.value)
+
+
+def test_what_cannot_be_scored_is_refused_before_anything_is_made(workshop: Workshop, tmp_path: Path) -> None:
+    settings = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    model = AutoModelForCausalLM.from_config(BertConfig(vocab_size=300, is_decoder=False, **settings))
+    model.save_pretrained(tmp_path / "model")
+    tiny_tokenizer(texts_of(workshop)).save_pretrained(tmp_path / "model")
+    assert "no causal language model" in refused(workshop, tmp_path)
+
+
+def test_refinement_goes_through_experts_with_biases_and_sinks(workshop: Workshop, tmp_path: Path) -> None:
+    save_tiny_model(tmp_path / "model", texts_of(workshop), "gpt_oss")
+    run = workshop.annotate(
+        model=tmp_path / "model", out=tmp_path / "run", refine="cg", refine_steps=2, refine_tokens=200, **QUICK
+    )
+    assert load_direction(run.direction("toxic")).provenance["refinement"]["steps"] == 2
