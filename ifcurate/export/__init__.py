@@ -8,6 +8,7 @@ EXPORTERS: dict[str, str] = {
     "datatrove": "ifcurate.export.datatrove:DatatroveExporter",
     "olmo": "ifcurate.export.olmo:OlmoExporter",
     "megatron": "ifcurate.export.megatron:MegatronExporter",
+    "neox": "ifcurate.export.neox:NeoxExporter",
     "mds": "ifcurate.export.mds:MdsExporter",
     "hf": "ifcurate.export.huggingface:HuggingFaceExporter",
 }

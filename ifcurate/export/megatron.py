@@ -7,17 +7,23 @@ numbers of sequences and of document borders, then lengths (int32), byte offsets
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ifcurate.export.weights import SIGNED_WEIGHTS, WeightedDocument
 
 MAGIC = b"MMIDIDX\x00\x00"
 VERSION = 1
 DTYPE_CODES = {"int32": 4, "float32": 7, "uint16": 8}
+
+
+Columns = Mapping[str, tuple[np.dtype[Any], Callable[[WeightedDocument], NDArray[Any]]]]
+"""Name of an indexed data set -> the type of its values, and what they are of a document."""
 
 
 class MegatronExporter:
@@ -35,19 +41,31 @@ class MegatronExporter:
 
     def write(self, name: str, documents: Iterable[WeightedDocument]) -> None:
         """See `Exporter.write`."""
-        tokens_path, weights_path = (self._folder / f"{name}_{kind}.bin" for kind in ("document", "weights"))
-        tokens_path.parent.mkdir(parents=True, exist_ok=True)
-        lengths = []
-        with tokens_path.open("wb") as tokens, weights_path.open("wb") as weights:
-            for document in documents:
-                lengths.append(len(document.token_ids))
-                tokens.write(document.token_ids.astype(self._dtype).tobytes())
-                weights.write(document.weights.tobytes())
-        _write_index(tokens_path.with_suffix(".idx"), lengths, self._dtype)
-        _write_index(weights_path.with_suffix(".idx"), lengths, np.dtype(np.float32))
+        columns: Columns = {
+            f"{name}_document": (self._dtype, lambda document: document.token_ids),
+            f"{name}_weights": (np.dtype(np.float32), lambda document: document.weights),
+        }
+        write_documents(self._folder, columns, documents)
 
     def finish(self) -> None:
         """See `Exporter.finish`; nothing to add."""
+
+
+def write_documents(folder: Path, columns: Columns, documents: Iterable[WeightedDocument]) -> None:
+    """Write an indexed data set for every one of `columns`, all with the same documents of the same lengths."""
+    paths = {folder / f"{name}.bin": column for name, column in columns.items()}
+    lengths = []
+    with ExitStack() as stack:
+        files = []
+        for path, column in paths.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.append((stack.enter_context(path.open("wb")), *column))
+        for document in documents:
+            lengths.append(len(document.token_ids))
+            for file, dtype, values in files:
+                file.write(values(document).astype(dtype).tobytes())
+    for path, (dtype, _) in paths.items():
+        _write_index(path.with_name(path.name.removesuffix(".bin") + ".idx"), lengths, dtype)
 
 
 def _write_index(path: Path, lengths: Sequence[int], dtype: np.dtype[Any]) -> None:

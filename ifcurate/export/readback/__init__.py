@@ -63,6 +63,15 @@ READERS: dict[str, Reader] = {
             _DIVISOR,
         ),
     ),
+    "neox": Reader(
+        "ifcurate.export.readback.neox:read",
+        "ifcurate",
+        (
+            "label_data_paths goes with train_data_paths alone, not with data_path (GPT-NeoX issue 995, PR 1056)",
+            "GPT-NeoX shifts the labels itself: they must not be shifted before",
+            "the loss is divided by the number of labels that are left",
+        ),
+    ),
     "mds": Reader(
         "ifcurate.export.readback.mds:read",
         "mosaicml-streaming",
