@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TYPED := build/typed
 
 .DELETE_ON_ERROR:
-.PHONY: demo pictures test test-browser test-faults mutants quick test-lowest bench-gpu lint types clean
+.PHONY: demo pictures test test-browser test-faults test-exports mutants quick test-lowest bench-gpu lint types clean
 
 demo: $(INSTALLED)
 	$(BIN)/ifcurate demo --out demo
@@ -27,6 +27,30 @@ test-browser: $(INSTALLED)
 # The pictures of the README, of the demo's run, in the same browser.
 pictures: demo
 	$(BIN)/python docs/pictures.py demo/run docs
+
+# Exports with the readers that need an environment of their own: one each below .venv-exports; needs uv, which also
+# takes UV_TORCH_BACKEND=cpu. EXPORTS_TORCH pins torch in them, as in EXPORTS_TORCH=torch==2.13.0.
+EXPORT_READERS := mosaicml-streaming megatron-core ai2-olmo-core
+EXPORTS := .venv-exports
+EXPORTS_TORCH ?= torch
+EXPORT_TESTS := tests/test_integrations.py tests/pipelines/test_export.py tests/pipelines/test_export_verify.py
+
+test-exports: $(EXPORT_READERS:%=$(EXPORTS)/%/.installed) $(EXPORTS)/dolma/.installed $(INSTALLED)
+	for reader in $(EXPORT_READERS); do \
+		OMP_NUM_THREADS=1 $(EXPORTS)/$$reader/bin/python -m pytest $(EXPORT_TESTS) -r s || exit 1; \
+	done
+	DOLMA=$(CURDIR)/$(EXPORTS)/dolma/bin/dolma $(BIN)/pytest tests/test_integrations.py -k dolma
+
+$(EXPORTS)/dolma/.installed:
+	uv venv --quiet --allow-existing --python $(PYTHON) $(@D)
+	uv pip install --quiet --no-config --python $(@D)/bin/python dolma
+	@touch $@
+
+# --no-config: MosaicML's package imports torchvision, which pyproject.toml leaves out.
+$(EXPORTS)/%/.installed: pyproject.toml
+	uv venv --quiet --allow-existing --python $(PYTHON) $(@D)
+	uv pip install --quiet --no-config --python $(@D)/bin/python --editable . $* '$(EXPORTS_TORCH)' pytest hypothesis
+	@touch $@
 
 # Those that take seconds.
 quick: $(INSTALLED)
@@ -59,7 +83,7 @@ types: $(INSTALLED)
 		&& $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p ifcurate
 
 clean:
-	rm -rf $(VENV) .venv-lowest build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-exports build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml
 	@if command -v uv > /dev/null; then \
