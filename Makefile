@@ -46,10 +46,10 @@ $(EXPORTS)/dolma/.installed:
 	uv pip install --quiet --no-config --python $(@D)/bin/python dolma
 	@touch $@
 
-# --no-config: MosaicML's package imports torchvision, which pyproject.toml leaves out.
+# MosaicML's package imports torchvision, which pyproject.toml leaves out.
 $(EXPORTS)/%/.installed: pyproject.toml
 	uv venv --quiet --allow-existing --python $(PYTHON) $(@D)
-	uv pip install --quiet --no-config --python $(@D)/bin/python --editable . $* '$(EXPORTS_TORCH)' pytest hypothesis
+	uv pip install --quiet $(if $(filter mosaicml%,$*),--no-config) --python $(@D)/bin/python --editable . $* '$(EXPORTS_TORCH)' pytest hypothesis
 	@touch $@
 
 # Those that take seconds.
