@@ -35,6 +35,8 @@ from ifcurate.training.repetition import NGRAM, repeated_share
 
 REPEATED_FROM = 0.5
 """Share of n-grams that came before in the same document, from which on a document is named as one of repetitions."""
+LEAST_TOKENS = 16
+"""Of such a document: in a shorter one a repetition means little."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class _Visited:
                 tau = self._measured.taus[cut.threshold]
                 self._choices.count_cut(cut, fitting_tokens(scored, cut.window, cut.room, self._settings, tau))
             token_ids = row[TOKEN_IDS].flatten().to_pylist()
-            share = repeated_share([token_ids], NGRAM)
+            share = repeated_share([token_ids], NGRAM) if len(token_ids) >= LEAST_TOKENS else 0.0
             if place in self._texts:
                 self.described[place] = self._describe(place, document, row, scored) | {"repeated": round(share, 3)}
             if place in places and share >= REPEATED_FROM:

@@ -18,4 +18,4 @@ TEMPLATES.filters["format_number"] = "{:,}".format
 
 def verbatim(name: str) -> str:
     """A file beside the templates, as it is."""
-    return files("ifcurate.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return (files("ifcurate.report") / "templates" / name).read_text(encoding="utf-8")

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import chromium, messages, prefer, resize
+from comparisons import write_small_comparison
 from scored_runs import DrawnCorpus
 
 from ifcurate.pipelines.corpus_record import recorded_shards
+from ifcurate.pipelines.report import report
+from ifcurate.pipelines.report_config import ReportConfig
 from ifcurate.pipelines.run import Run, open_run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.select import select
@@ -31,7 +34,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two behaviours; a text of markup, one that repeats itself, one that is longer than is shown."""
     texts = [SCRIPT, "vile ugly rotten foul " * 30, " ".join(f"calm{number} vile" for number in range(300))]
     corpus = DrawnCorpus.draw(150, behaviours=("rude", "toxic"), first_texts=texts)
-    return corpus.write(tmp_path_factory.mktemp("browser"), quantile=0.95, budget="2%")
+    made = corpus.write(tmp_path_factory.mktemp("browser"), quantile=0.95, budget="2%")
+    write_small_comparison(made.root / "evaluation")
+    report(ReportConfig(run=str(made.root)))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +190,17 @@ def test_texts_are_blurred_until_they_are_clicked(browser: Any) -> None:
     assert "influence" in tip and "loss" in tip
     text.send_keys("\ue00c")
     assert run_script(browser, "return document.getElementById('tip').hidden")
+
+
+def test_an_evaluation_is_a_table_and_a_figure(browser: Any) -> None:
+    section = browser.find_element("id", "evaluation")
+    assert section.is_displayed()
+    cells = [cell.text for cell in section.find_elements("css selector", "td")]
+    assert "before </td><b>" in cells and "-0.400 [-0.500, -0.300]" in cells
+    circles = section.find_elements("css selector", "svg circle")
+    places = [(float(circle.get_attribute("cx")), float(circle.get_attribute("cy"))) for circle in circles]
+    assert len(places) == 2 and places[1][0] > places[0][0] and places[1][1] > places[0][1], "later: right and below"
+    assert [name.text for name in section.find_elements("css selector", "svg text.name")][1] == "after"
 
 
 def test_nothing_is_wider_than_a_telephone(browser: Any) -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from commands import Command
+from comparisons import write_small_comparison
 from html_tree import Element, read_html
 from scored_runs import DrawnCorpus
 
@@ -175,6 +177,30 @@ def test_columns_can_be_chosen(run: Run) -> None:
     page = page_of(read_html((run.root / REPORT_FILE).read_text(encoding="utf-8")))
     assert [column["name"] for column in page["columns"]] == ["meta.year", "url"]
     assert page["columns"][1]["values"][-1]["name"] == "140 other values"
+    report(ReportConfig(run=str(run.root)))
+
+
+def test_an_evaluation_is_shown_from_the_run_or_from_where_it_is(
+    run: Run, page: dict[str, Any], tmp_path: Path
+) -> None:
+    assert page["evaluation"] is None
+    written = write_small_comparison(tmp_path)
+    for folder in (None, run.root / "evaluation"):
+        if folder is not None:
+            write_small_comparison(folder)
+        report(ReportConfig(run=str(run.root), evaluation=None if folder else str(tmp_path)))
+        shown = page_of(read_html((run.root / REPORT_FILE).read_text(encoding="utf-8")))["evaluation"]
+        assert [row[0] for row in shown["rows"]] == [row.model for row in written.rows]
+        assert all(len(row) == len(shown["headings"]) for row in shown["rows"])
+        assert [row[-2:] for row in shown["differences"]] == [["-0.400 [-0.500, -0.300]", "-0.300 [-0.400, -0.200]"]]
+        [panel] = shown["panels"]
+        assert panel["name"] == "held_out, words"
+        assert panel["points"][1] == {
+            "model": "after",
+            "x": pytest.approx([32.5, 29.25, 35.75]),
+            "y": pytest.approx([0.2, 0.18, 0.22]),
+        }
+    shutil.rmtree(run.root / "evaluation")
     report(ReportConfig(run=str(run.root)))
 
 

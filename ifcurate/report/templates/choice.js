@@ -72,7 +72,8 @@ function exactness() {
     const [few, many] = outcome(behaviour).documents;
     return many - few;
   });
-  const error = `off by at most ${count(Math.max(...off))} documents`;
+  const most = Math.max(...off);
+  const error = `off by at most ${count(most)} ${most === 1 ? "document" : "documents"}`;
   return `Between ${page.budgets[low].given} and ${page.budgets[high].given}, which are exact: ${error}.`;
 }
 
