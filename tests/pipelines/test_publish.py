@@ -17,6 +17,7 @@ import torch
 import yaml
 from commands import Command
 from datasets import Features, load_dataset
+from hub_server import hub_server, make_known
 from huggingface_hub import DatasetCard, DatasetCardData
 from runs import Workshop, rows_of
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -125,10 +126,20 @@ def strings(value: Any) -> Iterator[str]:
             yield from strings(each)
 
 
-def test_what_was_published_is_attached_to_the_corpus(
-    folder: Path, finished: Run, workshop: Workshop, tmp_path: Path, command: Command
+def test_it_is_uploaded_and_attached_to_the_corpus_by_name(
+    folder: Path, finished: Run, workshop: Workshop, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = command("attach", folder, "--to", workshop.root / "corpus", "--out", tmp_path / "out")
+    words = ("--repo", "org/name", "--license", "odc-by", "--language", "en", "--out", folder)
+    with hub_server() as hub:
+        make_known(hub, tmp_path / "home", monkeypatch)
+        done = command("publish", finished.root, *words)
+        assert done.code == 0, done.err
+        assert done.out.splitlines()[-1] == f"data set: {hub.address}/datasets/org/name"
+        repository = hub.repositories["datasets/org/name"]
+        assert repository.private
+        files = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+        assert repository.files == {name: content for name, content in files.items() if name != MADE_FILE}
+        done = command("attach", "org/name@main", "--to", workshop.root / "corpus", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     assert done.out.startswith("60 documents have their annotation (by id and text), 0 have none, 0 annotations")
     whole = rows_of(finished.data)
