@@ -66,14 +66,14 @@ def upload(folder: Path, repo: str, kind: Kind, private: bool, owned: Sequence[s
     Raises:
         InputError: the Hub cannot be reached or refuses, the card is not valid there, or the repository is public.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api = HfApi()
     files = {
         file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if _is_visible(folder, file)
     }
     with _refusals(repo):
-        RepoCard(files[CARD].read_text(encoding="utf-8")).validate(repo_type=kind)
+        _require_valid_card(api, files[CARD].read_text(encoding="utf-8"), kind)
         _require_repository(api, repo, kind, private)
         there = _files_of(api, repo, kind)
         stale = [name for name in there if name.split("/")[0] in owned and name not in files]
@@ -94,6 +94,20 @@ def upload(folder: Path, repo: str, kind: Kind, private: bool, owned: Sequence[s
 
 def _is_visible(folder: Path, file: Path) -> bool:
     return file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def _require_valid_card(api: HfApi, content: str, kind: Kind) -> None:
+    """Ask the Hub whether it takes a card; `RepoCard.validate` of older clients asks another Hub than `HF_ENDPOINT`.
+
+    Raises:
+        ValueError: it does not; says what the Hub says.
+    """
+    from huggingface_hub.utils import get_session
+
+    asked = {"repoType": kind, "content": content}
+    answer = get_session().post(f"{api.endpoint}/api/validate-yaml", json=asked)
+    if answer.status_code >= 400:
+        raise ValueError(f"its card is refused: {answer.text}")
 
 
 def _require_repository(api: HfApi, repo: str, kind: Kind, private: bool) -> None:

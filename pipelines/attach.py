@@ -13,15 +13,16 @@ import pyarrow as pa
 
 from ifcurate.annotation.dropped_rows import without_rows
 from ifcurate.annotation.lines import append_to_lines
-from ifcurate.annotation.matching import Matched, Matching, keys, matching
+from ifcurate.annotation.matching import DOCUMENTS, Matched, Matching, keys, matching
 from ifcurate.annotation.provenance import provenance_of, write_provenance
 from ifcurate.annotation.published import ANNOTATIONS, TEXT_HASH, labels
+from ifcurate.annotation.scattered import Scattered
 from ifcurate.annotation.schema import annotation_fields, spans_column
 from ifcurate.annotation.writer import Rows, check_new_columns, write_annotated
 from ifcurate.corpus.documents import ID, document_columns, texts_of
 from ifcurate.corpus.shards import Shard, corpus_fingerprint, known, list_corpus, list_shards, open_shard
 from ifcurate.corpus.text_hash import hash_text
-from ifcurate.errors import InputError
+from ifcurate.errors import InputError, first_line
 from ifcurate.files import clear, finishing_folder, remove_parts_of
 from ifcurate.hub import downloaded
 from ifcurate.pipelines.attach_config import AttachConfig
@@ -69,17 +70,29 @@ class Published:
             raise InputError(f"{shards[0].path}: has no annotation; give annotations made by `ifcurate publish`.")
         return cls(shards, fields, said)
 
-    def rows(self) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
-        """Keys and columns of every annotation, in order."""
-        schema, first = pa.schema(self.fields), 0
+    def keys(self) -> Iterator[pa.RecordBatch]:
+        """Every annotation as `KEYS`, in order."""
+        first = 0
         for shard in self.shards:
             reader = open_shard(shard)
             beside = [ID] if ID in reader.readable.names else []
-            for batch in reader.batches([TEXT_HASH, *beside, *schema.names]) if reader.num_rows else ():
+            for batch in reader.batches([TEXT_HASH, *beside]) if reader.num_rows else ():
                 ids = labels(batch.column(ID)).to_pylist() if beside else None
-                key = keys(first, ids, batch.column(TEXT_HASH).to_pylist(), shard.path)
-                yield key, batch.select(schema.names).cast(schema)
+                yield keys(first, ids, batch.column(TEXT_HASH).to_pylist(), shard.path)
                 first += batch.num_rows
+
+    def columns(self) -> Iterator[pa.RecordBatch]:
+        """The columns of every annotation, in the same order."""
+        schema = pa.schema(self.fields)
+        for shard in self.shards:
+            reader = open_shard(shard)
+            for batch in reader.batches(schema.names) if reader.num_rows else ():
+                try:
+                    yield batch.cast(schema)
+                except (pa.ArrowException, NotImplementedError) as error:
+                    raise InputError(
+                        f"{shard.path}: its columns are not those of annotations ({first_line(error)}); get it again."
+                    ) from error
 
 
 def attach(config: AttachConfig) -> Matched:
@@ -107,7 +120,7 @@ def attach(config: AttachConfig) -> Matched:
     with finishing_folder(out) as part:
         work = part / WORK
         work.mkdir()
-        with matching(work, pa.schema(published.fields)) as found:
+        with matching(work) as found:
             matched = _match(found, published, shards, config)
             _write(found, published, shards, config, part, work)
         shutil.rmtree(work)
@@ -130,7 +143,7 @@ def _behaviours(schema: pa.Schema) -> list[str]:
 
 
 def _match(found: Matching, published: Published, shards: Sequence[Shard], config: AttachConfig) -> Matched:
-    found.add_annotations(published.rows())
+    found.add_annotations(published.keys())
     with track("attach", sum(shard.size for shard in shards), "documents") as tracker:
         done = documents = 0
         for shard in shards:
@@ -164,7 +177,9 @@ def _write(
     found: Matching, published: Published, shards: Sequence[Shard], config: AttachConfig, out: Path, work: Path
 ) -> None:
     """Every shard below `out`, with the columns of its documents."""
-    columns = Rows(found.columns(of_all=config.unmatched != "drop"), pa.schema(published.fields))
+    documents = sum(open_shard(shard).num_rows for shard in shards)
+    ordered = _by_document(found, published, work).in_order(documents, of_all=config.unmatched != "drop")
+    columns = Rows(ordered, pa.schema(published.fields))
     alone = found.without_annotation() if config.unmatched == "drop" else iter(())
     waiting = next(alone, None)
     lines = [shard for shard in shards if shard.holds_lines]
@@ -186,6 +201,16 @@ def _write(
         else:
             write_annotated(kept, path, published.fields, annotations, published.said)
         first = last
+
+
+def _by_document(found: Matching, published: Published, work: Path) -> Scattered:
+    """The columns of the annotations that belong to a document, at its place."""
+    scattered = Scattered(work, pa.schema(published.fields))
+    documents = Rows(found.documents(), DOCUMENTS)
+    for batch in published.columns():
+        places = documents.take(batch.num_rows).column(0).fill_null(-1).to_numpy()
+        scattered.add(places[places >= 0], batch.filter(pa.array(places >= 0)))
+    return scattered
 
 
 def _batches(columns: Rows, count: int) -> Iterator[pa.RecordBatch]:

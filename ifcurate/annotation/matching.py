@@ -27,6 +27,7 @@ TEXT_KEY, ID_KEY = ("text0", "text1"), ("id0", "id1")
 KEYS = pa.schema({name: pa.int64() for name in ("place", *TEXT_KEY, *ID_KEY)} | {"named": pa.bool_()})
 """A row a document or annotation: its place in the order of its side, 128 bits of its text's hash, 128 of its id's, and
 whether it has an id."""
+DOCUMENTS = pa.schema({"document": pa.int64()})
 NOTHING = b"\xff"
 """In place of a text or id that is null: no UTF-8, so none is the same."""
 
@@ -92,37 +93,23 @@ def keys(first: int, ids: Sequence[str | None] | None, hashes: Sequence[str | No
 
 
 class Matching:
-    """Documents and annotations in a database, which finds the pairs.
+    """Documents and annotations in a database on disk, which finds the pairs."""
 
-    Args:
-        database: an open database on disk.
-        schema: of the columns that an annotation has, beside its id and hash.
-    """
-
-    def __init__(self, database: duckdb.DuckDBPyConnection, schema: pa.Schema) -> None:
-        self._database, self._schema = database, schema
+    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
+        self._database = database
         self._by_id = False
         with _telling():
             for name in ("documents", "annotations"):
                 database.register("keys_of_none", KEYS.empty_table())
                 database.execute(f"CREATE TABLE {name} AS SELECT * FROM keys_of_none")
-            database.register("columns_of_none", self._stored.empty_table())
-            database.execute("CREATE TABLE columns AS SELECT * FROM columns_of_none")
-
-    @property
-    def _stored(self) -> pa.Schema:
-        return pa.schema([pa.field("place", pa.int64()), *self._schema])
 
     def add_documents(self, rows: Iterable[pa.RecordBatch]) -> None:
         """Batches of `KEYS`, in order."""
-        self._insert("documents", KEYS, rows)
+        self._insert("documents", rows)
 
-    def add_annotations(self, rows: Iterable[tuple[pa.RecordBatch, pa.RecordBatch]]) -> None:
-        """Batches of `KEYS`, in order, each with the columns of its annotations."""
-        for key, columns in rows:
-            self._insert("annotations", KEYS, [key])
-            stored = pa.RecordBatch.from_arrays([key.column("place"), *columns.columns], schema=self._stored)
-            self._insert("columns", self._stored, [stored])
+    def add_annotations(self, rows: Iterable[pa.RecordBatch]) -> None:
+        """Batches of `KEYS`, in order."""
+        self._insert("annotations", rows)
 
     def find_pairs(self) -> Matched:
         """To be called once, when all rows are there.
@@ -147,20 +134,9 @@ class Matching:
                 by_id=self._by_id,
             )
 
-    def columns(self, of_all: bool) -> Iterator[pa.RecordBatch]:
-        """The columns of each document's annotation, in the order of the documents.
-
-        Args:
-            of_all: of documents without an annotation, too: nulls; otherwise these are left out.
-        """
-        join = "LEFT JOIN" if of_all else "JOIN"
-        names = ", ".join(f'columns."{name}"' for name in self._schema.names)
-        query = (
-            f"SELECT {names} FROM (SELECT * FROM pairs WHERE document IS NOT NULL) AS pairs {join} columns "
-            "ON columns.place = pairs.annotation ORDER BY pairs.document"
-        )
-        for batch in self._stream(query):
-            yield batch.cast(self._schema)
+    def documents(self) -> Iterator[pa.RecordBatch]:
+        """The document of each annotation, in the order of the annotations, as `DOCUMENTS`: null where it has none."""
+        yield from self._stream("SELECT document FROM pairs WHERE annotation IS NOT NULL ORDER BY annotation")
 
     def without_annotation(self) -> Iterator[int]:
         """The places of documents that have none, in order."""
@@ -180,11 +156,12 @@ class Matching:
         with _telling(), self._database.cursor() as cursor:
             yield from pa.RecordBatchReader.from_stream(cursor.sql(query))
 
-    def _insert(self, table: str, schema: pa.Schema, rows: Iterable[pa.RecordBatch]) -> None:
-        with _telling():
-            self._database.register("rows_to_add", pa.RecordBatchReader.from_batches(schema, rows))
-            self._database.execute(f"INSERT INTO {table} SELECT * FROM rows_to_add")
-            self._database.unregister("rows_to_add")
+    def _insert(self, table: str, rows: Iterable[pa.RecordBatch]) -> None:
+        for batch in rows:
+            with _telling():
+                self._database.register("rows_to_add", pa.Table.from_batches([batch], schema=KEYS))
+                self._database.execute(f"INSERT INTO {table} SELECT * FROM rows_to_add")
+                self._database.unregister("rows_to_add")
 
     def _count(self, query: str) -> int:
         ((count,),) = self._database.execute(query).fetchall()
@@ -192,11 +169,11 @@ class Matching:
 
 
 @contextmanager
-def matching(folder: Path, schema: pa.Schema, memory: str = MEMORY) -> Iterator[Matching]:
+def matching(folder: Path, memory: str = MEMORY) -> Iterator[Matching]:
     """A `Matching` whose database and temporary files lie in `folder`, which must exist."""
     settings = {"memory_limit": memory, "threads": 2, "temp_directory": str(folder / "spill")}
     with duckdb.connect(str(folder / "pairs.duckdb"), config=settings) as database:
-        yield Matching(database, schema)
+        yield Matching(database)
 
 
 @contextmanager

@@ -180,6 +180,11 @@ def test_what_cannot_be_attached_is_refused(tmp_path: Path, published: Path) -> 
         attached(corpus, published, corpus)
     (file,) = (published / "annotations").iterdir()
     table = pq.read_table(file)
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("toxic_mask"), "toxic_mask", pa.array(["x"] * 5)), file
+    )
+    with pytest.raises(InputError, match="its columns are not those of annotations"):
+        attached(tmp_path, published, corpus)
     column = table.schema.get_field_index(TEXT_HASH)
     pq.write_table(table.set_column(column, TEXT_HASH, pa.array(["f00"] * 5)), file)
     with pytest.raises(InputError, match=r"'f00', hash 0 .* is no SHA-256"):
