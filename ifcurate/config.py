@@ -104,7 +104,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise InputError(f"{file}: holds no `option: value` lines; write one option a line.")
-    return content
+    return {"on" if name is True else name: value for name, value in content.items()}  # what YAML 1.1 makes of `on:`
 
 
 def read_provenance(file: Path, *needed: str) -> dict[str, Any]:

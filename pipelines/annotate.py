@@ -9,6 +9,7 @@ from pathlib import Path
 from ifcurate.annotation.changed import ChangedShardError
 from ifcurate.annotation.schema import written_fields
 from ifcurate.annotation.writer import check_new_columns
+from ifcurate.corpus.documents import on_messages
 from ifcurate.corpus.places import list_place
 from ifcurate.corpus.shards import Shard, known, open_shard
 from ifcurate.influence.engines.choice import choose_dtype, choose_engine
@@ -87,5 +88,6 @@ def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> None:
         if config.output_format == "parquet":
             for shard in shards:
                 open_shard(shard).schema  # noqa: B018, whose types Parquet needs, and lines do not
-        check_new_columns(shards, written_fields(behaviours, config.token_ids, config.with_loss))
+        messages = on_messages(shards, config.text_column, config.on) is not None
+        check_new_columns(shards, written_fields(behaviours, config.token_ids, config.with_loss, messages))
         check_model(config)

@@ -28,7 +28,7 @@ from ifcurate.hub import downloaded
 from ifcurate.pipelines.attach_config import AttachConfig
 from ifcurate.pipelines.finished_folder import made_from, record_made
 from ifcurate.progress import log, track
-from ifcurate.selection.scores import FLOAT_LIST, LOSS
+from ifcurate.selection.scores import FLOAT_LIST, LOSS, ON
 
 MADE_FILE = "attach.yaml"
 WORK = ".attach"
@@ -56,7 +56,8 @@ class Published:
         shards = [known(shard) for shard in list_shards(str(inside) if inside.is_dir() else folder)]
         schema = open_shard(shards[0]).readable
         said = provenance_of(shards[0], schema)
-        ours = [field for name in _behaviours(schema) for field in annotation_fields(name)]
+        on = {name: (said.get(name) or {}).get(ON) for name in _behaviours(schema)}
+        ours = [field for name in on for field in annotation_fields(name, messages=on[name] is not None)]
         fields = [field for field in [pa.field(LOSS, FLOAT_LIST), *ours] if field.name in schema.names]
         for shard in shards:
             names = open_shard(shard).readable.names

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from ifcurate.corpus.documents import on_messages
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.files import write_text
@@ -66,6 +67,7 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             shape.embeddings,
             config.bad_rows,
             config.overlap,
+            on_messages(shards, config.text_column, config.on),
         )
         facts = {"documents": sample.documents, "tokens": sample.tokens, "hash": sample.hash()}
         write_text(run.sample, json.dumps(facts, indent=2) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from ifcurate.annotation.columns import annotation_columns
 from ifcurate.annotation.schema import mask_column, rank_column, score_column
 from ifcurate.corpus.documents import ID, DocumentBatch, read_documents
+from ifcurate.corpus.messages import from_text, transcript
 from ifcurate.corpus.parquet import ParquetReader
 from ifcurate.corpus.shards import Shard, list_shards
 from ifcurate.corpus.text_hash import hash_texts
@@ -23,7 +24,7 @@ from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.select import is_current, selection_origin
 from ifcurate.report.lookup import Place, highest_of, highest_places, places_of_id
 from ifcurate.report.scored_text import ScoredText
-from ifcurate.selection.scores import ScoredTokens, sidecar_metadata
+from ifcurate.selection.scores import ScoredTokens, selectable, sidecar_metadata
 from ifcurate.selection.table import Selection, ShardRecords, records_path, summary_path
 
 MOST_NAMED = 10
@@ -164,12 +165,18 @@ class InspectedRun:
         columns = annotation_columns(sidecar, records, self.selection, str(path))
         rank, score = (columns[name(self.behaviour)][0].as_py() for name in (rank_column, score_column))
         mask = np.array(columns[mask_column(self.behaviour)][0].as_py(), dtype=bool)
+        if (chosen := selectable(sidecar)) is not None:
+            mask = mask[chosen]
         selected = f"{int(mask.sum()):,} of {count:,} tokens selected"
         return ScoredText((*label, f"rank {rank:.4f}", f"score {score:.4g}", selected), text, scored, mask)
 
     @cached_property
     def _sidecars(self) -> dict[str, Path]:
         return {name: shard.output(self.run.scores) for name, shard in self.shards.items()}
+
+    @cached_property
+    def _are_messages(self) -> bool:
+        return sidecar_metadata(next(iter(self._sidecars.values()))).on is not None
 
     @cached_property
     def _written(self) -> dict[str, Shard]:
@@ -202,7 +209,14 @@ class InspectedRun:
         return shard
 
     def _documents(self, name: str) -> Iterator[DocumentBatch]:
-        return read_documents(self._text_shard(name), self.config.text_column, self.config.id_column, bad_rows="skip")
+        """The documents of a shard, messages as their transcript."""
+        shard = self._text_shard(name)
+        for batch in read_documents(shard, self.config.text_column, self.config.id_column, bad_rows="skip"):
+            yield (
+                replace(batch, texts=[transcript(from_text(text)).text for text in batch.texts])
+                if self._are_messages
+                else batch
+            )
 
     def _text(self, place: Place) -> str:
         for batch in self._documents(place.shard):

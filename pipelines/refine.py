@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from ifcurate.corpus.documents import on_messages
 from ifcurate.influence.curvature.factors import load_factors
 from ifcurate.influence.curvature.inverse import Inverse, check_layers, layers_of, mean_eigenvalues
 from ifcurate.influence.refinement import REFINEMENTS
@@ -67,8 +68,9 @@ def refined_direction(
 def _sample(
     run: Run, config: RunConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tokens: int
 ) -> Sample:
+    shards = present_shards(run)
     return sample_windows(
-        present_shards(run),
+        shards,
         config.text_column,
         config.id_column,
         tokenizer,
@@ -78,6 +80,7 @@ def _sample(
         embedding_rows(model),
         config.bad_rows,
         config.overlap,
+        on_messages(shards, config.text_column, config.on),
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from datatrove.utils.stats import PipelineStats
 
+from ifcurate.corpus.documents import on_messages
+from ifcurate.corpus.settings import On
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.files import remove
@@ -19,7 +21,8 @@ from ifcurate.influence.loading import CALIBRATION_TOKENS, load_scorer
 from ifcurate.influence.sample import sample_windows
 from ifcurate.influence.settings import ScoreSettings
 from ifcurate.machine import cores, memory
-from ifcurate.model.checkpoints import embedding_rows
+from ifcurate.model.checkpoints import embedding_rows, load_tokenizer
+from ifcurate.model.conversations import hash_template
 from ifcurate.model.devices import resolve_device
 from ifcurate.pipelines.executor import run_tasks, total
 from ifcurate.pipelines.found_engine import FoundEngine, FoundStep, keep_engine, kept_engine
@@ -32,7 +35,7 @@ from ifcurate.pipelines.steps.read_shards import ReadShards
 from ifcurate.pipelines.steps.score_tokens import ScoreTokens
 from ifcurate.pipelines.steps.write_scores import WriteScores
 from ifcurate.progress import log, track
-from ifcurate.selection.scores import DIRECTIONS
+from ifcurate.selection.scores import DIRECTIONS, ON
 
 UNIT = "nats per unit of the direction"
 SIGN = "positive: training on the token makes the behaviour likelier"
@@ -56,7 +59,7 @@ def _score(run: Run, config: RunConfig, shards: Sequence[Shard], pending: Sequen
         def count(stats: PipelineStats) -> None:
             stage.add(**{label: total(stats, label) for label in ("tokens", "positions", "halvings", "context")})
 
-        asked = _settings(run, config)
+        asked = _settings(run, config, on_messages(shards, config.text_column, config.on))
         if not run.engine.is_file():
             keep_engine(run, _find_engine(run, config, shards, asked))
         found = kept_engine(run)
@@ -69,13 +72,13 @@ def _score(run: Run, config: RunConfig, shards: Sequence[Shard], pending: Sequen
         )
         beats = run.logs / "score" / "progress"
         shutil.rmtree(beats, ignore_errors=True)
-        metadata = _metadata(run, config, found)
+        metadata = {**_metadata(run, config, found), **_of_messages(config, settings.on)}
         made_of = {**metadata, **found.model_dump(), "with_loss": config.with_loss}
         kept = KeptGroups(run.unfinished, made_of)
         steps = [
             ReadShards(pending, config.text_column, config.id_column, config.bad_rows),
             ScoreTokens(settings, config.with_loss, Pulse(beats, pending), kept),
-            WriteScores(pending, run.scores, run.behaviours, metadata, config.with_loss, kept),
+            WriteScores(pending, run.scores, run.behaviours, metadata, config.with_loss, kept, settings.on is not None),
         ]
         if settings.engine == "compiled-jvp":
             log.info("every worker compiles the model first, which takes minutes")
@@ -110,7 +113,7 @@ def processes(threads: int = 1) -> int:
     return max(1, cores() // threads)
 
 
-def _settings(run: Run, config: RunConfig) -> ScoreSettings:
+def _settings(run: Run, config: RunConfig, on: On | None) -> ScoreSettings:
     """What is asked for; engine, dtype, steps and batch size are still to be found."""
     if not run.behaviours:
         raise InputError(f"{run.root}: has no direction yet; run `ifcurate direct {run.root}` first.")
@@ -120,6 +123,7 @@ def _settings(run: Run, config: RunConfig) -> ScoreSettings:
         revision=config.revision,
         context=config.context,
         overlap=config.overlap,
+        on=on,
         engine=config.engine,
         alignment=config.alignment,
         device=config.device,
@@ -146,6 +150,7 @@ def _find_engine(run: Run, config: RunConfig, shards: Sequence[Shard], settings:
         embedding_rows(loaded.model),
         config.bad_rows,
         config.overlap,
+        settings.on,
     )
     steps = [FoundStep(**vars(step)) for step in loaded.steps(sample.windows)]  # may change the engine
     found = {
@@ -159,6 +164,14 @@ def _find_engine(run: Run, config: RunConfig, shards: Sequence[Shard], settings:
         "worker_bytes": loaded.worker_bytes,
     }
     return FoundEngine.model_validate(found)
+
+
+def _of_messages(config: RunConfig, on: On | None) -> dict[str, Any]:
+    """What sidecars say of documents that are messages: whose were scored, and the template that rendered them."""
+    if on is None:
+        return {ON: None}
+    tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
+    return {ON: on, "template_hash": hash_template(tokenizer)}
 
 
 def _metadata(run: Run, config: RunConfig, found: FoundEngine) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.pipelines.steps.write_annotations import WriteAnnotations
-from ifcurate.pipelines.written import columns_metadata, describes_itself, is_written, report_source
+from ifcurate.pipelines.written import are_messages, columns_metadata, describes_itself, is_written, report_source
 from ifcurate.progress import track
 from ifcurate.report.card import write_card
 from ifcurate.selection.table import Selection
@@ -70,6 +70,7 @@ def _write_pending(
         beats,
         config.output_format,
         config.text_column,
+        are_messages(metadata),
     )
     with watching(beats, track("write", sum(shard.size for shard in pending))):
         run_tasks([step], len(pending), config.workers or cores(), threads=1, logs=run.logs / "write", results=run.data)

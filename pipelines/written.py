@@ -20,7 +20,7 @@ from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.select import damaged_file, is_current, selection_origin
 from ifcurate.report.source import ReportSource
-from ifcurate.selection.scores import DIRECTIONS, HISTOGRAMS, SCORES, SHARD, read_sidecar_metadata, sidecar_metadata
+from ifcurate.selection.scores import DIRECTIONS, HISTOGRAMS, ON, SCORES, SHARD, read_sidecar_metadata, sidecar_metadata
 from ifcurate.selection.settings import SelectionOptions
 from ifcurate.selection.summation import CHECKPOINTS
 from ifcurate.selection.table import Selection, summary_path
@@ -103,7 +103,13 @@ def report_source(run: Run, config: RunConfig, shards: Sequence[Shard], metadata
         id_column=config.id_column,
         token_ids=config.token_ids,
         with_loss=config.with_loss,
+        messages=are_messages(metadata),
     )
+
+
+def are_messages(metadata: dict[str, Any]) -> bool:
+    """Whether the documents that were scored are messages."""
+    return next(iter(metadata.values()))[ON] is not None
 
 
 def _scored_with(metadata: dict[str, Any]) -> str:

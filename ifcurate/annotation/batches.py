@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ifcurate.corpus.documents import is_text
+from ifcurate.corpus.messages import is_messages
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.selection.spans import Ranges
@@ -44,11 +45,11 @@ class AnnotatedBatch:
         self._refuse(name, column.is_null(), "is null, and its tokens are unknown")
         offsets, values = _flat(column)
         if values.null_count:
-            raise self._misfit(name, _row_of(offsets, values.is_null()), "holds a null token id")
+            raise self.misfit(name, _row_of(offsets, values.is_null()), "holds a null token id")
         numbers = self._numbers(name, values)
         wrong = (numbers != np.floor(numbers)) | (numbers < 0) | (numbers > np.iinfo(np.int32).max)
         if wrong.any():
-            raise self._misfit(name, _row_of(offsets, wrong), f"holds {numbers[wrong][0]!r}, which is no token id")
+            raise self.misfit(name, _row_of(offsets, wrong), f"holds {numbers[wrong][0]!r}, which is no token id")
         return offsets, numbers.astype(np.int32)
 
     def mask(self, name: str, tokens: Offsets | None = None) -> NDArray[np.bool_]:
@@ -69,11 +70,11 @@ class AnnotatedBatch:
         differing = np.flatnonzero(given & (np.diff(offsets) != wanted))
         if len(differing):
             row = int(differing[0])
-            raise self._misfit(name, row, f"has {np.diff(offsets)[row]} entries for {wanted[row]} tokens")
+            raise self.misfit(name, row, f"has {np.diff(offsets)[row]} entries for {wanted[row]} tokens")
         numbers = self._numbers(name, pc.fill_null(values, False) if values.null_count else values)
         doubtful = (numbers != 0) & (numbers != 1)
         if doubtful.any():
-            raise self._misfit(name, _row_of(offsets, doubtful), f"holds {numbers[doubtful][0]!r}, no truth value")
+            raise self.misfit(name, _row_of(offsets, doubtful), f"holds {numbers[doubtful][0]!r}, no truth value")
         mask = np.zeros(int(wanted.sum()), dtype=np.bool_)
         mask[np.repeat(given, wanted)] = numbers.astype(np.bool_)
         return mask
@@ -91,10 +92,10 @@ class AnnotatedBatch:
         if len(differing):
             row = int(differing[0])
             wanted, found = np.diff(tokens)[row], np.diff(offsets)[row]
-            raise self._misfit(name, row, f"has {found} entries for {wanted} tokens")
+            raise self.misfit(name, row, f"has {found} entries for {wanted} tokens")
         numbers = self._numbers(name, values)
         if not np.isfinite(numbers).all():
-            raise self._misfit(name, _row_of(offsets, ~np.isfinite(numbers)), "holds null, NaN or infinity")
+            raise self.misfit(name, _row_of(offsets, ~np.isfinite(numbers)), "holds null, NaN or infinity")
         return numbers.astype(np.float32)
 
     def spans(self, name: str) -> Ranges:
@@ -108,22 +109,35 @@ class AnnotatedBatch:
             start_rows, starts = self._part_of_lists(name, column, "start")
             end_rows, ends = self._part_of_lists(name, column, "end")
             if not np.array_equal(start_rows, end_rows):
-                raise self._misfit(name, None, "has as many starts as ends in some rows only")
+                raise self.misfit(name, None, "has as many starts as ends in some rows only")
             return self._ranges(name, start_rows, starts, ends)
         column = self._lists(name)
         offsets, values = _flat(column)
         if pa.types.is_null(values.type):
             return Ranges(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(len(column) + 1, np.int64))
         if not (pa.types.is_struct(values.type) and set(_SPAN) <= {field.name for field in values.type}):
-            raise self._misfit(name, None, f"is {self.arrow.column(name).type}, not start and end")
+            raise self.misfit(name, None, f"is {self.arrow.column(name).type}, not start and end")
         present = ~np.asarray(values.is_null())
         kept = np.append(0, np.cumsum(present))[offsets]
         starts, ends = (self._numbers(name, pc.struct_field(values, part)) for part in _SPAN)
         return self._ranges(name, kept, starts[present], ends[present])
 
+    def lists(self, name: str) -> tuple[Offsets, pa.Array]:
+        """A column of lists in any layout: offsets (int64 [rows + 1], from 0) and values; null lists are empty.
+
+        Raises:
+            InputError: the column holds no lists.
+        """
+        return _flat(self._lists(name))
+
     def texts(self, name: str) -> list[str]:
         """A text column, in any of Arrow's layouts, without nulls."""
         column = self.arrow.column(name)
+        if is_messages(column.type):
+            raise InputError(
+                f"{self.shard.path}: column {name!r} holds messages, and only texts are read here; give a --format of "
+                "tokens, or a column of texts as --text-column."
+            )
         if not is_text(column.type):
             raise InputError(f"{self.shard.path}: column {name!r} is {column.type}, not text; give --text-column.")
         texts = column.to_pylist()
@@ -135,7 +149,7 @@ class AnnotatedBatch:
     def _part_of_lists(self, name: str, column: pa.Array, part: str) -> tuple[Offsets, NDArray[np.float64]]:
         """`start` or `end` of spans that are a dict of two lists, as `datasets` writes them."""
         if column.type.get_field_index(part) < 0:
-            raise self._misfit(name, None, f"is {column.type}, not start and end")
+            raise self.misfit(name, None, f"is {column.type}, not start and end")
         lists = pc.struct_field(column, part)  # null where the struct is
         offsets, values = _flat(self._as_lists(name, lists))
         return offsets, self._numbers(name, values)
@@ -145,7 +159,7 @@ class AnnotatedBatch:
         wrong = ~(whole & (starts >= 0) & (ends >= starts))  # NaN, which a null becomes, is wrong too
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])
-            raise self._misfit(name, _row_of(offsets, wrong), f"holds the range {starts[first]} to {ends[first]}")
+            raise self.misfit(name, _row_of(offsets, wrong), f"holds the range {starts[first]} to {ends[first]}")
         return Ranges(starts.astype(np.int64), ends.astype(np.int64), offsets)
 
     def _lists(self, name: str) -> pa.Array:
@@ -157,7 +171,7 @@ class AnnotatedBatch:
             return pa.nulls(len(column), pa.large_list(pa.null()))
         layouts = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
         if not any(getattr(pa.types, f"is_{layout}")(column.type) for layout in layouts):
-            raise self._misfit(name, None, f"is {column.type}, no list")
+            raise self.misfit(name, None, f"is {column.type}, no list")
         return column.cast(pa.large_list(column.type.value_type))
 
     def _numbers(self, name: str, values: pa.Array) -> NDArray[np.float64]:
@@ -166,16 +180,17 @@ class AnnotatedBatch:
         if pa.types.is_null(kind):
             return np.full(len(values), np.nan)
         if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            raise self._misfit(name, None, f"is {self.arrow.column(name).type}, which holds no numbers")
+            raise self.misfit(name, None, f"is {self.arrow.column(name).type}, which holds no numbers")
         narrow = values.cast(pa.int8()) if pa.types.is_boolean(kind) else values
         return narrow.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
     def _refuse(self, name: str, wrong: pa.Array, problem: str) -> None:
         rows = np.flatnonzero(np.asarray(wrong))
         if len(rows):
-            raise self._misfit(name, int(rows[0]), problem)
+            raise self.misfit(name, int(rows[0]), problem)
 
-    def _misfit(self, name: str, row: int | None, problem: str) -> InputError:
+    def misfit(self, name: str, row: int | None, problem: str) -> InputError:
+        """What to say of a column, in a row of this batch or in all of them."""
         where = "" if row is None else f"row {self.first_row + row}: "
         return InputError(f"{self.shard.path}: {where}column {name!r} {problem}; {_REMEDY}.")
 

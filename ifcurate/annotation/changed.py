@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from ifcurate.corpus.documents import texts_of
 from ifcurate.corpus.jsonl import holds_row
+from ifcurate.corpus.messages import as_text
 from ifcurate.corpus.shards import Shard
 from ifcurate.corpus.text_hash import TextHash
 from ifcurate.errors import InputError
@@ -60,7 +61,7 @@ class TextCheck:
             values = [row.get(self._column) for row in rows]
         except (ValueError, AttributeError) as error:
             raise misfit(self._shard, "holds a line that is no JSON object") from error
-        self._found.add(value if isinstance(value, str) else None for value in values)
+        self._found.add(value if isinstance(value, str) else as_text(value) for value in values)
 
     def finish(self) -> None:
         """Call after the last row.

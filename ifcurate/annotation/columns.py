@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ifcurate.annotation import schema
 from ifcurate.errors import InputError
 from ifcurate.selection.records import Records, cut_records, mask_records
-from ifcurate.selection.scores import TOKEN_IDS, ScoredTokens, influence_column
+from ifcurate.selection.scores import (
+    LOSS_MASK,
+    MESSAGE_STARTS,
+    TOKEN_IDS,
+    ScoredTokens,
+    influence_column,
+    selectable,
+)
 from ifcurate.selection.spans import Ints, Mask, Ranges, mask_to_spans
 from ifcurate.selection.table import Selection
 
@@ -28,7 +36,8 @@ def annotation_columns(
         source: name of the score file, for error messages.
 
     Returns:
-        `token_ids`, then the columns of `schema.annotation_fields`, with their types, one value a document.
+        `token_ids` (of messages `loss_mask` too), then the columns of `schema.annotation_fields`, with their types, one
+        value a document.
 
     Raises:
         InputError: the score file is corrupt, or the selection was made of other scores.
@@ -40,15 +49,17 @@ def annotation_columns(
     mask = mask_records(scored, records, tau, selection.neighbours, take)
     if not np.array_equal(records.count(mask), take):
         raise _other_scores(source)
+    spans, chosen = mask_to_spans(mask, scored.tokens), selectable(sidecar)
     values = [
         sidecar.column(influence_column(selection.behaviour)),
-        _mask_column(mask, scored.tokens),
-        _spans_column(mask_to_spans(mask, scored.tokens)),
+        _mask_column(mask, scored.tokens) if chosen is None else _whole_mask(mask, chosen, sidecar.column(TOKEN_IDS)),
+        _spans_column(spans) if chosen is None else _message_spans(spans, sidecar.column(MESSAGE_STARTS)),
         *_document_columns(records, selected, scored.tokens.documents),
     ]
-    fields = schema.annotation_fields(selection.behaviour)
+    fields = schema.annotation_fields(selection.behaviour, chosen is not None)
     columns = {field.name: value.cast(field.type) for field, value in zip(fields, values, strict=True)}
-    return {TOKEN_IDS: sidecar.column(TOKEN_IDS), **columns}
+    shared = [TOKEN_IDS] if chosen is None else [TOKEN_IDS, LOSS_MASK]
+    return {name: sidecar.column(name) for name in shared} | columns
 
 
 def _require_same_records(records: Records, selected: pa.Table, source: str) -> None:
@@ -69,6 +80,29 @@ def _numbers(selected: pa.Table, name: str) -> Ints:
 
 def _mask_column(mask: Mask, tokens: Ranges) -> pa.Array:
     return pa.ListArray.from_arrays(_offsets(tokens), pa.array(mask))
+
+
+def _whole_mask(mask: Mask, chosen: Mask, token_ids: pa.Array) -> pa.Array:
+    """The mask over all tokens, of one over those that were `chosen`."""
+    whole = np.zeros(len(chosen), np.bool_)
+    whole[chosen] = mask
+    lengths = pc.list_value_length(token_ids).to_numpy(zero_copy_only=False)
+    return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(lengths)), pa.int32()), pa.array(whole))
+
+
+def _message_spans(spans: Ranges, message_starts: pa.Array) -> pa.Array:
+    """Spans of transcripts as a list a message, counted from the beginning of its content.
+
+    None lies in two messages, since something stands between them.
+    """
+    starts = message_starts.flatten().to_numpy().astype(np.int64)
+    counts = pc.list_value_length(message_starts).to_numpy(zero_copy_only=False)
+    messages = Ranges(starts, starts, np.append(0, np.cumsum(counts)).astype(np.int64))
+    stride = max(spans.reach, messages.reach)
+    message = np.searchsorted(messages.end_to_end(stride)[0], spans.end_to_end(stride)[0], side="right") - 1
+    rows = np.searchsorted(message, np.arange(len(starts) + 1)).astype(np.int64)
+    inside = Ranges(spans.starts - starts[message], spans.ends - starts[message], rows)
+    return pa.ListArray.from_arrays(_offsets(messages), _spans_column(inside))
 
 
 def _spans_column(spans: Ranges) -> pa.Array:

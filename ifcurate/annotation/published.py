@@ -17,6 +17,7 @@ from ifcurate.annotation.provenance import provenance_of
 from ifcurate.annotation.schema import annotation_fields, mask_column
 from ifcurate.corpus.documents import ID, document_columns, texts_of
 from ifcurate.corpus.formats import ShardReader
+from ifcurate.corpus.messages import is_messages
 from ifcurate.corpus.parquet import attach
 from ifcurate.corpus.shards import Shard, known, open_shard
 from ifcurate.corpus.text_hash import hash_text
@@ -77,7 +78,9 @@ class AnnotatedShards:
         for shard, reader in zip(shards, readers, strict=True):
             if reader.num_rows and (column := document_columns(shard, reader, text_column, id_column)) is not None:
                 ids_from[shard.name] = column
-        return cls(shards, text_column, ids_from, said, behaviours, _typed(merged, behaviours), True in times)
+        return cls(
+            shards, text_column, ids_from, said, behaviours, _typed(merged, behaviours, text_column), True in times
+        )
 
     def saying(self, said: Mapping[str, Any]) -> AnnotatedShards:
         """The same shards, of which `said` is told."""
@@ -179,9 +182,10 @@ def _merged(shards: Sequence[Shard], readers: Sequence[ShardReader]) -> pa.Schem
     return merged
 
 
-def _typed(schema: pa.Schema, behaviours: Sequence[str]) -> pa.Schema:
+def _typed(schema: pa.Schema, behaviours: Sequence[str], text_column: str) -> pa.Schema:
     """`schema` with our columns in the types that we write: JSON Lines do not keep them."""
-    ours = {field.name: field.type for behaviour in behaviours for field in annotation_fields(behaviour)}
+    messages = text_column in schema.names and is_messages(schema.field(text_column).type)
+    ours = {field.name: field.type for behaviour in behaviours for field in annotation_fields(behaviour, messages)}
     ours |= {TOKEN_IDS: INT_LIST, LOSS: FLOAT_LIST} if behaviours else {}
     fields = [field.with_type(ours[field.name]) if field.name in ours else field for field in schema]
     return pa.schema(fields, metadata=schema.metadata)

@@ -21,15 +21,18 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from ifcurate.annotation.batches import AnnotatedBatch
+from ifcurate.annotation.messages import marked_messages
 from ifcurate.annotation.provenance import provenance_of
 from ifcurate.annotation.schema import mask_column, spans_column
 from ifcurate.annotation.strengths import StrengthColumns
+from ifcurate.corpus.messages import is_messages
+from ifcurate.corpus.settings import On
 from ifcurate.corpus.shards import Shard, list_shards, open_shard
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import check_token_ids
 from ifcurate.model.hashes import hash_tokenizer
 from ifcurate.model.windows import encode_documents
-from ifcurate.selection.scores import LOSS, TOKEN_IDS, influence_column
+from ifcurate.selection.scores import LOSS, LOSS_MASK, ON, TOKEN_IDS, influence_column
 from ifcurate.selection.spans import Ranges, spans_to_mask
 
 RUN_FILE = "run.yaml"
@@ -54,12 +57,14 @@ class MarkedDocument:
         marks: uint8 [tokens]: bit b is behaviour b's mask.
         losses: float32 [tokens]: under the annotating model; None unless asked for.
         strengths: float32 [behaviours, tokens], see `strengths`; None unless asked for.
+        learned: bool [tokens]: which carry a loss; None where all do, as in documents that are texts.
     """
 
     token_ids: NDArray[np.int32]
     marks: NDArray[np.uint8]
     losses: NDArray[np.float32] | None = None
     strengths: NDArray[np.float32] | None = None
+    learned: NDArray[np.bool_] | None = None
 
 
 @dataclass
@@ -134,13 +139,14 @@ class AnnotatedCorpus:
             said = provenance_of(shard, reader.readable)
             strong = StrengthColumns.said_by(said, self.behaviours, shard.path) if self.with_strengths else None
             read: ReadBatch = partial(self._as_annotated, strong=strong)
-            columns = [TOKEN_IDS, *masks, *beside]
+            columns = [TOKEN_IDS, *masks, *beside, *(name for name in (LOSS_MASK,) if name in names)]
         else:
             if self.with_losses or self.with_strengths:
                 raise InputError(self._of_other_tokens(shard))
             spans = [spans_column(behaviour) for behaviour in self.behaviours]
             require_columns(shard, names, [self.text_column, *spans])
-            read, columns = self._projected, [self.text_column, *spans, *(name for name in masks if name in names)]
+            read = partial(self._projected, on=self._on(shard, reader.readable))
+            columns = [self.text_column, *spans, *(name for name in masks if name in names)]
         row = 0
         for batch in reader.batches(columns, BATCH_ROWS):
             yield from read(AnnotatedBatch(shard, row, batch))
@@ -162,7 +168,16 @@ class AnnotatedCorpus:
         made = [entry.get("tokenizer_hash") for entry in _annotations(shard, schema)]
         own = bool(made) and all(tokenizer == self._tokenizer_hash for tokenizer in made)
         needed = [TOKEN_IDS, *(mask_column(behaviour) for behaviour in self.behaviours)]
+        if any(entry.get(ON) is not None for entry in _annotations(shard, schema)):
+            needed.append(LOSS_MASK)
         return own and all(name in schema.names for name in needed)
+
+    def _on(self, shard: Shard, schema: pa.Schema) -> On | None:
+        """Whose messages carry a loss, as the shard was annotated or by default; None where documents are texts."""
+        if not is_messages(schema.field(self.text_column).type):
+            return None
+        said = next((entry[ON] for entry in _annotations(shard, schema) if entry.get(ON) is not None), "replies")
+        return "all" if said == "all" else "replies"
 
     def _of_other_tokens(self, shard: Shard) -> str:
         return (
@@ -179,25 +194,31 @@ class AnnotatedCorpus:
             self.counts[behaviour].annotated_marked += int(mask.sum())
         losses = batch.numbers(LOSS, rows) if self.with_losses else None
         strengths = None if strong is None else strong.read(batch, rows, masks)
+        learned = batch.mask(LOSS_MASK, rows) if LOSS_MASK in batch.arrow.schema.names else None
         for document, (first, last) in zip(self._cut(batch, rows, token_ids, masks), pairwise(rows), strict=True):
             yield replace(
                 document,
                 losses=None if losses is None else losses[first:last],
                 strengths=None if strengths is None else strengths[:, first:last],
+                learned=None if learned is None else learned[first:last],
             )
 
-    def _projected(self, batch: AnnotatedBatch) -> Iterator[MarkedDocument]:
-        encodings = encode_documents(self.tokenizer, batch.texts(self.text_column))
-        tokens = Ranges.of_documents([(encoding.starts, encoding.ends) for encoding in encodings])
-        masks = []
+    def _projected(self, batch: AnnotatedBatch, on: On | None) -> Iterator[MarkedDocument]:
+        if on is None:
+            encodings = encode_documents(self.tokenizer, batch.texts(self.text_column))
+            tokens = Ranges.of_documents([(encoding.starts, encoding.ends) for encoding in encodings])
+            masks = [spans_to_mask(batch.spans(spans_column(behaviour)), tokens) for behaviour in self.behaviours]
+        else:
+            encodings, masks = marked_messages(batch, self.text_column, self.behaviours, self.tokenizer, on)
         for behaviour in self.behaviours:
-            masks.append(spans_to_mask(batch.spans(spans_column(behaviour)), tokens))
             if mask_column(behaviour) in batch.arrow.schema.names:
                 annotated = batch.mask(mask_column(behaviour))
                 self.counts[behaviour].annotated += len(annotated)
                 self.counts[behaviour].annotated_marked += int(annotated.sum())
         token_ids = np.concatenate([np.zeros(0, np.int32), *(encoding.token_ids for encoding in encodings)])
-        return self._cut(batch, tokens.rows, token_ids, masks)
+        rows = np.cumsum([0, *map(len, encodings)], dtype=np.int64)
+        for document, encoding in zip(self._cut(batch, rows, token_ids, masks), encodings, strict=True):
+            yield replace(document, learned=encoding.scored)
 
     def _cut(
         self,

@@ -12,10 +12,10 @@ from typing import Literal
 import pyarrow as pa
 
 from ifcurate.artifacts import OpenArtifact, Sha256
-from ifcurate.selection.scores import FLOAT_LIST, INT_LIST, LOSS, TOKEN_IDS, influence_column
+from ifcurate.selection.scores import FLOAT_LIST, INT_LIST, LOSS, LOSS_MASK, MASK_LIST, TOKEN_IDS, influence_column
 
-MASK_LIST = pa.list_(pa.bool_())
 SPAN_LIST = pa.list_(pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32())]))
+MESSAGE_SPAN_LIST = pa.list_(SPAN_LIST)
 
 
 class ColumnsMetadata(OpenArtifact):
@@ -34,7 +34,7 @@ def mask_column(behaviour: str) -> str:
 
 
 def spans_column(behaviour: str) -> str:
-    """`list<struct<start, end>>`: the mask as character ranges of the text, end exclusive."""
+    """`list<struct<start, end>>`: the mask as character ranges of the text, end exclusive; of messages, a list each."""
     return f"{behaviour}_spans"
 
 
@@ -53,37 +53,48 @@ def rank_column(behaviour: str) -> str:
     return f"{behaviour}_rank"
 
 
-def annotation_fields(behaviour: str) -> list[pa.Field]:
-    """The columns that `write` appends for one behaviour, in order."""
+def annotation_fields(behaviour: str, messages: bool = False) -> list[pa.Field]:
+    """The columns that `write` appends for one behaviour, in order; `messages`: to documents that are such."""
     return [
         pa.field(influence_column(behaviour), FLOAT_LIST),
         pa.field(mask_column(behaviour), MASK_LIST),
-        pa.field(spans_column(behaviour), SPAN_LIST),
+        pa.field(spans_column(behaviour), MESSAGE_SPAN_LIST if messages else SPAN_LIST),
         pa.field(sparsity_column(behaviour), pa.int32()),
         pa.field(score_column(behaviour), pa.float32()),
         pa.field(rank_column(behaviour), pa.float32()),
     ]
 
 
-def written_fields(behaviours: Sequence[str], token_ids: bool, with_loss: bool) -> list[pa.Field]:
+def written_fields(
+    behaviours: Sequence[str], token_ids: bool, with_loss: bool, messages: bool = False
+) -> list[pa.Field]:
     """Every column that `write` appends, in order."""
     shared = {TOKEN_IDS: INT_LIST} if token_ids else {}
+    if messages:
+        shared[LOSS_MASK] = MASK_LIST
     if with_loss:
         shared[LOSS] = FLOAT_LIST
     fields = [pa.field(name, kind) for name, kind in shared.items()]
-    return fields + [field for behaviour in behaviours for field in annotation_fields(behaviour)]
+    return fields + [field for behaviour in behaviours for field in annotation_fields(behaviour, messages)]
 
 
-def described_columns(behaviours: Sequence[str], token_ids: bool, with_loss: bool) -> list[tuple[str, str, str]]:
+def described_columns(
+    behaviours: Sequence[str], token_ids: bool, with_loss: bool, messages: bool = False
+) -> list[tuple[str, str, str]]:
     """Name, type and meaning of every column that `write` appends, for people."""
     columns = [(TOKEN_IDS, "list<int32>", "the tokens that the lists belong to")] if token_ids else []
+    if messages:
+        columns.append((LOSS_MASK, "list<bool>", "whether each token carries a loss"))
+    spans = ("list<struct<start, end>>", "the mask as character ranges of the text")
+    if messages:
+        spans = ("list<list<struct<start, end>>>", "the mask as character ranges of each message's content")
     if with_loss:
         columns.append((LOSS, "list<float32>", "each token's own loss, in nats"))
     for behaviour in behaviours:
         columns += [
             (influence_column(behaviour), "list<float32>", "derivative of each token's loss along the direction"),
             (mask_column(behaviour), "list<bool>", "whether each token is selected for suppression"),
-            (spans_column(behaviour), "list<struct<start, end>>", "the mask as character ranges of the text"),
+            (spans_column(behaviour), *spans),
             (sparsity_column(behaviour), "int32", "number of tokens above tau"),
             (score_column(behaviour), "float32", "sum of the influence above tau"),
             (rank_column(behaviour), "float32", "0 to 1; the highest give up their tokens first"),

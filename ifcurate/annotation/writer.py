@@ -17,9 +17,9 @@ from ifcurate.corpus.formats import ShardReader
 from ifcurate.corpus.parquet import ParquetSink, attach, writing_parquet
 from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.errors import InputError, first_line
-from ifcurate.selection.scores import LOSS, TOKEN_IDS
+from ifcurate.selection.scores import LOSS, LOSS_MASK, TOKEN_IDS
 
-SHARED = (TOKEN_IDS, LOSS)
+SHARED = (TOKEN_IDS, LOSS_MASK, LOSS)
 """Columns that all behaviours of a shard have in common."""
 LOSS_ROUNDING = 1e-3
 """Nats by which engines and batch shapes may differ in a token's loss; other models differ by far more."""
@@ -90,7 +90,7 @@ def writing_shard(
 
 
 def new_columns(shard: Shard, schema: pa.Schema, fields: Sequence[pa.Field]) -> list[pa.Field]:
-    """Those of `fields` that `schema` does not have yet; only what behaviours share may be there: `token_ids`, `loss`.
+    """Those of `fields` that `schema` does not have yet; only what behaviours share (`SHARED`) may be there.
 
     Raises:
         InputError: another one is there already.

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ifcurate.corpus.formats import ShardReader
-from ifcurate.corpus.settings import BadRows
+from ifcurate.corpus.messages import as_text, is_messages
+from ifcurate.corpus.settings import BadRows, On
 from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.corpus.sources import BATCH_ROWS
 from ifcurate.errors import InputError
@@ -26,7 +27,7 @@ class DocumentBatch:
     Attributes:
         first_row: row of the first one, counted from 0.
         ids: one a document.
-        texts: one a document; may be empty.
+        texts: one a document; may be empty. Of documents that are messages, see `messages.as_text`.
         skipped: which of them, counted from 0, stand for a text that is null or not UTF-8; theirs are empty.
     """
 
@@ -80,12 +81,18 @@ def document_columns(shard: Shard, reader: ShardReader, text_column: str, id_col
     Raises:
         InputError: a column is missing, there twice, or of the wrong type.
     """
-    _require(shard, reader.readable, text_column, "--text-column", is_text)
+    _require(shard, reader.readable, text_column, "--text-column", is_document, "strings or messages")
     if id_column is None and ID not in reader.readable.names:
         return None
     ids_from = id_column or ID
-    _require(shard, reader.readable, ids_from, "--id-column", lambda kind: is_text(kind) or pa.types.is_integer(kind))
+    fits: Callable[[pa.DataType], bool] = lambda kind: is_text(kind) or pa.types.is_integer(kind)  # noqa: E731
+    _require(shard, reader.readable, ids_from, "--id-column", fits, "strings")
     return ids_from
+
+
+def is_document(kind: pa.DataType) -> bool:
+    """Whether values of an Arrow type are documents: strings, or lists of messages."""
+    return is_text(kind) or is_messages(kind)
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -93,6 +100,20 @@ def is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return is_text(kind.value_type)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def on_messages(shards: Sequence[Shard], text_column: str, on: On) -> On | None:
+    """`on` where the documents of a corpus that `check_documents` has seen are messages; None where they are texts."""
+    kinds = (kind for shard in shards if (kind := _kind_of(open_shard(shard), text_column)) is not None)
+    return on if (kind := next(kinds, None)) is not None and is_messages(kind) else None
+
+
+def _kind_of(reader: ShardReader, column: str) -> pa.DataType | None:
+    """The type of a column; None where it has no value."""
+    if reader.num_rows == 0 or column not in reader.readable.names:
+        return None
+    kind = reader.readable.field(column).type
+    return None if pa.types.is_null(kind) else kind
 
 
 def check_documents(
@@ -103,14 +124,22 @@ def check_documents(
     Unless bad rows are skipped, no text may be null; where a Parquet footer counts nulls, its texts are not read.
 
     Raises:
-        InputError: a shard cannot be opened, a column is missing or of the wrong type, or texts are null; names file,
-            row and how many there are.
+        InputError: a shard cannot be opened, a column is missing or of the wrong type, texts are null, or documents
+            are messages in some shards only; names file, row and how many there are.
     """
+    before: tuple[Shard, bool] | None = None
     for shard in shards:
         reader = open_shard(shard)
         if reader.num_rows == 0:
             continue
         document_columns(shard, reader, text_column, id_column)
+        if (kind := _kind_of(reader, text_column)) is not None:
+            if before is not None and before[1] != is_messages(kind):
+                raise InputError(
+                    f"{shard.path}: column {text_column!r} holds {kind}, and messages and texts cannot be mixed "
+                    f"({before[0].path} holds the other); give one kind at a time."
+                )
+            before = shard, is_messages(kind)
         if bad_rows == "refuse" and (nulls := reader.nulls(text_column)):
             row = _first_null(reader, text_column)
             raise InputError(
@@ -129,7 +158,9 @@ def _first_null(reader: ShardReader, column: str) -> int:
     return 0
 
 
-def _require(shard: Shard, schema: pa.Schema, name: str, option: str, fits: Callable[[pa.DataType], bool]) -> None:
+def _require(
+    shard: Shard, schema: pa.Schema, name: str, option: str, fits: Callable[[pa.DataType], bool], wanted: str
+) -> None:
     """Check that `schema` has one column `name`, of a type that `fits` or without any value."""
     count = len(schema.get_all_field_indices(name))
     if count == 0:
@@ -139,11 +170,16 @@ def _require(shard: Shard, schema: pa.Schema, name: str, option: str, fits: Call
         raise InputError(f"{shard.path}: has {count} columns named {name!r}; rename all but one.")
     kind = schema.field(name).type
     if not (fits(kind) or pa.types.is_null(kind)):
-        raise InputError(f"{shard.path}: column {name!r} holds {kind}, not strings; give {option} a column of strings.")
+        raise InputError(
+            f"{shard.path}: column {name!r} holds {kind}, not {wanted}; give {option} a column of {wanted}."
+        )
 
 
 def texts_of(column: pa.Array) -> list[str | None]:
-    """The strings of a column; None where one is null or not UTF-8."""
+    """The strings of a column, or its messages as `messages.as_text` makes them; None where one is null, not UTF-8 or
+    no list of messages."""
+    if is_messages(column.type):
+        return [as_text(value) for value in column.to_pylist()]
     try:
         values: list[str | None] = column.to_pylist()
     except UnicodeDecodeError:
@@ -152,7 +188,9 @@ def texts_of(column: pa.Array) -> list[str | None]:
 
 
 def _bad_row(shard: Shard, name: str, column: pa.Array, first_row: int, index: int) -> InputError:
-    fault = "is null" if not column[index].is_valid else "is not UTF-8"
+    fault = "is not UTF-8" if is_text(column.type) else "holds a message whose role or content is no string"
+    if not column[index].is_valid:
+        fault = "is null"
     return InputError(f"{shard.path}, row {first_row + index} (counted from 0): column {name!r} {fault}; {_BAD_ROW}.")
 
 

@@ -13,12 +13,16 @@ BadRows = Literal["refuse", "skip"]
 """What becomes of rows whose text is null or not UTF-8: an error, or a document without text that is counted."""
 
 
+On = Literal["replies", "all"]
+"""Whose messages carry a loss: the assistant's, or everybody's."""
+
+
 class TextSettings(Config):
     """Where the documents stand in a shard."""
 
     panel = "Corpus"
 
-    text_column: str = Field("text", description="column that holds the documents")
+    text_column: str = Field("text", description="column that holds the documents: strings, or lists of messages")
 
 
 class CorpusSettings(TextSettings):
@@ -29,6 +33,7 @@ class CorpusSettings(TextSettings):
         "or the id of a Hub data set, OWNER/NAME[@REVISION]"
     )
     id_column: str | None = Field(None, description="column that holds their ids; default: `id` if there is one")
+    on: On = Field("replies", description="of documents that are messages: whose carry a loss and are scored")
     bad_rows: BadRows = Field(
         "refuse", description="rows whose text is null or not UTF-8: refuse, or skip: no tokens, counted"
     )

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ifcurate.annotation.reader import AnnotatedCorpus, MarkedDocument
-from ifcurate.annotation.schema import MASK_LIST, mask_column
+from ifcurate.annotation.schema import mask_column
 from ifcurate.corpus.parquet import attach
 from ifcurate.errors import InputError
 from ifcurate.files import finishing
-from ifcurate.selection.scores import INT_LIST, TOKEN_IDS
+from ifcurate.selection.scores import INT_LIST, MASK_LIST, TOKEN_IDS
 
 MARKED, RANDOM = "marked", "random"
 """Names of the two masks in the files that `write_rows` makes."""
@@ -91,6 +91,10 @@ def draw(corpus: AnnotatedCorpus, shape: RowShape, held_out_tokens: int, seed: i
     trained: list[MarkedDocument] = []
     filled = 0
     for document in documents:
+        if document.learned is not None:
+            raise InputError(
+                f"{corpus.source}: its documents are messages, and `ifcurate verify` trains on texts only."
+            )
         room = min(shape.stream - filled - shape.delimiters, len(document.token_ids))
         trained.append(MarkedDocument(document.token_ids[:room], document.marks[:room]))
         filled += room + shape.delimiters

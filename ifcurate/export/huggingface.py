@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ifcurate.export.parquet import write_rows
 from ifcurate.export.weights import SIGNED_WEIGHTS, WeightedDocument
 from ifcurate.training.packing import INPUT_IDS, LABELS
+from ifcurate.training.penalty import IGNORED
 from ifcurate.training.token_columns import LOSS_WEIGHTS
 
 SCHEMA = pa.schema(
@@ -43,6 +45,11 @@ class HuggingFaceExporter:
 def _columns(documents: list[WeightedDocument]) -> dict[str, Any]:
     return {
         INPUT_IDS: [document.token_ids for document in documents],
-        LABELS: [document.token_ids for document in documents],
+        LABELS: [_labels(document) for document in documents],
         LOSS_WEIGHTS: [document.weights for document in documents],
     }
+
+
+def _labels(document: WeightedDocument) -> NDArray[np.int32]:
+    """The tokens, `IGNORED` where they carry no loss."""
+    return document.token_ids if document.learned is None else np.where(document.learned, document.token_ids, IGNORED)

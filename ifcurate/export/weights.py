@@ -18,11 +18,13 @@ DROP_MASK = "only a drop mask: marked tokens get no loss, as with lambda 0"
 class WeightedDocument(NamedTuple):
     """Token ids int32 [tokens] and weights float32 [tokens]: 1, or -lambda on marked tokens.
 
-    The last token is EOS, with weight 1.
+    The last token is EOS, with weight 1. Of messages, tokens that carry no loss, EOS among them, have weight 0, and
+    `learned` is bool [tokens]; None where all do.
     """
 
     token_ids: NDArray[np.int32]
     weights: NDArray[np.float32]
+    learned: NDArray[np.bool_] | None = None
 
 
 @dataclass
@@ -73,9 +75,12 @@ def weighted(
 ) -> Iterator[WeightedDocument]:
     """Documents with their weights, float32 [tokens], and `end` behind the last token."""
     for document in documents:
-        yield WeightedDocument(
-            np.append(document.token_ids, end).astype(np.int32), np.append(weights_of(document), np.float32(1))
-        )
+        token_ids = np.append(document.token_ids, end).astype(np.int32)
+        weights = np.append(weights_of(document), np.float32(1))
+        learned = None if document.learned is None else np.append(document.learned, False)
+        if learned is not None:
+            weights = np.where(learned, weights, np.float32(0))
+        yield WeightedDocument(token_ids, weights, learned)
 
 
 def trained(weights: NDArray[np.float32]) -> NDArray[np.bool_]:

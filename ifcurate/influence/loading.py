@@ -33,10 +33,11 @@ from ifcurate.model.checkpoints import (
     load_tokenizer,
     start_token,
 )
+from ifcurate.model.conversations import encode, require_template
 from ifcurate.model.devices import forbid_reduced_precision, resolve_device
 from ifcurate.model.hashes import hash_model, hash_tokenizer
 from ifcurate.model.positions import hold_positions
-from ifcurate.model.windows import Encoding, Window, bucket_by_length, collate, encode_documents, split_into_windows
+from ifcurate.model.windows import Encoding, Window, bucket_by_length, collate, split_into_windows
 from ifcurate.progress import log
 
 CALIBRATION_TOKENS = 2048
@@ -58,6 +59,8 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
     tokenizer = load_tokenizer(settings.model, settings.revision, settings.trust, settings.stored)
     model = load_causal_lm(settings.model, settings.revision, trust=settings.trust, stored=settings.stored)
     check_vocabulary(tokenizer, model)
+    if settings.on is not None:
+        require_template(tokenizer)
     directions = [load_direction(find_direction(place)) for place in settings.directions]
     for direction in directions:
         check_direction(direction, model, hash_model(model), hash_tokenizer(tokenizer))
@@ -109,9 +112,9 @@ class LoadedScorer:
         """One a direction, in order."""
         return [direction.behaviour for direction in self.directions]
 
-    def encode(self, texts: Sequence[str]) -> list[Encoding]:
-        """See `windows.encode_documents`."""
-        return encode_documents(self.tokenizer, texts)
+    def encode(self, texts: Sequence[str], names: Sequence[str] | None = None) -> list[Encoding]:
+        """See `conversations.encode`; documents without `names` are told by their number."""
+        return encode(self.tokenizer, texts, names or [str(number) for number in range(len(texts))], self.settings.on)
 
     def columns(self, batch: Mapping[str, Sequence[str]], text_column: str = "text") -> dict[str, list[NDArray[Any]]]:
         """The columns that scoring adds to a batch of documents: for `dataset.map(scorer.columns, batched=True)`.

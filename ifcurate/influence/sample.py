@@ -12,11 +12,12 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from ifcurate.corpus.documents import read_documents
-from ifcurate.corpus.settings import BadRows
+from ifcurate.corpus.settings import BadRows, On
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import check_token_ids
-from ifcurate.model.windows import Window, encode_documents, split_into_windows
+from ifcurate.model.conversations import encode
+from ifcurate.model.windows import Window, split_into_windows
 
 MOST_SHARDS = 64
 """Shards that a sample is spread over: enough to be representative, few enough to read."""
@@ -26,6 +27,9 @@ MOST_WINDOWS = 8
 """Windows taken from the beginning of one document, so that no book is the whole sample."""
 CHARACTERS_PER_TOKEN = 16
 """More characters than any tokenizer puts into a token on average: bounds how many documents are kept."""
+
+MESSAGES_PER_REPLY = 8
+"""Of a conversation's characters, at least one in so many is taken to be of a reply: the same bound for messages."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def sample_windows(
     embeddings: int | None = None,
     bad_rows: BadRows = "refuse",
     overlap: int = 0,
+    on: On | None = None,
 ) -> Sample:
     """Windows of about `tokens` tokens (all there are, if fewer), every document that is looked at equally likely.
 
@@ -64,28 +69,29 @@ def sample_windows(
     Raises:
         InputError: there is no token to draw, or one whose id is not below `embeddings`; names the document.
     """
-    longest = MOST_WINDOWS * context * CHARACTERS_PER_TOKEN
+    longest = MOST_WINDOWS * context * CHARACTERS_PER_TOKEN if on is None else None  # messages are cut as tokens
     candidates = _candidates(shards, text_column, id_column, seed, longest, bad_rows)
-    drawn = _draw_texts(candidates, tokens * CHARACTERS_PER_TOKEN)
+    drawn = _draw_texts(candidates, tokens * CHARACTERS_PER_TOKEN * (1 if on is None else MESSAGES_PER_REPLY))
     windows: list[Window] = []
     total = 0
     for number, (name, text) in enumerate(drawn):
         if total >= tokens:
             break
-        for window in split_into_windows(encode_documents(tokenizer, [text]), context, overlap)[:MOST_WINDOWS]:
+        for window in split_into_windows(encode(tokenizer, [text], [name], on), context, overlap)[:MOST_WINDOWS]:
             if embeddings is not None:
                 check_token_ids(window.token_ids, embeddings, f"document {name}")
             windows.append(replace(window, document=number))
             total += window.losses
     if not windows:
-        raise InputError("option CORPUS: its documents hold no token at all; give a corpus with text.")
+        wanted = "no token at all; give a corpus with text." if on is None else "no reply; give --on all."
+        raise InputError(f"option CORPUS: its documents hold {wanted}")
     return Sample(windows, len({window.document for window in windows}), total)
 
 
 def _candidates(
-    shards: Sequence[Shard], text_column: str, id_column: str | None, seed: int, longest: int, bad_rows: BadRows
+    shards: Sequence[Shard], text_column: str, id_column: str | None, seed: int, longest: int | None, bad_rows: BadRows
 ) -> Iterator[tuple[float, str, str]]:
-    """Random keys, ids and the first `longest` characters of texts; those with the smallest keys are the sample."""
+    """Random keys, ids and the first `longest` characters of documents; those with the smallest keys are the sample."""
     chosen = np.random.default_rng(seed).permutation(len(shards))[:MOST_SHARDS]
     for index in chosen.tolist():
         generator = np.random.default_rng([seed, index])

@@ -19,7 +19,10 @@ from ifcurate.model.windows import Encoding, Window, WindowBatch, split_into_win
 
 @dataclass(frozen=True)
 class DocumentScores:
-    """`influence` float32 [directions, tokens] and `loss` float32 [tokens] in nats, in the order of the tokens."""
+    """`influence` float32 [directions, tokens] and `loss` float32 [tokens] in nats, in the order of the tokens.
+
+    Both are 0 where a token carries no loss (but for the influence of positions, which is that of losses behind them).
+    """
 
     influence: NDArray[np.float32]
     loss: NDArray[np.float32]
@@ -80,7 +83,7 @@ class Scorer:
             InputError: a score is NaN or infinite, or a row alone does not fit into memory; names the document.
         """
         windows = split_into_windows(encodings, self.context, self.overlap)
-        scored = [self._unscored(len(encoding)) for encoding in encodings]
+        scored = [self._unscored(encoding) for encoding in encodings]
         work = Work()
         pending = deque(self.batching.batches(windows, self.batch_tokens))
         while pending:
@@ -111,9 +114,12 @@ class Scorer:
                 )
         return scored, work
 
-    def _unscored(self, tokens: int) -> DocumentScores:
-        shape = (self.directions, tokens)
-        return DocumentScores(np.zeros(shape, np.float32), np.full(tokens, np.nan, np.float32))
+    def _unscored(self, encoding: Encoding) -> DocumentScores:
+        """No influence yet; a loss that is missing in the end is seen, as it is NaN."""
+        missing = np.full(len(encoding), np.nan, np.float32)
+        if encoding.scored is not None:
+            missing[~encoding.scored] = 0
+        return DocumentScores(np.zeros((self.directions, len(encoding)), np.float32), missing)
 
     def _score_batch(self, batch: WindowBatch, rows: Rows, scored: Sequence[DocumentScores]) -> bool:
         """False where memory ran out: then nothing was scored."""

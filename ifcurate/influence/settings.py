@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from ifcurate.config import Config
+from ifcurate.corpus.settings import On
 from ifcurate.influence.engines import AUTO, ENGINES, Alignment
 from ifcurate.influence.refinement import NONE, REFINEMENTS
 from ifcurate.model.stored import AS_IS, Stored
@@ -128,6 +129,7 @@ class ScoreSettings:
         revision: of a Hub id.
         context: tokens a window; default: the model's, capped at 2,048.
         overlap: tokens of it that a document's later windows read again, without a loss.
+        on: whose messages carry a loss, where documents are messages (`messages.as_text`); None: they are texts.
         engine: `auto` is the fastest exact one for alignment, dtype and device.
         alignment: `label`: a token's score is the derivative of its own loss.
         device: `auto`: a GPU where there is one.
@@ -146,6 +148,7 @@ class ScoreSettings:
     revision: str | None = None
     context: int | None = None
     overlap: int = 0
+    on: On | None = None
     engine: str = AUTO
     alignment: Alignment = "label"
     device: str = "auto"

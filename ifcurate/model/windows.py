@@ -29,14 +29,23 @@ SMALLEST_SHARE = 1 / 8
 
 @dataclass(frozen=True)
 class Encoding:
-    """One tokenized document: ids and character ranges, each `int32[tokens]`; ends are exclusive."""
+    """One tokenized document: ids and character ranges, each `int32[tokens]`; ends are exclusive.
+
+    `scored` is bool [tokens]: those that carry a loss; None where all of them do.
+    """
 
     token_ids: NDArray[np.int32]
     starts: NDArray[np.int32]
     ends: NDArray[np.int32]
+    scored: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.token_ids)
+
+    @property
+    def loss_mask(self) -> NDArray[np.bool_]:
+        """bool [tokens]: those that carry a loss."""
+        return np.ones(len(self), np.bool_) if self.scored is None else self.scored
 
 
 @dataclass(frozen=True)
@@ -145,15 +154,18 @@ def split_into_windows(encodings: Sequence[Encoding], context: int, overlap: int
     """Consecutive windows of `context` tokens, the last one of a document shorter; every token has one loss.
 
     A window but the first of its document begins with the last `overlap` tokens of the one before it, which carry no
-    loss there; `overlap` is less than `context`.
+    loss there; `overlap` is less than `context`. Windows without any loss are left out.
     """
     windows = []
     for document, encoding in enumerate(encodings):
         last = max(len(encoding) - overlap, min(1, len(encoding)))
         for first in range(0, last, context - overlap):
             token_ids = encoding.token_ids[first : first + context]
-            scored = np.arange(len(token_ids)) >= overlap if first and overlap else None
-            windows.append(Window(document, first, token_ids, scored))
+            scored = np.arange(len(token_ids)) >= (overlap if first else 0)
+            if encoding.scored is not None:
+                scored &= encoding.scored[first : first + context]
+            if scored.any():
+                windows.append(Window(document, first, token_ids, None if scored.all() else scored))
     return windows
 
 

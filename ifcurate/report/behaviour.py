@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ifcurate.corpus.documents import ID, texts_of
+from ifcurate.corpus.messages import from_text, is_messages, transcript
 from ifcurate.corpus.parquet import ParquetReader
 from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.errors import InputError
@@ -28,7 +29,17 @@ from ifcurate.report.visible import visible_line
 from ifcurate.report.visits import visit
 from ifcurate.selection.partial import fitting_tokens
 from ifcurate.selection.quantile import Histogram
-from ifcurate.selection.scores import LOSS, TOKEN_ENDS, TOKEN_IDS, TOKEN_STARTS, ScoredTokens, Sidecar, influence_column
+from ifcurate.selection.scores import (
+    LOSS,
+    LOSS_MASK,
+    TOKEN_ENDS,
+    TOKEN_IDS,
+    TOKEN_STARTS,
+    ScoredTokens,
+    Sidecar,
+    influence_column,
+    selectable,
+)
 from ifcurate.selection.settings import SelectionSettings
 from ifcurate.selection.table import Selection, records_path
 from ifcurate.training.repetition import NGRAM, repeated_share
@@ -160,7 +171,7 @@ class _Visited:
 
         def rows_of(path: Path) -> Iterator[pa.RecordBatch]:
             reader = ParquetReader(str(path))
-            return reader.batches([*columns, LOSS] if LOSS in reader.schema.names else columns)
+            return reader.batches([*columns, *(name for name in (LOSS, LOSS_MASK) if name in reader.schema.names)])
 
         return {name: lambda path=path: rows_of(path) for name, path in self._corpus.sidecars.items()}
 
@@ -171,6 +182,8 @@ class _Visited:
                 f"{self._corpus.sidecars[place.shard]}, row {place.row}: is of a longer text; score again."
             )
         losses = row[LOSS].flatten().to_numpy() if LOSS in row.schema.names else None
+        if losses is not None and (chosen := selectable(row)) is not None:
+            losses = losses[chosen]
         placed: list[dict[int, PlacedRecord]] = [
             {record.window: record for record in records if record.document == document}
             for records in self._choices.placed
@@ -186,7 +199,8 @@ def _texts(corpus: ScoredCorpus, places: Sequence[Place]) -> Iterator[tuple[Plac
 
     shards = {name: lambda shard=shard: rows_of(shard) for name, shard in corpus.shards.items()}
     for place, row in visit(places, shards):
-        yield place, texts_of(row[corpus.text_column])[0] or ""
+        text = texts_of(row[corpus.text_column])[0] or ""
+        yield place, transcript(from_text(text)).text if is_messages(row[corpus.text_column].type) else text
 
 
 def _values(corpus: ScoredCorpus, documents: Sequence[int]) -> Iterator[tuple[int, list[str]]]:

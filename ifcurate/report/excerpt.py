@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ifcurate.report.choices import PlacedRecord
 from ifcurate.report.visible import visible
-from ifcurate.selection.records import Records, cut_records, reachable
+from ifcurate.selection.records import Records, cut_records, neighbour_borders, reachable
 from ifcurate.selection.scores import ScoredTokens
 from ifcurate.selection.settings import SelectionSettings
 from ifcurate.selection.spans import Ints, Mask
@@ -112,8 +112,8 @@ def _takes(scored: ScoredTokens, records: Records, reach: Mask, tau: np.float32,
         may_end[last_of_group] = True
     else:
         above = np.flatnonzero(scored.influence > tau)
-        last_of_record = records.rows[records.record_of[above] + 1] - 1
-        may_end[last_of_group[np.minimum(above + settings.neighbours, last_of_record)]] = True
+        last = neighbour_borders(scored, records)[1][above] - 1
+        may_end[last_of_group[np.minimum(above + settings.neighbours, last)]] = True
     letters = np.where(reach, np.where(may_end, MAY_END, IN_REACH), NOT_IN_REACH)
     return "".join(letters.tolist())
 

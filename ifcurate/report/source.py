@@ -26,6 +26,7 @@ class ReportSource:
         id_column: the column that holds their ids; None where nobody named one.
         token_ids: whether the shards carry `token_ids`.
         with_loss: whether the shards carry `loss`.
+        messages: whether documents are messages.
     """
 
     data: Mapping[str, Path]
@@ -37,10 +38,11 @@ class ReportSource:
     id_column: str | None
     token_ids: bool
     with_loss: bool
+    messages: bool = False
 
     def described_columns(self) -> list[tuple[str, str, str]]:
         """Name, type and meaning of every column that was added."""
-        return schema.described_columns(list(self.metadata), self.token_ids, self.with_loss)
+        return schema.described_columns(list(self.metadata), self.token_ids, self.with_loss, self.messages)
 
     def columns_metadata(self, behaviours: Sequence[str]) -> dict[str, schema.ColumnsMetadata]:
         """How the columns of each behaviour were made.

@@ -82,12 +82,23 @@ def reachable(scored: ScoredTokens, records: Records, tau: np.float32, neighbour
     Tokens of a document without characters (all of them empty) are left out: no span could name them.
     """
     above = np.flatnonzero(scored.influence > tau)
-    record = records.record_of[above]
+    first, end = neighbour_borders(scored, records)
     edges = np.zeros(len(scored.influence) + 1, dtype=np.int64)
-    np.add.at(edges, np.maximum(above - neighbours, records.rows[record]), 1)
-    np.add.at(edges, np.minimum(above + neighbours + 1, records.rows[record + 1]), -1)
+    np.add.at(edges, np.maximum(above - neighbours, first[above]), 1)
+    np.add.at(edges, np.minimum(above + neighbours + 1, end[above]), -1)
     near = np.cumsum(edges[:-1]) > 0
     return any_in_group(near, records.groups) & has_characters(scored.tokens, records.groups)
+
+
+def neighbour_borders(scored: ScoredTokens, records: Records) -> tuple[Ints, Ints]:
+    """int64 [tokens]: where the part of its record that a token is in begins and ends; neighbours are of one part."""
+    record = records.record_of
+    first, end = records.rows[record], records.rows[record + 1]
+    if scored.apart is None:
+        return first, end
+    begins = np.append(np.flatnonzero(scored.apart), len(scored.apart))
+    part = np.cumsum(scored.apart) - 1
+    return np.maximum(first, begins[part]), np.minimum(end, begins[part + 1])
 
 
 def measure_records(scored: ScoredTokens, records: Records, tau: np.float32, neighbours: int) -> Measures:
@@ -118,7 +129,7 @@ def whole_neighbourhoods(scored: ScoredTokens, records: Records, tau: np.float32
     record = records.record_of
     so_far = np.cumsum(reach) - np.append(0, np.cumsum(reach))[records.rows[:-1]][record]
     above = np.flatnonzero(scored.influence > tau)
-    last = np.minimum(above + neighbours, records.rows[record[above] + 1] - 1)
+    last = np.minimum(above + neighbours, neighbour_borders(scored, records)[1][above] - 1)
     spent = so_far[_last_of_group(records)[last]]
     fits = spent <= room[record[above]]
     taken = np.zeros(len(records.document), dtype=np.int64)

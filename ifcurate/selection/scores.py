@@ -23,19 +23,25 @@ from ifcurate.artifacts import BehaviourName, OpenArtifact, Sha256, read_artifac
 from ifcurate.checksums import CHECKSUM, is_whole
 from ifcurate.corpus.documents import ID
 from ifcurate.corpus.parquet import ParquetReader, metadata_of_file
+from ifcurate.corpus.settings import On
 from ifcurate.corpus.sources import reading
 from ifcurate.errors import InputError
 from ifcurate.influence.column_names import LOSS as LOSS
 from ifcurate.influence.column_names import TOKEN_IDS as TOKEN_IDS
 from ifcurate.influence.column_names import influence_column as influence_column
 from ifcurate.selection.quantile import Histogram, require_finite
-from ifcurate.selection.spans import Ints, Ranges
+from ifcurate.selection.spans import Ints, Mask, Ranges
 
 TOKEN_STARTS = "token_starts"
 TOKEN_ENDS = "token_ends"
+LOSS_MASK = "loss_mask"
+"""Which tokens carry a loss: only where documents are messages."""
+MESSAGE_STARTS = "message_starts"
+"""Where each message's content begins in the transcript, in whose characters tokens have their ranges; likewise."""
 
 INT_LIST = pa.list_(pa.int32())
 FLOAT_LIST = pa.list_(pa.float32())
+MASK_LIST = pa.list_(pa.bool_())
 
 HISTOGRAMS = "histograms"
 """Key of a sidecar's metadata: behaviour name -> `Histogram.to_text()`."""
@@ -43,13 +49,15 @@ DIRECTIONS = "directions"
 """Key of a sidecar's metadata: behaviour name -> hash of its direction, and the error measured for its step."""
 SHARD = "shard"
 """Key of a sidecar's metadata: `ShardFacts`."""
+ON = "on"
+"""Key of a sidecar's metadata: whose messages carry a loss; null where documents are texts."""
 SCORES = "scores"
 """Key of a sidecar's metadata: hash of every influence in it."""
 
 _REMEDY = "delete this file and score its shard again"
 
 
-def sidecar_schema(behaviours: Sequence[str], with_loss: bool) -> pa.Schema:
+def sidecar_schema(behaviours: Sequence[str], with_loss: bool, messages: bool = False) -> pa.Schema:
     """Schema of `scores/<shard>.parquet`: one row a document, in the order of the input shard."""
     fields = [
         pa.field(ID, pa.string()),
@@ -60,6 +68,8 @@ def sidecar_schema(behaviours: Sequence[str], with_loss: bool) -> pa.Schema:
     ]
     if with_loss:
         fields.append(pa.field(LOSS, FLOAT_LIST))
+    if messages:
+        fields += [pa.field(LOSS_MASK, MASK_LIST), pa.field(MESSAGE_STARTS, INT_LIST)]
     return pa.schema(fields)
 
 
@@ -84,6 +94,7 @@ class SidecarMetadata(OpenArtifact):
 
     shard: ShardFacts | None = None
     scores: Sha256 | None = None
+    on: On | None = None
     overlap: int = 0
 
     histograms: dict[BehaviourName, str] = Field(default_factory=dict)
@@ -136,15 +147,32 @@ def _require_file(path: Path) -> None:
         raise InputError(f"{path}: this score file is missing; score its shard again.")
 
 
+def selectable(batch: pa.RecordBatch) -> Mask | None:
+    """bool [tokens]: those of a sidecar's rows that can be selected; None where all can.
+
+    Of messages these are the tokens that carry a loss and have characters of a content: no span could name what the
+    chat template adds.
+    """
+    if LOSS_MASK not in batch.schema.names:
+        return None
+    starts, ends, carries = (
+        batch.column(name).flatten().to_numpy(zero_copy_only=False) for name in (TOKEN_STARTS, TOKEN_ENDS, LOSS_MASK)
+    )
+    chosen: Mask = carries.astype(np.bool_) & (ends > starts)
+    return chosen
+
+
 @dataclass(frozen=True)
 class ScoredTokens:
-    """The tokens of consecutive documents of one shard.
+    """The tokens of consecutive documents of one shard, as far as they can be selected.
 
-    `tokens` holds their character ranges, `influence` their scores (float32 [tokens]).
+    `tokens` holds their character ranges, `influence` their scores (float32 [tokens]). `apart` is bool [tokens], where
+    some were left out: those that do not follow on the one before them.
     """
 
     tokens: Ranges
     influence: NDArray[np.float32]
+    apart: Mask | None = None
 
     @classmethod
     def from_arrow(cls, batch: pa.RecordBatch, behaviour: str, source: str) -> ScoredTokens:
@@ -162,13 +190,24 @@ class ScoredTokens:
         if np.any(starts < 0) or np.any(ends < starts):
             raise InputError(f"{source}: a token ends before it starts, or before its text does; {_REMEDY}.")
         require_finite(influence, source)
-        return cls(Ranges(starts.astype(np.int64), ends.astype(np.int64), rows), influence)
+        if (chosen := selectable(batch)) is None:
+            return cls(Ranges(starts.astype(np.int64), ends.astype(np.int64), rows), influence)
+        if len(chosen) != len(influence):
+            raise InputError(f"{source}: a document's lists of influence and {LOSS_MASK} differ in length; {_REMEDY}.")
+        places = np.flatnonzero(chosen)
+        ranges = Ranges(
+            starts[places].astype(np.int64),
+            ends[places].astype(np.int64),
+            np.searchsorted(places, rows).astype(np.int64),
+        )
+        return cls(ranges, influence[places], np.diff(places, prepend=-2) != 1)
 
     def document(self, index: int) -> ScoredTokens:
         """Document number `index` of the batch, alone."""
         first, last = self.tokens.rows[index : index + 2]
         starts, ends = self.tokens.starts[first:last], self.tokens.ends[first:last]
-        return ScoredTokens(Ranges.of_document(starts, ends), self.influence[first:last])
+        apart = None if self.apart is None else self.apart[first:last] | (np.arange(last - first) == 0)
+        return ScoredTokens(Ranges.of_document(starts, ends), self.influence[first:last], apart)
 
 
 @dataclass(frozen=True)
@@ -203,8 +242,10 @@ class Sidecar:
         """
         column = influence_column(self.behaviour)
         counted = Histogram()
-        for batch in self._batches([column]):
+        for batch in self._batches([column], [TOKEN_STARTS, TOKEN_ENDS, LOSS_MASK]):
             _, values = _flat(batch, column, str(self.path))
+            if (chosen := selectable(batch)) is not None:
+                values = values[chosen]
             counted.add(values, str(self.path))
             yield values
         if counted != self.histogram():
@@ -213,7 +254,7 @@ class Sidecar:
     def batches(self) -> Iterator[ScoredTokens]:
         """The documents in order, some megabytes at a time."""
         columns = [TOKEN_STARTS, TOKEN_ENDS, influence_column(self.behaviour)]
-        for batch in self._batches(columns):
+        for batch in self._batches(columns, [LOSS_MASK]):
             yield ScoredTokens.from_arrow(batch, self.behaviour, str(self.path))
 
     def document(self, row: int) -> ScoredTokens:
@@ -225,13 +266,14 @@ class Sidecar:
             first += scored.tokens.documents
         raise IndexError(f"{self.path}: has no row {row}")
 
-    def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    def _batches(self, columns: list[str], of_messages: list[str]) -> Iterator[pa.RecordBatch]:
+        """Some `columns`, and further ones where documents are messages."""
         _require_file(self.path)
         reader = ParquetReader(str(self.path))
         absent = [name for name in columns if name not in reader.schema.names]
         if absent:
             raise InputError(f"{self.path}: has no column {absent[0]!r}; {_REMEDY}.")
-        return reader.batches(columns)
+        return reader.batches(columns + (of_messages if LOSS_MASK in reader.schema.names else []))
 
 
 def _flat(batch: pa.RecordBatch, name: str, source: str) -> tuple[Ints, NDArray[Any]]:

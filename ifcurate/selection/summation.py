@@ -32,6 +32,7 @@ from ifcurate.selection.scores import (
     ScoredTokens,
     SidecarMetadata,
     influence_column,
+    selectable,
     sidecar_metadata,
     sidecar_schema,
 )
@@ -43,6 +44,7 @@ ALIKE = {
     "tokenizer_hash": "with another tokenizer than",
     "context": "in windows of another length (--context) than",
     "overlap": "with another --overlap than",
+    "on": "on others of the messages (--on) than",
     "alignment": "with another --alignment than",
 }
 """What scores must have in common to be added token by token, and what is said where they have not."""
@@ -68,14 +70,17 @@ def sum_sidecars(sidecars: Sequence[Path], behaviour: str, out: Path) -> int:
     Raises:
         InputError: a file is missing or damaged, they are of other texts, tokens or windows, or a sum is infinite.
     """
-    metadata = _combined(sidecars, require_alike(sidecars), behaviour)
-    schema, histogram, scores = sidecar_schema([behaviour], with_loss=False), Histogram(), sha256()
+    said = require_alike(sidecars)
+    metadata = _combined(sidecars, said, behaviour)
+    schema = sidecar_schema([behaviour], with_loss=False, messages=said[0].on is not None)
+    histogram, scores = Histogram(), sha256()
     with writing_parquet(out, schema) as sink:
         for batches in _same_rows([ParquetReader(str(path)).batches(schema.names) for path in sidecars]):
             total, rows = _sum(batches, behaviour, sidecars)
-            histogram.add(total, str(out))
+            chosen = selectable(batches[0])
+            histogram.add(total if chosen is None else total[chosen], str(out))
             scores.update(total.tobytes())
-            first = {name: batches[0].column(name) for name in (ID, *TOKENS)}
+            first = {name: batches[0].column(name) for name in schema.names if name != influence_column(behaviour)}
             summed = pa.ListArray.from_arrays(pa.array(rows, pa.int32()), pa.array(total), type=FLOAT_LIST)
             sink.write(pa.RecordBatch.from_pydict({**first, influence_column(behaviour): summed}, schema=schema))
         found = {SCORES: scores.hexdigest(), HISTOGRAMS: {behaviour: histogram.to_text()}}
@@ -90,9 +95,11 @@ def _sum(
     """Sums (float32 [tokens]) of batches of the same rows, and where each row begins in them (int64 [rows + 1])."""
     scored = []
     for batch, path in zip(batches, sidecars, strict=True):
-        if any(not batch.column(name).equals(batches[0].column(name)) for name in TOKENS):
+        tokens = [name for name in batch.schema.names if name not in (ID, influence_column(behaviour))]
+        if any(not batch.column(name).equals(batches[0].column(name)) for name in tokens):
             raise InputError(f"{path}: has other tokens than {sidecars[0]}; delete both and score their shard again.")
-        scored.append(ScoredTokens.from_arrow(batch, behaviour, str(path)))
+        every = batch.select([*TOKENS, influence_column(behaviour)])  # those without a loss too
+        scored.append(ScoredTokens.from_arrow(every, behaviour, str(path)))
     total = np.zeros(len(scored[0].influence))
     for of_one in scored:
         total += of_one.influence

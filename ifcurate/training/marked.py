@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import embedding_rows
 from ifcurate.model.control_tokens import ControlTokens
 
@@ -63,6 +64,19 @@ TREATMENTS: dict[str, Treatment] = {
     "tag": Treatment((GOOD, BAD), tag, 1, f"{GOOD} before unmarked and {BAD} before marked tokens"),
 }
 """By the value of `--marked`; `penalize` is none of them."""
+
+
+def require_texts(learned: NDArray[np.bool_] | None) -> None:
+    """Refuse a document of which only some tokens carry a loss (bool [tokens]), as messages are.
+
+    Raises:
+        InputError: it is one.
+    """
+    if learned is not None:
+        raise InputError(
+            "option --marked: control tokens are put into texts, and these documents are messages; leave it out, or "
+            "give --penalty."
+        )
 
 
 def control_ids(treatment: Treatment, tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:

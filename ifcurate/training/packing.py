@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from ifcurate.annotation.reader import MarkedDocument
 from ifcurate.files import finishing
-from ifcurate.training.marked import Edit
+from ifcurate.training.marked import Edit, require_texts
 from ifcurate.training.penalty import IGNORED
 from ifcurate.training.token_columns import LOSS_WEIGHTS, REFERENCE_LOSSES, TokenColumn
 
@@ -29,6 +29,7 @@ LABELS = "labels"
 
 TOKENS_FILE = "tokens.bin"
 MARKS_FILE = "marks.bin"
+LEARNED_FILE = "learned.bin"
 
 COUNTED_TOGETHER = 1 << 24
 """Tokens."""
@@ -41,7 +42,10 @@ def token_dtype(vocabulary: int) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class Delimiters:
-    """Tokens that the stream puts before and behind each document; they are labels with weight 1."""
+    """Tokens that the stream puts before and behind each document; they are labels with weight 1.
+
+    Around documents of which only some tokens are learned, as of messages, they are not learned either.
+    """
 
     start: int
     end: int | None
@@ -51,6 +55,13 @@ class Delimiters:
         before, behind = [self.start], [] if self.end is None else [self.end]
         tokens = np.concatenate([before, document.token_ids, behind]).astype(np.int32)
         return tokens, np.pad(document.marks, (1, len(behind)))
+
+    def learned(self, document: MarkedDocument) -> NDArray[np.uint8]:
+        """1 for each of the same tokens that is a label, 0 for the others."""
+        count = len(document.token_ids) + (1 if self.end is None else 2)
+        if document.learned is None:
+            return np.ones(count, np.uint8)
+        return np.pad(document.learned.astype(np.uint8), (1, 0 if self.end is None else 1))
 
     def beside(self, document: MarkedDocument, column: TokenColumn) -> NDArray[np.float32]:
         """The column's values of the same tokens."""
@@ -66,7 +77,7 @@ def write_stream(
     columns: Sequence[TokenColumn] = (),
     edit: Edit | None = None,
 ) -> int:
-    """Write `tokens.bin` (`dtype`), `marks.bin` (uint8) and one file a column (float32), one entry a token.
+    """Write `tokens.bin` (`dtype`), `marks.bin`, `learned.bin` (uint8) and a file a column (float32): an entry a token.
 
     Holds one document in memory. `edit` makes other tokens of a document and its delimiters, with no columns beside.
 
@@ -75,15 +86,19 @@ def write_stream(
     """
     count = 0
     folder.mkdir(parents=True, exist_ok=True)
-    names = [TOKENS_FILE, MARKS_FILE, *(_file_of(column.name) for column in columns)]
+    names = [TOKENS_FILE, MARKS_FILE, LEARNED_FILE, *(_file_of(column.name) for column in columns)]
     with ExitStack() as stack:
         parts = [stack.enter_context(finishing(folder / name)) for name in names]
         files = [stack.enter_context(part.open("wb")) for part in parts]
         for document in documents:
             tokens, marks = delimiters.around(document)
+            learned = delimiters.learned(document)
             if edit is not None:
+                require_texts(document.learned)
                 tokens, marks = edit(tokens, marks)
-            values = [tokens.astype(dtype), marks, *(delimiters.beside(document, column) for column in columns)]
+                learned = np.ones(len(tokens), np.uint8)
+            beside = [delimiters.beside(document, column) for column in columns]
+            values = [tokens.astype(dtype), marks, learned, *beside]
             for file, own in zip(files, values, strict=True):
                 file.write(own.tobytes())
             count += len(document.token_ids)
@@ -109,8 +124,8 @@ class PackedTokens(Dataset[dict[str, NDArray[Any]]]):
     """Rows of `length` tokens over a stream on disk, memory-mapped; the last row is shorter.
 
     Each item has `input_ids` int64, `loss_weights` float32 and the stream's further `columns` float32, all
-    `[at most length]`. Weights are those of the marks, unless they are a column. Where tokens are `unlabelled` it has
-    `labels` int64 too, -100 at each of them.
+    `[at most length]`. Weights are those of the marks, unless they are a column. Where tokens are `unlabelled`, or not
+    all are learned, it has `labels` int64 too, -100 at each of them.
     """
 
     def __init__(
@@ -124,6 +139,7 @@ class PackedTokens(Dataset[dict[str, NDArray[Any]]]):
     ) -> None:
         self._tokens: NDArray[Any] = np.memmap(folder / TOKENS_FILE, dtype=dtype, mode="r")
         self._marks: NDArray[np.uint8] = np.memmap(folder / MARKS_FILE, dtype=np.uint8, mode="r")
+        self._learned: NDArray[np.uint8] = np.memmap(folder / LEARNED_FILE, dtype=np.uint8, mode="r")
         self._weights = weight_table(penalties)
         self._columns = {name: np.memmap(folder / _file_of(name), dtype=np.float32, mode="r") for name in columns}
         self._unlabelled = list(unlabelled)
@@ -134,19 +150,22 @@ class PackedTokens(Dataset[dict[str, NDArray[Any]]]):
 
     @cached_property
     def labels(self) -> int:
-        """Number of labels in all rows: every token but the first and the unlabelled ones."""
-        without = 0
-        if self._unlabelled:
-            for start in range(0, len(self._tokens), COUNTED_TOGETHER):
-                without += int(np.isin(self._tokens[start : start + COUNTED_TOGETHER], self._unlabelled).sum())
-        return max(len(self._tokens) - 1 - without, 0)
+        """Number of labels in all rows: every learned token but the first and the unlabelled ones."""
+        parts = range(0, len(self._tokens), COUNTED_TOGETHER)
+        found = sum(int(self._are_labels(slice(start, start + COUNTED_TOGETHER)).sum()) for start in parts)
+        return found - int(len(self._tokens) > 0 and self._are_labels(slice(0, 1))[0])
+
+    def _are_labels(self, part: slice) -> NDArray[np.bool_]:
+        learned: NDArray[np.bool_] = np.asarray(self._learned[part]) > 0
+        return learned & ~np.isin(self._tokens[part], self._unlabelled) if self._unlabelled else learned
 
     def __getitem__(self, row: int) -> dict[str, NDArray[Any]]:
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         part = slice(row * (self._length - 1), row * (self._length - 1) + self._length)
         tokens = self._tokens[part].astype(np.int64)
-        labels = {LABELS: np.where(np.isin(tokens, self._unlabelled), IGNORED, tokens)} if self._unlabelled else {}
+        chosen = self._are_labels(part)
+        labels = {} if chosen.all() else {LABELS: np.where(chosen, tokens, IGNORED)}
         return {
             INPUT_IDS: tokens,
             **labels,

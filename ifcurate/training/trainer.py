@@ -79,9 +79,9 @@ class PenalizedLossMixin(Trainer if TYPE_CHECKING else object):  # type: ignore[
         if weights is None:
             weights = torch.ones(labels.shape, device=labels.device)
         outputs = model(**inputs)
-        denominator = num_items_in_batch
-        if denominator is not None:
-            denominator = denominator / self.accelerator.num_processes
+        denominator = None
+        if num_items_in_batch is not None:  # 0 where all rows of a step are messages that carry no loss
+            denominator = torch.as_tensor(num_items_in_batch).clamp(min=1) / self.accelerator.num_processes
         if model.training:
             strength = self.penalty.strength(self.state.global_step, self.state.max_steps)
             if strength < 1:

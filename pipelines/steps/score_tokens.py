@@ -15,7 +15,7 @@ from ifcurate.influence.settings import ScoreSettings
 from ifcurate.pipelines.heartbeat import Pulse
 from ifcurate.pipelines.steps.kept_groups import KeptGroups, ScoredGroup
 from ifcurate.pipelines.steps.read_shards import ROW, SHARD
-from ifcurate.selection.scores import LOSS, TOKEN_ENDS, TOKEN_IDS, TOKEN_STARTS, influence_column
+from ifcurate.selection.scores import LOSS, LOSS_MASK, TOKEN_ENDS, TOKEN_IDS, TOKEN_STARTS, influence_column
 
 if TYPE_CHECKING:
     from ifcurate.influence.loading import LoadedScorer
@@ -27,8 +27,8 @@ CHARACTERS_PER_GROUP = 1 << 21
 class ScoreTokens(PipelineStep):
     """Adds `token_ids`, `token_starts`, `token_ends` and `<behaviour>_influence` to every document's metadata.
 
-    Lists of plain numbers, one a token, so that any writer can store them; empty for an empty text. The model is
-    loaded once a process, at the first document.
+    Lists of plain numbers, one a token, so that any writer can store them; empty for an empty text. Where documents
+    are messages (`settings.on`), `loss_mask` too. The model is loaded once a process, at the first document.
 
     Args:
         settings: see `ScoreSettings`.
@@ -73,7 +73,7 @@ class ScoreTokens(PipelineStep):
         return found
 
     def _score(self, loaded: LoadedScorer, group: list[Document], is_last: bool) -> ScoredGroup:
-        encodings = loaded.encode([document.text for document in group])
+        encodings = loaded.encode([document.text for document in group], [document.id for document in group])
         on_batch = self._on_batch(group, sum(map(len, encodings)))
         scores, work = loaded.score(encodings, [document.id for document in group], on_batch)
         columns: dict[str, list[NDArray[Any]]] = {
@@ -83,6 +83,8 @@ class ScoreTokens(PipelineStep):
         }
         for number, behaviour in enumerate(loaded.behaviours):
             columns[influence_column(behaviour)] = [of_document.influence[number] for of_document in scores]
+        if self.settings.on is not None:
+            columns[LOSS_MASK] = [encoding.loss_mask for encoding in encodings]
         if self.with_loss:
             columns[LOSS] = [of_document.loss for of_document in scores]
         lengths = np.array([len(encoding) for encoding in encodings], np.int64)

@@ -40,6 +40,7 @@ class WriteAnnotations(PipelineStep):
         beats: folder for progress, watched by the recipe.
         output_format: `same` as the input's, `parquet` or `jsonl`.
         text_column: column that holds the documents, which must be those that were scored.
+        messages: the documents are messages.
     """
 
     name = "🏷️ Annotations"
@@ -59,6 +60,7 @@ class WriteAnnotations(PipelineStep):
         beats: Path | None = None,
         output_format: str = "same",
         text_column: str = "text",
+        messages: bool = False,
     ) -> None:
         super().__init__()
         self.shards = [known(shard) for shard in shards]
@@ -72,13 +74,14 @@ class WriteAnnotations(PipelineStep):
         self.beats = beats
         self.output_format = output_format
         self.text_column = text_column
+        self.messages = messages
 
     def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Passes upstream documents on, then writes this task's shards."""
         if data:
             yield from data
         selections = [Selection.load(self.selection, behaviour) for behaviour in self.behaviours]
-        fields = written_fields(self.behaviours, self.token_ids, self.with_loss)
+        fields = written_fields(self.behaviours, self.token_ids, self.with_loss, self.messages)
         for shard in self.shards[rank::world_size]:
             with self.track_time("shard"):
                 annotations = self._annotations(shard, selections)

@@ -15,6 +15,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from ifcurate.checksums import checked
 from ifcurate.corpus.documents import ID
+from ifcurate.corpus.messages import from_text, transcript
 from ifcurate.corpus.parquet import ParquetSink, writing_parquet
 from ifcurate.corpus.shards import Shard, known, open_shard
 from ifcurate.corpus.text_hash import TextHash
@@ -22,7 +23,16 @@ from ifcurate.errors import InputError
 from ifcurate.pipelines.steps.kept_groups import KeptGroups
 from ifcurate.pipelines.steps.read_shards import SHARD, SKIPPED
 from ifcurate.selection.quantile import Histogram
-from ifcurate.selection.scores import HISTOGRAMS, SCORES, TOKEN_IDS, ShardFacts, influence_column, sidecar_schema
+from ifcurate.selection.scores import (
+    HISTOGRAMS,
+    MESSAGE_STARTS,
+    SCORES,
+    TOKEN_IDS,
+    ShardFacts,
+    influence_column,
+    selectable,
+    sidecar_schema,
+)
 from ifcurate.selection.scores import SHARD as SHARD_FACTS
 
 if TYPE_CHECKING:
@@ -43,6 +53,7 @@ class WriteScores(PipelineStep):
         behaviours: which influence to store.
         metadata: what decided the scores, for the footer.
         with_loss: store each token's loss too.
+        messages: documents are messages, and `loss_mask` says which of their tokens carry a loss.
         kept: groups that `ScoreTokens` keeps, deleted once their shard's sidecar is finished.
     """
 
@@ -58,6 +69,7 @@ class WriteScores(PipelineStep):
         metadata: Mapping[str, Any],
         with_loss: bool = False,
         kept: KeptGroups | None = None,
+        messages: bool = False,
     ) -> None:
         super().__init__()
         self.shards = [known(shard) for shard in shards]
@@ -66,6 +78,7 @@ class WriteScores(PipelineStep):
         self.metadata = dict(metadata)
         self.with_loss = with_loss
         self.kept = kept
+        self.messages = messages
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Passes the documents on after their row is written."""
@@ -75,7 +88,7 @@ class WriteScores(PipelineStep):
 
     def _write_shard(self, shard: Shard, documents: _Peekable) -> DocumentsPipeline:
         expected = open_shard(shard).num_rows
-        columns = sidecar_schema(self.behaviours, self.with_loss)
+        columns = sidecar_schema(self.behaviours, self.with_loss, self.messages)
         histograms = {behaviour: Histogram() for behaviour in self.behaviours}
         tokens = skipped = 0
         texts, scores = TextHash(), sha256()
@@ -108,14 +121,19 @@ class WriteScores(PipelineStep):
         scores: Hash,
     ) -> int:
         values: dict[str, list[Any]] = {
-            name: [document.metadata[name] for document in rows] for name in columns.names if name != ID
+            name: [document.metadata[name] for document in rows]
+            for name in columns.names
+            if name not in (ID, MESSAGE_STARTS)
         }
         values[ID] = [document.id for document in rows]
+        if self.messages:
+            values[MESSAGE_STARTS] = [transcript(from_text(document.text)).starts for document in rows]
         batch = pa.RecordBatch.from_pydict(values, schema=columns)
+        counted = selectable(batch)
         for behaviour, histogram in histograms.items():
             flat = batch.column(influence_column(behaviour)).flatten()
             influence = flat.to_numpy().astype(np.float32, copy=False)
-            histogram.add(influence)
+            histogram.add(influence if counted is None else influence[counted])
             scores.update(influence.tobytes())
         sink.write(batch)
         return len(batch.column(TOKEN_IDS).flatten())

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ifcurate.annotation.batches import AnnotatedBatch
-from ifcurate.annotation.schema import MASK_LIST, SPAN_LIST
+from ifcurate.annotation.schema import SPAN_LIST
 from ifcurate.corpus.shards import list_shards, open_shard
 from ifcurate.errors import InputError
-from ifcurate.selection.scores import FLOAT_LIST, INT_LIST
+from ifcurate.selection.scores import FLOAT_LIST, INT_LIST, MASK_LIST
 
 TEXTS = ["ab", "", "cde", "f"]
 IDS = [[1, 2], [], [3, 4, 5], [6]]

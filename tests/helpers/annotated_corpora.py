@@ -11,11 +11,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
-from ifcurate.annotation.schema import MASK_LIST, SPAN_LIST, mask_column, spans_column
+from ifcurate.annotation.schema import SPAN_LIST, mask_column, spans_column
 from ifcurate.corpus.parquet import attach, metadata_of
 from ifcurate.model.hashes import hash_tokenizer
 from ifcurate.model.windows import encode_documents
-from ifcurate.selection.scores import FLOAT_LIST, INT_LIST, LOSS, TOKEN_IDS, influence_column
+from ifcurate.selection.scores import FLOAT_LIST, INT_LIST, LOSS, MASK_LIST, TOKEN_IDS, influence_column
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "you", "are", "vile", "scum", "good", "day", "dog", "ran", "far"]
 MARKED_WORDS = {"toxic": ("vile", "scum"), "private": ("dog",)}
