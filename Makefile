@@ -22,7 +22,7 @@ test-faults: $(INSTALLED)
 
 # The report in headless Chromium: apt-get install chromium chromium-driver.
 test-browser: $(INSTALLED)
-	$(BIN)/pytest -m browser
+	$(BIN)/pytest -m browser tests/report/test_browser.py
 
 # The pictures of the README, of the demo's run, in the same browser.
 pictures: demo
