@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TYPED := build/typed
 
 .DELETE_ON_ERROR:
-.PHONY: demo pictures test test-browser test-faults test-exports mutants quick test-lowest bench-gpu lint types clean
+.PHONY: demo pictures test test-browser test-faults test-models test-exports mutants quick test-lowest bench-gpu lint types clean
 
 demo: $(INSTALLED)
 	$(BIN)/ifcurate demo --out demo
@@ -52,9 +52,13 @@ $(EXPORTS)/%/.installed: pyproject.toml
 	uv pip install --quiet $(if $(filter mosaicml%,$*),--no-config) --python $(@D)/bin/python --editable . $* '$(EXPORTS_TORCH)' pytest hypothesis
 	@touch $@
 
+# The table of architectures in docs/models.md, all of it; a part of it is in `make test`.
+test-models: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/model/test_architectures.py -m models --numprocesses auto
+
 # Those that take seconds.
 quick: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow and not faults"
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow and not faults and not models"
 
 # Single mistakes in the code, one at a time, and whether a test notices: about half an hour.
 mutants: $(INSTALLED)

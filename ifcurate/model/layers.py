@@ -21,6 +21,9 @@ from ifcurate.progress import log
 FULL_COVERAGE = 0.9
 """Share of the parameters in the decoder blocks below which what is tracked comes with a warning."""
 VECTORS = "norms and other vectors"
+CHOOSER = ".indexer."
+"""In the names of layers that choose keys for sparse attention (DeepSeek's): like routers, but with nothing to say of
+what they chose."""
 IDLE = "experts without a token in the sample"
 BLOCK_COUNTS = ("num_hidden_layers", "decoder_layers", "num_layers")
 """What configurations call the number of their blocks."""
@@ -62,7 +65,7 @@ def _tracked_modules(model: PreTrainedModel) -> list[tuple[str, nn.Module]]:
     for name, module in blocks.named_modules():
         full_name = f"{prefix}.{name}"
         _refuse_quantized(full_name, module)
-        if adapted and not any(part in f"{full_name}." for part in PARTS):
+        if CHOOSER in f"{full_name}." or (adapted and not any(part in f"{full_name}." for part in PARTS)):
             continue
         linear = type(module) in (nn.Linear, RoutedLinear) and id(module) not in choosing
         if linear or parts_of(module):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +27,7 @@ how many tokens each window has there: those that were sent to it, of an expert.
 
 @dataclass(frozen=True)
 class Layer:
-    """A tracked layer, and the first of all layers that read the same inputs (itself, where it is alone)."""
+    """A tracked layer, and the first to run of all layers that read the same inputs (itself, where it is alone)."""
 
     module: nn.Linear
     first_reader: str
@@ -82,7 +83,7 @@ class Signals:
     @contextmanager
     def _hooks(self, mask: torch.Tensor, on_signals: OnSignals) -> Iterator[None]:
         embeddings = self._model.get_input_embeddings()
-        handles = [embeddings.register_forward_hook(lambda module, given, output: output.requires_grad_())]
+        handles = [embeddings.register_forward_hook(_with_gradient)]
         for name, layer in self.layers.items():
             handles.append(layer.module.register_forward_hook(self._keeper(name, mask, on_signals)))
         try:
@@ -115,6 +116,11 @@ class Signals:
         return on_forward
 
 
+def _with_gradient(module: nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
+    """A copy of what is embedded, for models that scale it in place."""
+    return output.detach().requires_grad_().clone()
+
+
 def _first_readers(model: PreTrainedModel, linears: dict[str, nn.Linear]) -> dict[str, Layer]:
     """Which layers read the very same tensor, and append a one to it or not: seen on a pass over two tokens.
 
@@ -131,6 +137,8 @@ def _first_readers(model: PreTrainedModel, linears: dict[str, nn.Linear]) -> dic
     for hook in hooks:
         hook.remove()
     firsts: dict[tuple[int, bool], str] = {}
+    for name, tensor in seen.items():  # in the order in which they run
+        firsts.setdefault((id(tensor), linears[name].bias is not None), name)
     layers: dict[str, Layer] = {}
     for name, linear in linears.items():
         if isinstance(linear, RoutedLinear):
@@ -138,6 +146,5 @@ def _first_readers(model: PreTrainedModel, linears: dict[str, nn.Linear]) -> dic
             continue
         if name not in seen:
             raise InputError(f"{name}: is not run on ordinary text, so that its curvature cannot be fitted.")
-        first = firsts.setdefault((id(seen[name]), linear.bias is not None), name)
-        layers[name] = Layer(linear, first)
+        layers[name] = Layer(linear, firsts[id(seen[name]), linear.bias is not None])
     return layers

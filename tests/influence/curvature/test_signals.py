@@ -2,6 +2,7 @@ import pytest
 import torch
 from oracles import random_windows
 from tiny_models import FAMILIES, VOCABULARY, tiny_model
+from transformers import AutoModelForCausalLM, OPTConfig
 
 from ifcurate.influence.curvature.sampled_labels import random_numbers, sample_labels
 from ifcurate.influence.curvature.signals import Signals
@@ -54,6 +55,20 @@ def test_layers_that_read_the_same_inputs_have_one_first_reader():
         "mlp.up_proj": "mlp.gate_proj",
         "mlp.down_proj": "mlp.down_proj",
     }
+
+
+def test_the_first_reader_is_the_first_to_run():
+    """OPT defines its keys before its queries, and runs them after."""
+    config = OPTConfig(
+        vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, ffn_dim=16,
+        max_position_embeddings=32, word_embed_proj_dim=16,
+    )  # fmt: skip
+    signals = Signals(AutoModelForCausalLM.from_config(config).eval())
+    order = []
+    signals.run(collate(WINDOWS, 0), random_numbers(WINDOWS, 0, 0), lambda layer, *given: order.append(layer))
+    firsts = {own.first_reader for name, own in signals.layers.items() if name.endswith(("q_proj", "k_proj", "v_proj"))}
+    assert {name.rpartition(".")[2] for name in firsts} == {"q_proj"}
+    assert sorted(order) == sorted(signals.layers)
 
 
 def test_a_bias_of_its_own_keeps_a_layer_from_sharing():
