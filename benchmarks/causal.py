@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from retrained import table, text
+from retrained import masks, table, text
 from retrained.documents import Documents, documents
 from retrained.influence import IDENTITY, Attribution, Variant
 from retrained.pieces import Piece, Retraining
@@ -45,6 +45,8 @@ from ifcurate.model.windows import encode_documents
 
 NONE, RANDOM = "none", "random"
 START, END = "start", "end"
+RANKED = "-ranked"
+"""Of an arm whose tokens Algorithm 1 selects."""
 LABEL, LABEL_COLUMN = "tweet_toxic", "meta.source"
 ALL = 1 << 30
 NEAR_DUPLICATE = 0.8
@@ -57,6 +59,7 @@ VARIANTS = {
         Variant("position", alignment="position"),
         *(Variant(f"{solver}-{damping:g}", solver, damping) for solver in ("ekfac", "cg") for damping in DAMPINGS),
         *(Variant(f"astra-{damping:g}", "astra", damping) for damping in DAMPINGS),
+        *(Variant(f"ekfac-{damping:g}{RANKED}", damping=damping) for damping in DAMPINGS),
     ),
     START: tuple(
         Variant(f"{solver}-{damping:g}-{START}", solver, damping)
@@ -155,15 +158,16 @@ class Study:
         return np.load(file)
 
     def mask(self, arm: str, share: float, seed: int) -> NDArray[np.bool_]:
-        """The top share of all tokens by the arm's score, ties in random order."""
+        """The top share of all tokens by the arm's score, or Algorithm 1's."""
         tokens = int(self.documents.lengths.sum())
-        ties = np.random.default_rng(seed).random(tokens)
-        scores = ties if arm == RANDOM else self.scores[arm]
+        if arm == RANDOM:
+            return masks.top(np.zeros(tokens, np.float32), round(share * tokens), seed)
+        scores = self.scores[arm]
         if len(scores) != tokens or not np.isfinite(scores).all():
-            raise SystemExit(f"{arm}: has {len(scores):,} finite scores for {tokens:,} tokens")
-        mask = np.zeros(tokens, bool)
-        mask[np.lexsort((ties, -scores))[: round(share * tokens)]] = True
-        return mask
+            raise SystemExit(f"{arm}: has {np.isfinite(scores).sum():,} finite scores for {tokens:,} tokens")
+        if arm.endswith(RANKED):
+            return masks.ranked(scores, self.documents, round(share * tokens))
+        return masks.top(scores, round(share * tokens), seed)
 
     def piece(self, arm: str, share: float, seed: int) -> Piece:
         """One model without the arm's tokens."""
