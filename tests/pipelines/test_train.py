@@ -87,6 +87,12 @@ def test_trains_from_scratch(inputs: dict[str, Any], tmp_path: Path) -> None:
     assert weights(inputs["out"]) == weights(tmp_path / "file")
 
 
+def test_trains_in_bfloat16_without_a_gpu(inputs: dict[str, Any]) -> None:
+    summary = train(TrainConfig(**inputs | {"device": "auto", "dtype": "bfloat16", "max_steps": 1}, penalty=["toxic"]))
+    assert summary.steps == 1
+    assert summary.loss_marked is not None
+
+
 def test_a_gpt2_checkpoint_stays_one(inputs: dict[str, Any], tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=32, n_embd=16, n_layer=1, n_head=2, n_positions=16)
