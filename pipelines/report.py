@@ -47,9 +47,10 @@ def write_run_report(
     Raises:
         InputError: a file is missing or damaged, or there is no such column or evaluation.
     """
-    compared = run.root / EVALUATION if evaluation is None else Path(evaluation)
-    if evaluation is None and not (compared / COMPARISON_FILE).is_file():
-        compared = None
+    own = run.root / EVALUATION
+    compared = own if evaluation is None and (own / COMPARISON_FILE).is_file() else None
+    if evaluation is not None:
+        compared = Path(evaluation)
     options = ReportOptions(
         sidecars={name: run.scores / f"{name}.parquet" for name in source.data},
         settings=[selection_settings(run, config.of(behaviour)) for behaviour in source.metadata],

@@ -17,7 +17,7 @@ def use_plain_linears(model: nn.Module) -> None:
             if isinstance(child, Conv1D):
                 setattr(module, name, _of_conv1d(child))
             elif isinstance(child, nn.Linear) and type(child) is not nn.Linear and _is_linear(child):
-                setattr(module, name, _linear(child.weight, child.bias))
+                setattr(module, name, _linear(child.get_parameter("weight"), child.bias))
 
 
 def _of_conv1d(conv: Conv1D) -> nn.Linear:
