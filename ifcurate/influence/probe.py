@@ -66,6 +66,11 @@ def _probe(model: PreTrainedModel) -> None:
 def _require_causality(model: PreTrainedModel, batch: WindowBatch) -> None:
     body, _ = split(model)
     before = body(batch.input_ids)[:, :-1]
+    _require_finite(before)
+    if not before.any():  # what a norm makes of infinity
+        raise InputError(
+            "option --model: its features are all zero, as of far too large weights; give a sound checkpoint."
+        )
     changed = batch.input_ids.clone()
     changed[:, -1] = (changed[:, -1] + 1) % embedding_rows(model)
     difference = float((body(changed)[:, :-1] - before).norm() / before.norm())
@@ -87,12 +92,14 @@ def _require_forward_mode(model: PreTrainedModel, batch: WindowBatch) -> None:
         losses = token_losses(head, body(batch.input_ids)[batch.mask], batch.labels[batch.mask])
         found = torch.autograd.grad(losses.sum(), list(parameters.values()), allow_unused=True)
     model.requires_grad_(False)
+    _require_finite(losses)
     gradient: dict[str, torch.Tensor] = {}
     for name, tensor in zip(parameters, found, strict=True):
         if tensor is None:
             raise InputError(
                 f"{name_of(model)}: {name} has no part in reading text; give a model of a text decoder alone."
             )
+        _require_finite(tensor)
         gradient[name] = tensor
     square = float(sum(tensor.double().square().sum() for tensor in gradient.values()))
     along = float(ForwardMode(model, [Direction(gradient, {})]).score(batch).influence.double().sum())
@@ -100,4 +107,11 @@ def _require_forward_mode(model: PreTrainedModel, batch: WindowBatch) -> None:
         raise InputError(
             f"{name_of(model)}: forward mode gives {along:.6g} where backward mode gives {square:.6g}, so its scores "
             "would be wrong; give another model."
+        )
+
+
+def _require_finite(numbers: torch.Tensor) -> None:
+    if not numbers.isfinite().all():
+        raise InputError(
+            "option --model: its outputs or gradients are NaN or infinite on a few tokens; give a sound checkpoint."
         )

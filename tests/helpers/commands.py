@@ -28,7 +28,9 @@ class Outcome:
         assert self.code == 2, self.err or self.out
         assert "Traceback" not in self.out + self.err
         *progress, last = self.err.splitlines()
-        assert all(re.search("tokens/s|documents/s|^corpus: |^eigenvectors of |^influence is over ", line) for line in progress), self.err
+        assert all(
+            re.search("tokens/s|documents/s|^corpus: |^eigenvectors of |^influence is over ", line) for line in progress
+        ), self.err
         assert last.endswith("."), last
         return last.removeprefix("Error: ")
 
