@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gguf_files import write_gguf
 from runs import Workshop, rows_of
 from tiny_models import save_tiny_model, tiny_gemma3, tiny_model, tiny_tokenizer
 from transformers import AutoModelForCausalLM, BertConfig
@@ -30,12 +31,12 @@ def texts_of(workshop: Workshop) -> list[str]:
     return [row["text"] for row in rows_of(workshop.root / "corpus")]
 
 
-def trained_and_exported(run: Run, model: Path, tmp_path: Path) -> None:
+def trained_and_exported(run: Run, model: Path, tmp_path: Path, **stored: str) -> None:
     """Two steps with a penalty, and an export."""
     summary = train(
         TrainConfig(
             data=str(run.data), model=str(model), out=str(tmp_path / "trained"), penalty=["toxic"], max_steps=2,
-            tokens_per_step=64, context=32, watch=False, device="cpu",
+            tokens_per_step=64, context=32, watch=False, device="cpu", **stored,
         )
     )  # fmt: skip
     assert summary.steps == 2
@@ -68,6 +69,18 @@ def test_it_is_annotated_trained_on_and_exported(
         [exact], _ = engine.score(engine.encode([text]), ["a"])
         assert np.allclose(exact.influence[0][:30], stored[:30], rtol=2e-2, atol=2e-2 * np.abs(stored).max())
     trained_and_exported(run, tmp_path / "model", tmp_path)
+
+
+def test_a_gguf_file_is_annotated_trained_on_and_exported(workshop: Workshop, tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer(texts_of(workshop))
+    model = tiny_model("qwen2", intermediate_size=64)
+    (tmp_path / "model").mkdir()
+    write_gguf(model, tokenizer, tmp_path / "model/tiny.gguf")
+    run = workshop.annotate(model=tmp_path / "model", out=tmp_path / "run", gguf_file="tiny.gguf", **QUICK)
+    scores = np.concatenate([row["toxic_influence"] for row in rows_of(run.data)])
+    assert np.isfinite(scores).all()
+    assert scores.std() > 0
+    trained_and_exported(run, tmp_path / "model", tmp_path, gguf_file="tiny.gguf")
 
 
 def test_idle_experts_are_left_out_of_the_direction(
