@@ -83,7 +83,7 @@ def main() -> None:
         with_loss=True,
     )
     began, used = time.monotonic(), time.process_time()
-    write_report(source, ReportOptions(sidecars, settings, "RUN"), asked.out / "report.html")
+    write_report(source, ReportOptions(sidecars, settings), asked.out / "report.html")
     print(f"report: {time.monotonic() - began:.1f} s, {time.process_time() - used:.1f} s of CPU")
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
     print(f"size: {(asked.out / 'report.html').stat().st_size / 1e6:.2f} MB")

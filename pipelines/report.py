@@ -54,7 +54,6 @@ def write_run_report(
     options = ReportOptions(
         sidecars={name: run.scores / f"{name}.parquet" for name in source.data},
         settings=[selection_settings(run, config.of(behaviour)) for behaviour in source.metadata],
-        run=str(run.root),
         columns=columns,
         evaluation=compared,
     )

@@ -30,6 +30,10 @@ SCRIPTS = ("elements.js", "choice.js", "charts.js", "panels.js", "tip.js", "docu
 """In the order in which they are run, as one."""
 
 
+RUN = "RUN"
+"""The run in the commands that are shown: the page is the same wherever it lies."""
+
+
 @dataclass(frozen=True)
 class ReportOptions:
     """What a report shows besides the annotated shards.
@@ -37,14 +41,12 @@ class ReportOptions:
     Attributes:
         sidecars: name of a shard -> its score file.
         settings: of the selection of each behaviour, in order.
-        run: folder of the run, as it is named in commands.
         columns: those whose share is shown, dotted where nested; none: those with few values.
         evaluation: folder with a comparison of models, or None.
     """
 
     sidecars: Mapping[str, Path]
     settings: Sequence[SelectionSettings]
-    run: str
     columns: Sequence[str] = ()
     evaluation: Path | None = None
 
@@ -97,7 +99,7 @@ def describe_run(
         make_grid(first.quantile, first.budget, first.tokens),
     )
     return {
-        "run": options.run,
+        "run": RUN,
         "facts": _facts(source, first, behaviours),
         "corpus": {"tokens": first.tokens, "documents": first.documents},
         "quantiles": corpus.grid.quantiles,
