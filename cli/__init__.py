@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 import typer
 
 from ifcurate.cli import commands
 from ifcurate.cli.messages import BROKEN_PIPE, VERBOSITY, close_quietly, is_broken_pipe, show_log
+from ifcurate.cli.stopping import INTERRUPTED, TERMINATED, stopping_in_order
 from ifcurate.errors import InputError, sentence
 from ifcurate.version import __version__
 
 USAGE_ERROR = 2
-INTERRUPTED = 130
-TERMINATED = 143
-"""What a shell says of a program that SIGTERM ended, 128 + 15; ours ends itself, once it has tidied up."""
 DEBUG = "--debug"
 
 app = typer.Typer(
@@ -47,21 +41,6 @@ def root(
     """Find the tokens of a corpus that teach a behaviour, mark them, and train models away from them."""
 
 
-@contextmanager
-def _terminating_in_order() -> Iterator[None]:
-    """While the block runs, SIGTERM ends it as Ctrl-C does: workers are stopped and what is half-written is deleted."""
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # tidying up is not to be interrupted
-        sys.exit(TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def main() -> None:
     """Run the command line; exit 0 on success, 2 on bad input (one sentence on standard error), 130 on Ctrl-C, 143 when
     it was asked to terminate.
@@ -73,7 +52,7 @@ def main() -> None:
     show_log(sys.argv[1:])
     try:
         try:
-            with _terminating_in_order():
+            with stopping_in_order():
                 app(words)
         finally:
             sys.stdout.flush()
