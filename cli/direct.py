@@ -23,9 +23,11 @@ def direct(run: str, given: Given) -> None:
     """Stage 2: make the direction that queries and curvature point to."""
     from ifcurate.pipelines.direct import direct as run_stage
     from ifcurate.pipelines.run import continue_run
+    from ifcurate.pipelines.tracked import say_tracked
 
     opened, settings = continue_run(run, "direct", given)
     run_stage(opened, settings)
+    say_tracked(opened, settings)
     for behaviour in opened.behaviours:
         print(f"direction: {opened.direction(behaviour)}")
 

@@ -22,11 +22,13 @@ def score(run: str, given: Given) -> None:
     from ifcurate.pipelines.corpus_record import present_shards, read_record, reconcile
     from ifcurate.pipelines.run import continue_run
     from ifcurate.pipelines.score import score as run_stage
+    from ifcurate.pipelines.tracked import say_tracked
 
     opened, settings = continue_run(run, "score", given)
     place = given.get("corpus") or read_record(opened).place
     shards = present_shards(opened, place)
     reconcile(opened, settings, place, shards)
+    say_tracked(opened, settings)
     run_stage(opened, settings, shards)
     print(f"scores: {opened.scores}")
 

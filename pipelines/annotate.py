@@ -15,14 +15,16 @@ from ifcurate.corpus.shards import Shard, known, open_shard
 from ifcurate.influence.engines.choice import choose_dtype, choose_engine
 from ifcurate.influence.query_sets import read_query_sets
 from ifcurate.model.devices import resolve_device
+from ifcurate.model.layers import Coverage
 from ifcurate.pipelines.corpus_record import reconcile
 from ifcurate.pipelines.direct import direct, published_directions
 from ifcurate.pipelines.fit import check_model, fit
 from ifcurate.pipelines.run import Run, create_run
-from ifcurate.pipelines.run_config import RunConfig
+from ifcurate.pipelines.run_config import STAGES, RunConfig
 from ifcurate.pipelines.score import score
 from ifcurate.pipelines.select import select
 from ifcurate.pipelines.stage_times import Stage, read_stages
+from ifcurate.pipelines.tracked import say_tracked
 from ifcurate.pipelines.write import write
 from ifcurate.pipelines.written import skipped_rows
 from ifcurate.progress import log
@@ -51,12 +53,13 @@ def annotate(config: RunConfig) -> Summary:
     """
     listing = list_place(config.corpus, config.part)
     shards = [known(shard) for shard in listing.shards]
-    _refuse_early(config, shards)
+    said = _refuse_early(config, shards)
     run = create_run(config, shards)
     log.info(listing.sentence())
     if not config.directions:
         fit(run, config, shards)
     direct(run, config)
+    say_tracked(run, config, said)
     try:
         selections = _score_and_write(run, config, shards)
     except ChangedShardError as error:  # under its old size and time
@@ -75,19 +78,23 @@ def _score_and_write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> li
     return selections
 
 
-def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> None:
-    """Look at what only a later stage needs, so that nobody waits for stages that lead nowhere."""
+def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> Coverage | None:
+    """Look at what only a later stage needs, so that nobody waits for stages that lead nowhere.
+
+    Returns what was said of how much of the model is tracked; None where a run goes on.
+    """
     device = resolve_device(config.device)
     dtype = choose_dtype(config.dtype, config.engine, config.alignment, device)
     choose_engine(config.engine, config.alignment, dtype, device)
     published = published_directions(config)
     if not published:
         read_query_sets(config, config.seed)
-    if not Run(Path(config.out)).file.is_file():  # else they were looked at when it began
-        behaviours = list(published) or [config.behaviour]
-        if config.output_format == "parquet":
-            for shard in shards:
-                open_shard(shard).schema  # noqa: B018, whose types Parquet needs, and lines do not
-        messages = on_messages(shards, config.text_column, config.on) is not None
-        check_new_columns(shards, written_fields(behaviours, config.token_ids, config.with_loss, messages))
-        check_model(config)
+    if not config.overwrite and Run(Path(config.out)).has_results_from(STAGES[0]):  # they were looked at before it
+        return None
+    behaviours = list(published) or [config.behaviour]
+    if config.output_format == "parquet":
+        for shard in shards:
+            open_shard(shard).schema  # noqa: B018, whose types Parquet needs, and lines do not
+    messages = on_messages(shards, config.text_column, config.on) is not None
+    check_new_columns(shards, written_fields(behaviours, config.token_ids, config.with_loss, messages))
+    return check_model(config)

@@ -24,7 +24,7 @@ from ifcurate.model.checkpoints import check_vocabulary, context_length, load_ca
 from ifcurate.model.devices import forbid_reduced_precision, resolve_batch_tokens, resolve_device
 from ifcurate.model.experts import ExpertLayout
 from ifcurate.model.hashes import hash_model, hash_tokenizer
-from ifcurate.model.layers import coverage, say_coverage
+from ifcurate.model.layers import coverage
 from ifcurate.model.positions import hold_positions
 from ifcurate.pipelines.refine import refined_direction
 from ifcurate.pipelines.run import Run
@@ -127,9 +127,6 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
     else:
         solved, facts = refined_direction(run, config, model, tokenizer, gradient, stage)
         refinement = {"refinement": facts}
-    covered = coverage(model, idle)
-    if idle:
-        say_coverage(covered)
     provenance = {
         "behaviour": config.behaviour,
         "model": config.model,
@@ -144,7 +141,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
         "factors_hash": hash_factors(run.factors),
         "sample": json.loads(run.sample.read_text(encoding="utf-8")),
         "damping": config.damping,
-        "tracked": asdict(covered),
+        "tracked": asdict(coverage(model, idle)),
         **refinement,
     }
     return Direction(layout.lay_back(solved, mean), provenance)

@@ -31,7 +31,7 @@ from ifcurate.model.checkpoints import (
 )
 from ifcurate.model.devices import forbid_reduced_precision, is_out_of_memory, resolve_batch_tokens, resolve_device
 from ifcurate.model.experts import ExpertLayout
-from ifcurate.model.layers import say_coverage
+from ifcurate.model.layers import Coverage, say_coverage
 from ifcurate.model.positions import hold_positions
 from ifcurate.model.windows import Window
 from ifcurate.pipelines.run import Run
@@ -90,7 +90,7 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
         stage.add(tokens=sample.tokens, documents=sample.documents)
 
 
-def check_model(config: RunConfig) -> None:
+def check_model(config: RunConfig) -> Coverage:
     """Say what of the model is tracked, or refuse it, before anything is made.
 
     Raises:
@@ -100,7 +100,9 @@ def check_model(config: RunConfig) -> None:
     model = load_causal_lm(config.model, config.revision, trust=config.trust, stored=config.stored)
     check_vocabulary(tokenizer, model)
     hold_positions(model, context_length(model, config.context, config.overlap))
-    say_coverage(require_scorable(model))
+    covered = require_scorable(model)
+    say_coverage(covered)
+    return covered
 
 
 @dataclass(frozen=True)

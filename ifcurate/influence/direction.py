@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +27,7 @@ from ifcurate.errors import InputError
 from ifcurate.files import finishing, sha256_of, write_text
 from ifcurate.hub import CARD, downloaded, upload
 from ifcurate.influence.direction_card import Found, direction_card
-from ifcurate.model.layers import tracked_parameters
+from ifcurate.model.layers import Coverage, tracked_parameters
 from ifcurate.model.stored import Stored
 from ifcurate.version import __version__
 
@@ -34,6 +35,7 @@ DIRECTION_FILE = "direction.safetensors"
 """In a folder or repository that holds one direction."""
 METADATA_KEY = "ifcurate"
 TENSORS_HASH = "tensors_hash"
+REMEDY = "get it again from whoever made it, or make one with `ifcurate direct`"
 
 
 class QueryFacts(OpenArtifact):
@@ -50,6 +52,15 @@ class StoredFacts(Artifact):
     adapter: str | None = None
 
 
+class TrackedFacts(Artifact):
+    """How much of its model it is over, see `Coverage`."""
+
+    tracked: int = Field(ge=0)
+    total: int = Field(gt=0)
+    left_out: dict[str, int]
+    what: str = "the decoder blocks"
+
+
 class Provenance(OpenArtifact):
     """What a direction's file says of itself; anybody may have written it."""
 
@@ -60,6 +71,7 @@ class Provenance(OpenArtifact):
     tokenizer_hash: Sha256
     queries: list[dict[str, QueryFacts]] = Field(default_factory=list)
     stored: StoredFacts = Field(default_factory=StoredFacts)
+    tracked: TrackedFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -150,21 +162,47 @@ def load_direction(path: Path) -> Direction:
     Raises:
         InputError: the file is missing, damaged, or not a direction.
     """
+    with _opened(path) as stored:
+        provenance = _provenance(stored.metadata() or {}, path)
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    if provenance[TENSORS_HASH] != hash_tensors(tensors):
+        raise _damaged(path)
+    return Direction(tensors, {name: v for name, v in provenance.items() if name not in (TENSORS_HASH, CHECKSUM)})
+
+
+def coverage_of(path: Path) -> Coverage | None:
+    """How much of its model a direction is over; None where its file does not say, as those of old do not.
+
+    Raises:
+        InputError: as `load_direction`.
+    """
+    with _opened(path) as stored:
+        said = _provenance(stored.metadata() or {}, path).get("tracked")
+    return None if said is None else Coverage(**said)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            yield stored
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as a direction ({error}); give a .safetensors file.") from error
+
+
+def _provenance(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     if METADATA_KEY not in metadata:
         raise InputError(
             f"{path}: lacks `{METADATA_KEY}` metadata, so it is no direction; make one with `ifcurate direct`."
         )
-    remedy = "get it again from whoever made it, or make one with `ifcurate direct`"
-    provenance = read_artifact(Provenance, metadata[METADATA_KEY], path, remedy).model_dump(exclude_unset=True)
-    if not is_whole(json.loads(metadata[METADATA_KEY])) or provenance[TENSORS_HASH] != hash_tensors(tensors):
-        raise InputError(f"{path}: is not what was written, it was damaged since; {remedy}.")
-    return Direction(tensors, {name: v for name, v in provenance.items() if name not in (TENSORS_HASH, CHECKSUM)})
+    provenance = read_artifact(Provenance, metadata[METADATA_KEY], path, REMEDY).model_dump(exclude_unset=True)
+    if not is_whole(json.loads(metadata[METADATA_KEY])):
+        raise _damaged(path)
+    return provenance
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path}: is not what was written, it was damaged since; {REMEDY}.")
 
 
 def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -7,7 +8,15 @@ from safetensors.torch import save_file
 from tiny_models import tiny_model
 
 from ifcurate.errors import InputError
-from ifcurate.influence.direction import Direction, check_direction, hash_direction, load_direction, save_direction
+from ifcurate.influence.direction import (
+    Direction,
+    check_direction,
+    coverage_of,
+    hash_direction,
+    load_direction,
+    save_direction,
+)
+from ifcurate.model.layers import Coverage
 
 HASHES = {"model_hash": "a" * 64, "tokenizer_hash": "b" * 64}
 MADE = {"behaviour": "rude", **HASHES}
@@ -50,6 +59,7 @@ def test_nan_is_refused_and_nothing_is_written(tmp_path):
         ({"queries": [{"behaviour": {}}]}, "queries.0.behaviour.hash"),
         ({"queries": ["hash"]}, "queries.0"),
         ({"queries": {"behaviour": {"hash": "q"}}}, "queries"),
+        ({"tracked": {"tracked": 1, "total": 0, "left_out": {}}}, "tracked.total"),
     ],
 )
 def test_what_a_shared_file_says_is_checked(tmp_path, said, field):
@@ -88,3 +98,11 @@ def test_a_direction_for_other_weights_or_tokens_is_refused():
         check_direction(direction, model, "m", "other")
     with pytest.raises(InputError, match="not those of the model"):
         check_direction(direction, tiny_model("gpt_neox"), "m", "t")
+
+
+def test_a_file_says_how_much_of_its_model_it_is_over(tmp_path):
+    found = Coverage(90, 100, {"gate.weight": 10})
+    save_direction(direction_for(tiny_model("llama"), tracked=asdict(found)), tmp_path / "a.safetensors")
+    save_direction(direction_for(tiny_model("llama")), tmp_path / "of-old.safetensors")
+    assert coverage_of(tmp_path / "a.safetensors") == found
+    assert coverage_of(tmp_path / "of-old.safetensors") is None
