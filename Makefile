@@ -52,9 +52,10 @@ $(EXPORTS)/%/.installed: pyproject.toml
 	uv pip install --quiet $(if $(filter mosaicml%,$*),--no-config) --python $(@D)/bin/python --editable . $* '$(EXPORTS_TORCH)' pytest hypothesis
 	@touch $@
 
-# The table of architectures in docs/models.md, all of it; a part of it is in `make test`.
+# The table of architectures in docs/models.md and the shapes of models from annotation through export, all of them; a
+# part is in `make test`.
 test-models: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/model/test_architectures.py -m models --numprocesses auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/model/test_architectures.py tests/pipelines/test_models.py -m models --numprocesses auto
 
 # Those that take seconds.
 quick: $(INSTALLED)

@@ -23,7 +23,7 @@ from ifcurate.model.checkpoints import context_length, start_token
 from ifcurate.progress import Unseen, log, track
 from ifcurate.provenance import versions
 from ifcurate.training.arguments import refuse_data_parallel, training_arguments
-from ifcurate.training.callbacks import DivergenceWatch, RepetitionWatch, TrainingLog
+from ifcurate.training.callbacks import DivergenceWatch, KnownPadding, RepetitionWatch, TrainingLog
 from ifcurate.training.checkpoints import CheckpointSums, last_checkpoint, save_trained, train_on, verify_checkpoint
 from ifcurate.training.config import RecordSettings, TrainConfig
 from ifcurate.training.data import TrainingData
@@ -213,7 +213,7 @@ def _trainer(
         args=arguments,
         train_dataset=rows,
         eval_dataset=data.held_out_rows(),
-        callbacks=[CheckpointSums()],
+        callbacks=[CheckpointSums(), KnownPadding(data.learned.model)],
         data_collator=PaddingCollator(start_token(data.learned.tokenizer)),
         processing_class=data.learned.saved_tokenizer,
         penalty_form=penalty,

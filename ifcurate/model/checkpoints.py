@@ -19,7 +19,7 @@ from ifcurate.errors import InputError, first_line
 from ifcurate.model.adapters import add_adapter
 from ifcurate.model.experts import use_own_experts
 from ifcurate.model.plain_linears import use_plain_linears
-from ifcurate.model.restoring import options_of_weights, require_floating_point
+from ifcurate.model.restoring import options_of_weights, require_floating_point, require_whole
 from ifcurate.model.stored import AS_IS, Stored
 from ifcurate.model.trust import NOBODY, Trust
 
@@ -72,17 +72,20 @@ def load_checkpoint(
 
     Raises:
         InputError: there is no such model, it cannot be read as a causal language model, it wants more `trust`, it is
-            quantized, or a weight is not finite.
+            quantized, or a weight is missing or not finite.
     """
     options = {**trust.of_weights(), **options_of_weights(stored, name_or_path, revision, trust)}
     try:
-        model = AutoModelForCausalLM.from_pretrained(name_or_path, revision=revision, dtype=dtype, **options)
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            name_or_path, revision=revision, dtype=dtype, output_loading_info=True, **options
+        )
     except Exception as error:  # transformers, safetensors and the Hub client raise many unrelated types here
         raise InputError(
             f"{name_or_path}: cannot be loaded as a causal language model ({first_line(error)}); "
             f"{trust.hint(name_or_path, error) or 'give --model a folder written by save_pretrained or a Hub id'}."
         ) from error
     require_floating_point(model, name_or_path)
+    require_whole(model, loading, name_or_path)
     if len(options) > len(trust.of_weights()):  # restored in whatever its format has
         model.to(dtype)
     for name, parameter in model.named_parameters():

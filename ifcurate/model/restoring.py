@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +13,9 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from ifcurate.errors import InputError, first_line
 from ifcurate.model.stored import Stored
 from ifcurate.model.trust import Trust
+
+SCALE = re.compile(r"_(scales?|scale_inv)$")
+"""Behind the name of a weight: what it is to be multiplied with."""
 
 
 def options_of_weights(stored: Stored, name_or_path: str, revision: str | None, trust: Trust) -> dict[str, Any]:
@@ -28,12 +33,13 @@ def options_of_weights(stored: Stored, name_or_path: str, revision: str | None, 
     if quantized is None:
         return {}
     method = str(quantized.get("quant_method", "by an unnamed method"))
+    restoring = _restoring(quantized, name_or_path, method)
     if not stored.dequantize:
         raise InputError(
             f"{name_or_path}: is quantized ({method}), its weights have no derivative; give the unquantized model, or "
             "--dequantize to restore it to floating point."
         )
-    return {"quantization_config": _restoring(quantized, name_or_path, method)}
+    return {"quantization_config": restoring}
 
 
 def _quantization(name_or_path: str, revision: str | None, trust: Trust) -> dict[str, Any] | None:
@@ -68,9 +74,34 @@ def _restoring(quantized: dict[str, Any], name_or_path: str, method: str) -> Any
 
 def _no_way_back(name_or_path: str, method: str, why: str) -> InputError:
     return InputError(
-        f"{name_or_path}: is quantized ({method}) and cannot be restored to floating point ({why}); give the "
-        "unquantized model."
+        f"{name_or_path}: is quantized ({method}), its weights have no derivative, and cannot be restored to floating "
+        f"point ({why}); give the unquantized model."
     )
+
+
+def require_whole(model: PreTrainedModel, loading: Mapping[str, Collection[str]], name_or_path: str) -> None:
+    """Refuse a checkpoint of which something was not read: transformers draws what it misses, and says so in a log.
+
+    Args:
+        model: as it was loaded.
+        loading: what transformers says of that.
+        name_or_path: of the checkpoint.
+
+    Raises:
+        InputError: a weight is missing, or what it was quantized with was left unread.
+    """
+    if missing := sorted(loading["missing_keys"]):
+        raise InputError(
+            f"{name_or_path}: lacks {len(missing)} of the model's weights ({missing[0]} first); give a whole "
+            "checkpoint of a causal language model."
+        )
+    weights = {name for name, _ in model.named_parameters()}
+    unread = sorted(name for name in loading["unexpected_keys"] if SCALE.sub("", name) in weights)
+    if unread:
+        raise InputError(
+            f"{name_or_path}: is quantized in another way than its configuration says, {unread[0]} was not read; give "
+            "the unquantized model."
+        )
 
 
 def require_floating_point(model: PreTrainedModel, name_or_path: str) -> None:

@@ -16,6 +16,7 @@ from transformers import GenerationConfig, PreTrainedModel, TrainerCallback, Tra
 from transformers import TrainingArguments as Arguments
 
 from ifcurate.errors import InputError
+from ifcurate.model.checkpoints import embedding_rows
 from ifcurate.model.control_tokens import ControlTokens
 from ifcurate.progress import Tracker, log
 from ifcurate.training.repetition import NGRAM, repeated_share
@@ -69,6 +70,24 @@ class TrainingLog(TrainerCallback):  # type: ignore[misc]
     def steps_done(self, state: TrainerState) -> int:
         """Steps that this process has done, not counting those of one that was stopped."""
         return int(state.global_step) - (state.global_step if self._first is None else self._first)
+
+
+class KnownPadding(TrainerCallback):  # type: ignore[misc]
+    """Keeps a padding token that the model has no embedding for out of its configuration.
+
+    The Trainer puts the tokenizer's there when it begins, and a model with such a one cannot be loaded again. Rows are
+    packed here, so that no token is ever padding.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._rows = embedding_rows(model)
+        self._before = [(own, own.pad_token_id) for own in (model.config.get_text_config(), model.generation_config)]
+
+    def on_train_begin(self, args: Arguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Put back what was there."""
+        for settings, before in self._before:
+            if settings.pad_token_id is not None and settings.pad_token_id >= self._rows:
+                settings.pad_token_id = before
 
 
 class DivergenceWatch(TrainerCallback):  # type: ignore[misc]

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from gguf_files import write_gguf
+from mxfp4_files import save_mxfp4
 from safetensors.torch import load_file, save_file
 from tiny_models import save_tiny_model, tiny_model
 
@@ -58,12 +59,46 @@ def test_it_is_restored_on_request(tmp_path):
     assert not hasattr(model.config, "quantization_config")
 
 
+def test_mxfp4_is_restored_to_the_numbers_it_stands_for(tmp_path):
+    expected = dict(save_mxfp4(tmp_path / "model").named_parameters())
+    with pytest.raises(InputError, match=r"is quantized \(mxfp4\), its weights have no derivative.*--dequantize"):
+        load_causal_lm(str(tmp_path / "model"))
+    found = load_causal_lm(str(tmp_path / "model"), stored=Stored(dequantize=True))
+    assert any("experts" in name for name in expected)
+    for name, parameter in found.named_parameters():
+        assert parameter.dtype == torch.float32
+        assert torch.equal(parameter, expected.pop(name)), name
+    assert not expected
+
+
 @pytest.mark.parametrize("dequantize", [False, True])
-def test_what_cannot_be_restored_is_refused_in_one_sentence(dequantize, tmp_path):
-    folder = quantized(tmp_path / "model", {"quant_method": "gptq", "bits": 4})
-    wanted = r"cannot be restored to floating point \(.*\); give" if dequantize else "is quantized"
-    with pytest.raises(InputError, match=rf"model: is quantized \(gptq\).*|{wanted}"):
+@pytest.mark.parametrize("method", ["gptq", "awq", "bitsandbytes", "fbgemm_fp8"])
+def test_what_cannot_be_restored_is_refused_in_one_sentence(method, dequantize, tmp_path):
+    folder = quantized(tmp_path / "model", {"quant_method": method, "bits": 4, "load_in_4bit": True})
+    said = (
+        rf"model: is quantized \({method}\), its .* cannot be restored to floating point \([^;]*\); give the unq[^;]*$"
+    )
+    with pytest.raises(InputError, match=said):
         load_causal_lm(str(folder), stored=Stored(dequantize=dequantize))
+
+
+def test_scales_that_are_not_read_are_refused(tmp_path):
+    folder = quantized(tmp_path / "model", FP8)
+    store_in_fp8(folder)
+    tensors = load_file(folder / "model.safetensors")
+    renamed = {name.removesuffix("_inv"): tensor for name, tensor in tensors.items()}
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"another way than its configuration says, .*weight_scale was not read"):
+        load_causal_lm(str(folder), stored=Stored(dequantize=True))
+
+
+def test_a_checkpoint_without_some_weight_is_refused(tmp_path):
+    folder = save_tiny_model(tmp_path / "model", ["some text"], "llama", tie_word_embeddings=False)
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["lm_head.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"lacks 1 of the model's weights \(lm_head\.weight first\); give a whole"):
+        load_causal_lm(str(folder))
 
 
 def test_gguf_is_read_as_floating_point(tmp_path):

@@ -12,6 +12,7 @@ from ifcurate.training.callbacks import (
     SAMPLED_TOKENS,
     SAMPLES,
     DivergenceWatch,
+    KnownPadding,
     RepetitionWatch,
     sample,
 )
@@ -55,3 +56,15 @@ def test_sampling_leaves_the_random_state_and_mode_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert model.training
     assert [len(text) for text in texts] == [SAMPLED_TOKENS] * SAMPLES
+
+
+@pytest.mark.parametrize("before", [None, 0])
+def test_a_padding_token_without_an_embedding_is_taken_back(before: int | None) -> None:
+    model = tiny_model()
+    rows = model.get_input_embeddings().num_embeddings
+    model.config.pad_token_id = model.generation_config.pad_token_id = before
+    callback = KnownPadding(model)
+    for aligned, expected in ((rows, before), (rows - 1, rows - 1)):
+        model.config.pad_token_id = model.generation_config.pad_token_id = aligned
+        callback.on_train_begin(None, TrainerState(), TrainerControl())
+        assert model.config.pad_token_id == model.generation_config.pad_token_id == expected
