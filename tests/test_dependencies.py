@@ -10,7 +10,7 @@ from importlib.metadata import requires
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-NAMED_OTHERWISE = {"alt-profanity-check": "profanity_check", "pyyaml": "yaml"}
+NAMED_OTHERWISE = {"alt-profanity-check": "profanity_check", "pyyaml": "yaml", "scikit-learn": "sklearn"}
 COMES_WITH = {"pydantic_core": "pydantic"}  # which pins its exact version
 USED_WHERE_INSTALLED = {"vllm", "streaming", "olmo_core", "megatron"}
 """No extras: they choose a torch or a transformers of their own, and whoever lacks one is told how to get it."""

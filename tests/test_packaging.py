@@ -21,6 +21,7 @@ ROOMS = (
     "model",
     "influence",
     "selection",
+    "screening",
     "annotation",
     "training",
     "export",
