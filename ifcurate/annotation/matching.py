@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -20,8 +21,11 @@ import pyarrow as pa
 
 from ifcurate.errors import InputError, first_line
 
-MEMORY = "512MB"
+MEMORY = "256MB"
 """What DuckDB holds before it spills to disk."""
+PART_ROWS = 4 << 20
+"""Documents and annotations that are joined at once, which takes some 200 MB."""
+SIDES = ("documents", "annotations")
 KEY_BYTES = 16
 TEXT_KEY, ID_KEY = ("text0", "text1"), ("id0", "id1")
 KEYS = pa.schema({name: pa.int64() for name in ("place", *TEXT_KEY, *ID_KEY)} | {"named": pa.bool_()})
@@ -95,11 +99,11 @@ def keys(first: int, ids: Sequence[str | None] | None, hashes: Sequence[str | No
 class Matching:
     """Documents and annotations in a database on disk, which finds the pairs."""
 
-    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
-        self._database = database
+    def __init__(self, database: duckdb.DuckDBPyConnection, part_rows: int = PART_ROWS) -> None:
+        self._database, self._part_rows = database, part_rows
         self._by_id = False
         with _telling():
-            for name in ("documents", "annotations"):
+            for name in SIDES:
                 database.register("keys_of_none", KEYS.empty_table())
                 database.execute(f"CREATE TABLE {name} AS SELECT * FROM keys_of_none")
 
@@ -118,21 +122,50 @@ class Matching:
             InputError: the disk is full.
         """
         with _telling():
-            named = [self._count(f"SELECT count(*) FROM {table} WHERE named") for table in ("documents", "annotations")]
+            named = [self._count(f"SELECT count(*) FROM {table} WHERE named") for table in SIDES]
             self._by_id = all(named)
-            key = ", ".join((*TEXT_KEY, *ID_KEY) if self._by_id else TEXT_KEY)
-            numbered = f"SELECT place, {key}, row_number() OVER (PARTITION BY {key} ORDER BY place) AS nth FROM"
-            self._database.execute(
-                "CREATE TABLE pairs AS SELECT one.place AS document, other.place AS annotation "
-                f"FROM ({numbered} documents) AS one FULL JOIN ({numbered} annotations) AS other USING ({key}, nth)"
-            )
+            parts = list(self._parts())
+            self._database.execute("CREATE TABLE pairs (document BIGINT, annotation BIGINT, id0 BIGINT, id1 BIGINT)")
+            for part in parts:
+                self._find_pairs_within(part)
             return Matched(
                 pairs=self._count("SELECT count(*) FROM pairs WHERE document + annotation IS NOT NULL"),
                 documents=self._count("SELECT count(*) FROM pairs WHERE annotation IS NULL"),
-                changed=self._count_changed() if self._by_id else 0,
+                changed=sum(map(self._count_changed, parts)) if self._by_id else 0,
                 annotations=self._count("SELECT count(*) FROM pairs WHERE document IS NULL"),
                 by_id=self._by_id,
             )
+
+    def _parts(self) -> Iterator[str]:
+        """Conditions on a key that cut both sides into equal parts of so few rows that they can be joined in memory.
+
+        DuckDB's windows and joins spill to disk, but not without end; its sorting does, and finds the part again.
+        """
+        count = -(-sum(self._count(f"SELECT count(*) FROM {table}") for table in SIDES) // self._part_rows)
+        if count > 1:
+            for table in SIDES:
+                self._database.execute(f"CREATE TABLE ordered AS SELECT * FROM {table} ORDER BY {TEXT_KEY[0]}")
+                self._database.execute(f"DROP TABLE {table}")
+                self._database.execute(f"ALTER TABLE ordered RENAME TO {table}")
+        limits = [-(1 << 63) + (number << 64) // max(count, 1) for number in range(1, count)]
+        for first, last in pairwise([None, *limits, None]):
+            after = "true" if first is None else f"{{key}} >= {first}"
+            before = "true" if last is None else f"{{key}} < {last}"
+            yield f"{after} AND {before}"
+
+    def _find_pairs_within(self, part: str) -> None:
+        """Join one part; a document without an annotation keeps its id."""
+        key = ", ".join((*TEXT_KEY, *ID_KEY) if self._by_id else TEXT_KEY)
+        numbered = (
+            f"SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY place) AS nth FROM {{}} "
+            f"WHERE {part.format(key=TEXT_KEY[0])}"
+        )
+        ids = (f"CASE WHEN other.place IS NULL AND one.named THEN one.{name} END" for name in ID_KEY)
+        self._database.execute(
+            f"INSERT INTO pairs SELECT one.place, other.place, {', '.join(ids)} "
+            f"FROM ({numbered.format('documents')}) AS one FULL JOIN ({numbered.format('annotations')}) AS other "
+            f"USING ({key}, nth)"
+        )
 
     def documents(self) -> Iterator[pa.RecordBatch]:
         """The document of each annotation, in the order of the annotations, as `DOCUMENTS`: null where it has none."""
@@ -144,11 +177,11 @@ class Matching:
         for batch in self._stream(query):
             yield from batch.column(0).to_pylist()
 
-    def _count_changed(self) -> int:
+    def _count_changed(self, part: str) -> int:
+        """Documents without an annotation, of those whose id is in `part`, whose id has one of another text."""
         return self._count(
-            "SELECT count(*) FROM documents SEMI JOIN (SELECT document FROM pairs WHERE annotation IS NULL) AS alone "
-            "ON alone.document = documents.place SEMI JOIN (SELECT id0, id1 FROM annotations WHERE named) AS theirs "
-            "ON theirs.id0 = documents.id0 AND theirs.id1 = documents.id1 WHERE documents.named"
+            f"SELECT count(*) FROM pairs SEMI JOIN (SELECT id0, id1 FROM annotations WHERE named AND "
+            f"{part.format(key=ID_KEY[0])}) AS theirs USING (id0, id1) WHERE annotation IS NULL"
         )
 
     def _stream(self, query: str) -> Iterator[pa.RecordBatch]:
@@ -169,11 +202,11 @@ class Matching:
 
 
 @contextmanager
-def matching(folder: Path, memory: str = MEMORY) -> Iterator[Matching]:
+def matching(folder: Path, memory: str = MEMORY, part_rows: int = PART_ROWS) -> Iterator[Matching]:
     """A `Matching` whose database and temporary files lie in `folder`, which must exist."""
     settings = {"memory_limit": memory, "threads": 2, "temp_directory": str(folder / "spill")}
     with duckdb.connect(str(folder / "pairs.duckdb"), config=settings) as database:
-        yield Matching(database)
+        yield Matching(database, part_rows)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from ifcurate.selection.spans import Ints
 
-BUFFER_BYTES = 128 << 20
+BUFFER_BYTES = 64 << 20
 """What is held before it is sorted and written to a file of its own, and about what is read back at once."""
 ROWS_AT_ONCE = 1024
 _PLACE = "place"
@@ -55,45 +56,56 @@ class Scattered:
         for first in range(0, places, step):
             last = min(first + step, places)
             found = pa.Table.from_batches([part for run in runs for part in run.until(last)], schema=self._stored)
-            yield from self._ordered(found, first, last, of_all)
+            # Rows may be far larger here than in the mean, as where documents are sorted by length.
+            pieces = min(last - first, max(1, found.nbytes // self._buffer_bytes))
+            limits = np.linspace(first, last, pieces + 1).astype(np.int64)
+            for begin, end in pairwise(limits.tolist()):
+                yield from self._ordered(found, begin, end, of_all)
 
     def _ordered(self, found: pa.Table, first: int, last: int, of_all: bool) -> Iterator[pa.RecordBatch]:
-        """`found`, whose places are from `first` to before `last`."""
+        """Those of `found` whose places are from `first` to before `last`."""
         places = found.column(_PLACE).to_numpy()
-        order = np.argsort(places)
+        inside = (places >= first) & (places < last)
+        if not inside.all():
+            found, places = found.filter(pa.array(inside)), places[inside]
         if of_all:
             rows = np.full(last - first, -1)
             rows[places - first] = np.arange(len(places))
         else:
-            rows = order
-        columns = found.drop_columns([_PLACE]).combine_chunks()
-        for begin in range(0, len(rows), ROWS_AT_ONCE):
-            part = rows[begin : begin + ROWS_AT_ONCE]
-            taken = columns.take(pa.array(part, mask=part < 0)).combine_chunks()
-            yield from taken.to_batches()
+            rows = np.argsort(places)
+        yield from _taken(found.drop_columns([_PLACE]).combine_chunks(), rows)
 
     def _write_run(self) -> None:
         """What is pending, in order, as a file."""
         if not self._pending:
             return
-        run = pa.Table.from_batches(self._pending).sort_by(_PLACE)
+        run = pa.Table.from_batches(self._pending).combine_chunks()
+        self._pending, self._size = [], 0
         self._runs.append(self._folder / f"{len(self._runs):06d}.arrow")
         with pa.OSFile(str(self._runs[-1]), "wb") as file, pa.ipc.new_file(file, self._stored) as sink:
-            sink.write_table(run, max_chunksize=ROWS_AT_ONCE)
-        self._pending, self._size = [], 0
+            for batch in _taken(run, np.argsort(run.column(_PLACE).to_numpy())):
+                sink.write(batch)
+
+
+def _taken(rows: pa.Table, order: Ints) -> Iterator[pa.RecordBatch]:
+    """`rows`, of one chunk, in this order; nulls for -1."""
+    for begin in range(0, len(order), ROWS_AT_ONCE):
+        part = order[begin : begin + ROWS_AT_ONCE]
+        yield from rows.take(pa.array(part, mask=part < 0)).combine_chunks().to_batches()
 
 
 class _Run:
-    """A file of sorted rows, read on and on; its pages are the system's to hold or drop."""
+    """A file of sorted rows, read on and on; it is open only while it is read, since there may be thousands."""
 
     def __init__(self, path: Path) -> None:
-        self._file = pa.ipc.open_file(pa.memory_map(str(path)))
+        self._path = path
         self._batch, self._row = 0, 0
 
     def until(self, place: int) -> Iterator[pa.RecordBatch]:
-        """The next rows whose places are before `place`."""
-        while self._batch < self._file.num_record_batches:
-            batch = self._file.get_batch(self._batch)
+        """The next rows whose places are before `place`; their memory is the file's, the system's to hold or drop."""
+        file = pa.ipc.open_file(pa.memory_map(str(self._path)))
+        while self._batch < file.num_record_batches:
+            batch = file.get_batch(self._batch)
             end = int(np.searchsorted(batch.column(_PLACE).to_numpy(), place))
             if end > self._row:
                 yield batch.slice(self._row, end - self._row)

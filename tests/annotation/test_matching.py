@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,6 +31,28 @@ def test_keys_that_fill_the_memory_are_matched_in_any_order(tmp_path: Path) -> N
         assert (matched.pairs, matched.documents, matched.annotations, matched.by_id) == (ROWS, 0, 0, False)
         documents = np.concatenate([batch.column(0).to_numpy() for batch in found.documents()])
     assert np.array_equal(order[documents], np.arange(ROWS))
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_parts_find_what_the_whole_finds(tmp_path: Path, ids: bool) -> None:
+    draw = random.Random(0)
+    sides = [[(str(draw.randrange(60)), HASHES[draw.randrange(40)]) for _ in range(300)] for _ in range(2)]
+    outcomes = []
+    for part_rows in (1 << 20, 97, 5):
+        (tmp_path / str(part_rows)).mkdir()
+        with matching(tmp_path / str(part_rows), part_rows=part_rows) as found:
+            for add, side in zip((found.add_documents, found.add_annotations), sides, strict=True):
+                add([keys(0, [label for label, _ in side] if ids else None, [text for _, text in side], "x")])
+            matched = found.find_pairs()
+            documents = [place for batch in found.documents() for place in batch.column(0).to_pylist()]
+            outcomes.append((matched, documents, list(found.without_annotation())))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    mine, theirs = ([pair if ids else pair[1] for pair in side] for side in sides)
+    missing = Counter(mine) - Counter(theirs)
+    assert outcomes[0][0].documents == missing.total() == len(outcomes[0][2])
+    known = {label for label, _ in sides[1]}
+    alone = [sides[0][place][0] for place in outcomes[0][2]]
+    assert outcomes[0][0].changed == (sum(label in known for label in alone) if ids else 0)
 
 
 def test_what_does_not_fit_at_all_is_told(tmp_path: Path) -> None:
