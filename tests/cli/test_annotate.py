@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from commands import Command
+from commands import Command, ifcurate_command
 from corpora import typed_table, write_rows
+from hub_server import environment_of, hub_server, repository_of
 from runs import Workshop, contents, rows_of, texts, write_shards
 
 from ifcurate.annotation.reader import AnnotatedCorpus
@@ -227,3 +230,24 @@ def test_options_and_a_file_of_them_are_the_same(
     assert (
         contents(tmp_path / "run", ["scores", "selection"]).keys() == contents(finished, ["scores", "selection"]).keys()
     )
+
+
+def test_a_split_of_a_data_set_on_the_hub_is_annotated(workshop: Workshop, finished: Run, tmp_path: Path) -> None:
+    """The command as a user types it: an id, a configuration and a split."""
+    rows = texts(12)
+    for split, part in {"train": rows[:4], "test": rows[4:]}.items():
+        write_rows(tmp_path / "set" / "data" / f"{split}-0.parquet", [{"text": text, "n": 1} for text in part])
+    card = "---\nconfigs:\n- config_name: plain\n  data_files:\n"
+    card += "".join(f"  - split: {split}\n    path: data/{split}-*\n" for split in ("train", "test"))
+    (tmp_path / "set" / "README.md").write_text(card + "---\n")
+    direction, model = finished.direction("toxic"), workshop.root / "model"
+    words = ["annotate", "acme/corpus", "--subset", "plain", "--split", "test", "--limit", "5", "--model", model]
+    with hub_server() as hub:
+        hub.repositories["datasets/acme/corpus"] = repository_of(tmp_path / "set")
+        told = {**os.environ, **environment_of(hub, tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+        command = ifcurate_command(*words, "--direction", direction, "--out", tmp_path / "run")
+        done = subprocess.run(command, env=told, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (file,) = (tmp_path / "run" / "data").rglob("*.parquet")
+    assert pq.read_table(file, columns=["text"])["text"].to_pylist() == rows[4:9]
+    assert pq.read_schema(file).names == ["text", "n", *ADDED]

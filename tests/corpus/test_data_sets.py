@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from corpora import write_rows
-from data_set_server import SHA, serving
+from hub_server import environment_of, hub_server, repository_of
 
 from ifcurate.corpus.data_sets import is_data_set_id
 from ifcurate.corpus.places import Part, list_place
@@ -96,13 +96,9 @@ except Exception as error:
 
 
 def test_an_id_is_read_from_the_hub_at_one_commit(data_set: Path, tmp_path: Path) -> None:
-    with serving(data_set, "acme/corpus") as address:
-        told = {
-            "HF_ENDPOINT": address,
-            "HF_HOME": str(tmp_path / "home"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_OFFLINE": "0",
-        }
+    with hub_server() as hub:
+        hub.repositories["datasets/acme/corpus"] = repository = repository_of(data_set)
+        told = environment_of(hub, tmp_path / "home")
         done = subprocess.run(
             [sys.executable, "-c", READ], env={**os.environ, **told}, cwd=tmp_path, capture_output=True, text=True
         )
@@ -111,7 +107,7 @@ def test_an_id_is_read_from_the_hub_at_one_commit(data_set: Path, tmp_path: Path
     assert "2 shards" in first
     assert first.endswith("split train of acme/corpus@main (not test)")
     assert shards == [
-        f"hf://datasets/acme/corpus@{SHA}/data/train-{number}.parquet True [[{{'text': 'train {number}'}}]]"
+        f"hf://datasets/acme/corpus@{repository.sha}/data/train-{number}.parquet True [[{{'text': 'train {number}'}}]]"
         for number in range(2)
     ]
     assert refused.startswith(

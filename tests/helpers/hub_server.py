@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -34,6 +35,12 @@ class Repository:
     @property
     def sha(self) -> str:
         return hashlib.sha1(str(self.commits).encode()).hexdigest()
+
+
+def repository_of(folder: Path) -> Repository:
+    """A public repository with the files of `folder`."""
+    files = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    return Repository(private=False, files=files)
 
 
 @dataclass
@@ -136,6 +143,10 @@ class Handler(BaseHTTPRequestHandler):
             self.hub.commit(found[1], [json.loads(line) for line in content.splitlines()])
             sha = self.hub.repositories[found[1]].sha
             self.answer({"success": True, "commitOid": sha, "commitUrl": f"{self.hub.address}/{found[1]}/commit/{sha}"})
+        elif found := re.fullmatch(r"/api/(\w+/[^/]+/[^/]+)/paths-info/.*", path):
+            told = content.decode()
+            asked = json.loads(told) if told.startswith("{") else parse_qs(told)
+            self.entries(found[1], lambda name: name in asked["paths"])
         elif path.endswith(".git/info/lfs/objects/batch"):
             self.answer(
                 {"transfer": "basic", "objects": [self.action(each) for each in json.loads(content)["objects"]]}
@@ -172,13 +183,24 @@ class Handler(BaseHTTPRequestHandler):
         if found := re.fullmatch(r"/api/(\w+/[^/]+/[^/]+)(?:/revision/[^/]+)?", path):
             self.information(found[1])
         elif found := re.fullmatch(r"/api/(\w+/[^/]+/[^/]+)/tree/[^/]+/?(.*)", path):
-            files = self.hub.repositories[found[1]].files
-            assert "recursive" in parse_qs(url.query)
-            self.answer([described(name, files[name]) for name in sorted(files) if name.startswith(found[2])])
+            folder = f"{found[2]}/" if found[2] else ""
+            deep = "recursive=true" in url.query.lower()
+            self.entries(found[1], lambda name: name.startswith(folder) and (deep or "/" not in name[len(folder) :]))
         elif found := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/[^/]+/(.*)", path):
             self.file(f"{found[1] or 'models/'}{found[2]}", found[3])
         else:
             self.missing()
+
+    def entries(self, name: str, wanted: Callable[[str], bool]) -> None:
+        """Those files and folders of a repository that are wanted."""
+        repository = self.hub.repositories.get(name)
+        if repository is None:
+            self.missing()
+            return
+        found = {path: described(path, content) for path, content in repository.files.items()}
+        for folder in {str(parent) for path in found for parent in PurePosixPath(path).parents} - {"."}:
+            found[folder] = {"type": "directory", "path": folder, "size": 0, "oid": "0" * 40}
+        self.answer([found[path] for path in sorted(found) if wanted(path)])
 
     def information(self, name: str) -> None:
         repository = self.hub.repositories.get(name)
@@ -197,7 +219,13 @@ class Handler(BaseHTTPRequestHandler):
         content = repository.files[path]
         etag = f'"{hashlib.sha256(content).hexdigest()}"'
         self.hub.note(("get", path)) if self.command == "GET" else None
-        self.answer(content, headers={"ETag": etag, "X-Repo-Commit": repository.sha, "Accept-Ranges": "bytes"})
+        headers = {"ETag": etag, "X-Repo-Commit": repository.sha, "Accept-Ranges": "bytes"}
+        if part := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
+            first, last = int(part[1]), int(part[2] or len(content) - 1)
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+            self.answer(content[first : last + 1], 206, headers)
+        else:
+            self.answer(content, headers=headers)
 
 
 class Server(ThreadingHTTPServer):

@@ -35,6 +35,13 @@ def test_map_adds_the_columns_that_annotated_shards_have(scorer: LoadedScorer, f
         assert np.allclose(row["toxic_influence"], wanted["toxic_influence"], rtol=2e-2, atol=2e-2)
 
 
+def test_two_processes_give_the_columns_of_one(scorer: LoadedScorer, finished: Run) -> None:
+    data = Dataset.from_dict({"text": [row["text"] for row in rows_of(finished.data)][:12]})
+    alone, shared = (data.map(scorer.columns, batched=True, batch_size=3, num_proc=number) for number in (None, 2))
+    assert shared.features == alone.features
+    assert shared.to_list() == alone.to_list()
+
+
 def test_other_processes_load_it_again_and_caches_know_it(scorer: LoadedScorer, finished: Run, tmp_path: Path) -> None:
     before = Hasher.hash(scorer.columns)
     scorer.columns({"text": ["The river was vile."]})
