@@ -18,7 +18,7 @@ from ifcurate.influence.direction import Direction
 from ifcurate.influence.engines.forward_mode import ForwardMode
 from ifcurate.model.checkpoints import embedding_rows
 from ifcurate.model.devices import is_out_of_memory
-from ifcurate.model.layers import Coverage, coverage, name_of, tracked_parameters
+from ifcurate.model.layers import Coverage, coverage, decoder_blocks, name_of, tracked_parameters
 from ifcurate.model.token_loss import split, token_losses
 from ifcurate.model.windows import Window, WindowBatch, collate
 
@@ -51,6 +51,7 @@ def require_scorable(model: PreTrainedModel) -> Coverage:
 
 
 def _probe(model: PreTrainedModel) -> None:
+    _require_own_weights(model)
     rows = embedding_rows(model)
     generator = torch.Generator().manual_seed(0)
     drawn = [torch.randint(rows, (length,), generator=generator).numpy() for length in LENGTHS]
@@ -62,10 +63,29 @@ def _probe(model: PreTrainedModel) -> None:
     Signals(model).run(batch, numbers, lambda layer, inputs, gradients, lengths: None)
 
 
+def _require_own_weights(model: PreTrainedModel) -> None:
+    """Blocks that share weights are moved together, which forward mode and curvature do not know."""
+    first: dict[int, str] = {}
+    prefix, blocks = decoder_blocks(model)
+    for name, parameter in blocks.named_parameters(prefix=prefix, remove_duplicate=False):
+        other = first.setdefault(id(parameter), name)
+        if other != name:
+            raise InputError(
+                f"{name_of(model)}: its blocks share weights, {other} for one; give a model whose blocks "
+                "have weights of their own."
+            )
+
+
 @torch.no_grad()
 def _require_causality(model: PreTrainedModel, batch: WindowBatch) -> None:
-    body, _ = split(model)
-    before = body(batch.input_ids)[:, :-1]
+    try:
+        body, _ = split(model)
+        before = body(batch.input_ids)[:, :-1]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name_of(model)}: does not read text by itself ({first_line(error)}); give a model that needs token ids "
+            "alone."
+        ) from error
     _require_finite(before)
     if not before.any():  # what a norm makes of infinity
         raise InputError(
@@ -90,6 +110,11 @@ def _require_forward_mode(model: PreTrainedModel, batch: WindowBatch) -> None:
     body, head = split(model)
     with torch.enable_grad():
         losses = token_losses(head, body(batch.input_ids)[batch.mask], batch.labels[batch.mask])
+        if not losses.requires_grad:
+            raise InputError(
+                f"{name_of(model)}: its code hides the weights of its blocks from autograd; give a model of another "
+                "architecture."
+            )
         found = torch.autograd.grad(losses.sum(), list(parameters.values()), allow_unused=True)
     model.requires_grad_(False)
     _require_finite(losses)
@@ -105,8 +130,8 @@ def _require_forward_mode(model: PreTrainedModel, batch: WindowBatch) -> None:
     along = float(ForwardMode(model, [Direction(gradient, {})]).score(batch).influence.double().sum())
     if not abs(along - square) <= MODES_MAY_DIFFER.get(losses.dtype, 1e-2) * square:
         raise InputError(
-            f"{name_of(model)}: forward mode gives {along:.6g} where backward mode gives {square:.6g}, so its scores "
-            "would be wrong; give another model."
+            f"{name_of(model)}: forward and backward mode disagree ({along:.6g} and {square:.6g}), so that its scores "
+            "would be wrong; give a model of another architecture."
         )
 
 

@@ -17,6 +17,7 @@ from transformers import (
 
 from ifcurate.errors import InputError, first_line
 from ifcurate.model.adapters import add_adapter
+from ifcurate.model.configurations import read_config, require_text
 from ifcurate.model.experts import use_own_experts
 from ifcurate.model.plain_linears import use_plain_linears
 from ifcurate.model.restoring import options_of_weights, require_floating_point, require_whole
@@ -74,16 +75,15 @@ def load_checkpoint(
         InputError: there is no such model, it cannot be read as a causal language model, it wants more `trust`, it is
             quantized, or a weight is missing or not finite.
     """
-    options = {**trust.of_weights(), **options_of_weights(stored, name_or_path, revision, trust)}
+    config = read_config(name_or_path, revision, trust)
+    require_text(config, name_or_path)
+    options = {**trust.of_weights(), **options_of_weights(stored, name_or_path, config)}
     try:
         model, loading = AutoModelForCausalLM.from_pretrained(
             name_or_path, revision=revision, dtype=dtype, output_loading_info=True, **options
         )
     except Exception as error:  # transformers, safetensors and the Hub client raise many unrelated types here
-        raise InputError(
-            f"{name_or_path}: cannot be loaded as a causal language model ({first_line(error)}); "
-            f"{trust.hint(name_or_path, error) or 'give --model a folder written by save_pretrained or a Hub id'}."
-        ) from error
+        raise not_loaded(name_or_path, error, trust) from error
     require_floating_point(model, name_or_path)
     require_whole(model, loading, name_or_path)
     if len(options) > len(trust.of_weights()):  # restored in whatever its format has
@@ -92,6 +92,17 @@ def load_checkpoint(
         if not bool(torch.isfinite(parameter).all()):
             raise InputError(f"{name_or_path}: the weight {name} holds NaN or infinity; give a sound checkpoint.")
     return model
+
+
+def not_loaded(name_or_path: str, error: Exception, trust: Trust = NOBODY) -> InputError:
+    """Why a model could not be loaded, for whoever named it."""
+    if isinstance(error, ImportError):
+        said = first_line(error).partition(". ")[0]
+        return InputError(f"{name_or_path}: needs a package that is missing ({said}); install it.")
+    return InputError(
+        f"{name_or_path}: cannot be loaded as a causal language model ({first_line(error)}); "
+        f"{trust.hint(name_or_path, error) or 'give --model a folder written by save_pretrained or a Hub id'}."
+    )
 
 
 def load_tokenizer(

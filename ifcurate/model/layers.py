@@ -154,7 +154,12 @@ def decoder_blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     config = model.config.get_text_config()
     counts = {getattr(config, name, None) for name in BLOCK_COUNTS}
     decoder = {id(module) for module in model.get_decoder().modules()}
-    lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    apart = {id(inner) for tower in _towers(model) for inner in tower.modules()}
+    lists = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and id(module) not in apart
+    ]
     inside = [entry for entry in lists if id(entry[1]) in decoder]
     for name, module in inside or lists:
         if len(module) in counts:
@@ -163,6 +168,18 @@ def decoder_blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
         f"{name_of(model)}: has no list of decoder blocks, as many as its configuration says; only decoder-only models "
         "can be scored."
     )
+
+
+def _towers(model: PreTrainedModel) -> list[nn.Module]:
+    """The parts of `model` that read images or sounds, and no tokens."""
+    embedding = model.get_input_embeddings()
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, PreTrainedModel)
+        and module.main_input_name != "input_ids"
+        and all(inner is not embedding for inner in module.modules())
+    ]
 
 
 def name_of(model: PreTrainedModel) -> str:

@@ -8,18 +8,17 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from ifcurate.errors import InputError, first_line
 from ifcurate.model.stored import Stored
-from ifcurate.model.trust import Trust
 
 SCALE = re.compile(r"_(scales?|scale_inv)$")
 """Behind the name of a weight: what it is to be multiplied with."""
 
 
-def options_of_weights(stored: Stored, name_or_path: str, revision: str | None, trust: Trust) -> dict[str, Any]:
-    """What `from_pretrained` of a model is to be told of how it is stored.
+def options_of_weights(stored: Stored, name_or_path: str, config: PretrainedConfig | None) -> dict[str, Any]:
+    """What `from_pretrained` of a model is to be told of how it is stored; `config` is what the model says of itself.
 
     Raises:
         InputError: it is quantized and is not to be restored, or cannot be.
@@ -29,7 +28,7 @@ def options_of_weights(stored: Stored, name_or_path: str, revision: str | None, 
         return {"gguf_file": stored.gguf_file} | (
             {} if kind is None else {"quantization_config": kind(dequantize=True)}
         )
-    quantized = _quantization(name_or_path, revision, trust)
+    quantized = _quantization(config)
     if quantized is None:
         return {}
     method = str(quantized.get("quant_method", "by an unnamed method"))
@@ -42,13 +41,9 @@ def options_of_weights(stored: Stored, name_or_path: str, revision: str | None, 
     return {"quantization_config": restoring}
 
 
-def _quantization(name_or_path: str, revision: str | None, trust: Trust) -> dict[str, Any] | None:
-    """What the model's configuration says of its quantization; None where it says nothing, or cannot be read."""
-    try:
-        config = AutoConfig.from_pretrained(name_or_path, revision=revision, **trust.of_code())
-    except Exception:  # whoever loads the model says why
-        return None
-    found = getattr(config, "quantization_config", None) or _of_text(config)
+def _quantization(config: PretrainedConfig | None) -> dict[str, Any] | None:
+    """What the model's configuration says of its quantization; None where it says nothing."""
+    found = None if config is None else getattr(config, "quantization_config", None) or _of_text(config)
     if found is None:
         return None
     return dict(found) if isinstance(found, dict) else dict(found.to_dict())

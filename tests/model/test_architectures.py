@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import transformers
-from architectures import NAMES, documented, of_today, verdict
+from architectures import NAMES, REFUSED, WORKS, documented, of_today, verdict
 
 PAGE = Path(__file__).parents[2] / "docs/models.md"
-REPRESENTATIVES = ["gemma2", "gemma3", "gpt_oss", "llama4_text", "mamba", "mistral", "phi3", "qwen3_moe"]
+REPRESENTATIVES = ["gemma2", "gemma3", "git", "gpt_oss", "llama4_text", "mamba", "mistral", "musicgen", "phi3"]
+REPRESENTATIVES += ["qwen3_moe", "reformer", "zamba2"]
 VERSION, ROWS = documented(PAGE)
 
 pytestmark = pytest.mark.skipif(transformers.__version__ != VERSION, reason=f"the table is of transformers {VERSION}")
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.skipif(transformers.__version__ != VERSION, reason=f"th
 
 def test_every_architecture_stands_in_the_table():
     assert sorted(ROWS) == NAMES
+    assert {row.split("|")[2].strip() for row in ROWS.values()} == {WORKS, REFUSED}
 
 
 @pytest.mark.parametrize("name", sorted({*REPRESENTATIVES, *of_today()}))
