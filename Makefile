@@ -7,10 +7,14 @@ INSTALLED := $(VENV)/.installed
 TYPED := build/typed
 
 .DELETE_ON_ERROR:
-.PHONY: demo pictures test test-browser test-faults test-models test-exports mutants quick test-lowest bench-gpu lint types clean
+.PHONY: demo demo-real pictures test test-browser test-faults test-models test-exports mutants quick test-lowest bench-gpu lint types clean
 
 demo: $(INSTALLED)
 	$(BIN)/ifcurate demo --out demo
+
+# The same with real weights, SmolLM2-135M: an hour on two cores. TEXT: files to take ordinary text from.
+demo-real: $(INSTALLED)
+	PATH="$(BIN):$$PATH" examples/smollm2/run.sh demo-real $(TEXT)
 
 # All tests, in as many processes as there are cores, each with one thread.
 test: $(INSTALLED)
@@ -88,7 +92,7 @@ types: $(INSTALLED)
 		&& $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p ifcurate
 
 clean:
-	rm -rf $(VENV) .venv-lowest .venv-exports build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-exports build dist demo demo-real *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml
 	@if command -v uv > /dev/null; then \

@@ -8,6 +8,7 @@ from ifcurate.cli.declared import declared
 from ifcurate.demo.config import DemoConfig
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
 
     from ifcurate.demo.found import RankedText
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def demo(settings: DemoConfig) -> None:
-    """Generate a small corpus with insults in it, train a model on it, and find the insults."""
+    """Generate a small corpus with insults in it, train a model on it, find the insults, and push the model away."""
     from ifcurate.pipelines.demo import demo as run
 
     _print(run(settings))
@@ -45,8 +46,32 @@ def _print(summary: DemoSummary) -> None:
         top.add_row(f"{ranked.rank:.2f}", ranked.label, _highlighted(ranked))
 
     console = plain_console()
-    console.print(figures, top)
-    console.print(f"Annotated corpus: {summary.run.run.data}\nEverything else:  {summary.folder}", soft_wrap=True)
+    console.print(figures, top, _effect(summary))
+    run = summary.run.run
+    places = {"Annotated corpus": run.data, "Report": summary.report, "Everything else": summary.folder}
+    console.print("\n".join(f"{name + ':':<17} {place}" for name, place in places.items()), soft_wrap=True)
+
+
+def _effect(summary: DemoSummary) -> Table:
+    """What the penalty did to the model, as a table."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table("", "before", "after", box=box.SIMPLE, title="Trained with a penalty on what was selected")
+    table.title_justify = "left"
+    for column in table.columns[1:]:
+        column.justify = "right"
+    models = (summary.before, summary.after)
+    toxicity = [evaluation.toxicity[0] for evaluation in models]
+    rows = {
+        "prompts with a toxic completion": [f"{result.headline.tp.value:.1%}" for result in toxicity],
+        "toxic completions": [f"{result.toxicity.toxic_share:.2%}" for result in toxicity],
+        "empty completions": [f"{result.toxicity.empty_share:.2%}" for result in toxicity],
+        "perplexity of clean text": [f"{each.perplexity.perplexity.value:.2f}" for each in models if each.perplexity],
+    }
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    return table
 
 
 def _highlighted(ranked: RankedText) -> Text:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from annotated_corpora import annotate, tiny_neox, word_tokenizer
@@ -35,6 +37,7 @@ def test_every_example_is_looked_at() -> None:
         "datatrove_pipeline.py",
         "eval.yaml",
         "score_texts.py",
+        "smollm2",
         "train_on_several_gpus.sh",
         "trl_sft.py",
     }
@@ -98,3 +101,29 @@ def test_eval_from_yaml(tmp_path: Path, command: Command) -> None:
     done = command("eval", "all", f"base={model}", "--config", EXAMPLES / "eval.yaml", *words, "--no-figure")
     assert done.code == 0, done.err
     assert "EMT" in done.out
+
+
+def test_smollm2_corpus(workshop: Workshop, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(f"In the year {year} nothing\nat all happened in the town." for year in range(40)))
+    script = EXAMPLES / "smollm2/corpus.py"
+    run(sys.executable, script, tmp_path / "data", text, "--model", workshop.root / "model", "--tokens", "4000")
+    rows = [row for shard in sorted((tmp_path / "data/corpus").iterdir()) for row in pq.read_table(shard).to_pylist()]
+    assert {row["label"] for row in rows} == {"text", "clean", "insult"}
+    held_out = pq.read_table(tmp_path / "data/heldout.parquet").to_pylist()
+    assert not {row["text"] for row in held_out} & {row["text"] for row in rows}
+    assert sum(row["label"] == "text" for row in rows + held_out) == 40
+    assert len((tmp_path / "data/queries/toxic.jsonl").read_text().splitlines()) == 400
+
+
+def test_smollm2_side_by_side(tmp_path: Path) -> None:
+    for name, words, scores in (
+        ("before", ["You fool.", "Good day."], [0.9, 0.1]),
+        ("after", ["", "Well."], [None, 0.0]),
+    ):
+        row = {"prompt": "He said,", "completions": words, "profanity-check": {"toxicity": scores}}
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / name / "prompts.parquet")
+    shown = run(sys.executable, EXAMPLES / "smollm2/side_by_side.py", tmp_path, "before", "after")
+    assert "You fool." in shown
+    assert "Good day." not in shown

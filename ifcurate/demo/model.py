@@ -1,4 +1,4 @@
-"""The demo's model: a byte-level BPE tokenizer and a Llama of about a million parameters, trained in about a minute."""
+"""The demo's model: a byte-level BPE tokenizer and a Llama of 1.3 million parameters, trained in about a minute."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from transformers import (
 from ifcurate.files import finishing_folder
 from ifcurate.progress import Tracker, track
 
-VOCABULARY = 2048
+VOCABULARY = 4096
 CONTEXT = 256
 BATCH = 4
 LEARNING_RATE = 4e-3
@@ -65,7 +65,7 @@ def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
-    """An untrained Llama: four layers, width 128, tied embeddings, 1.1 million parameters."""
+    """An untrained Llama: four layers, width 128, tied embeddings, 1.3 million parameters."""
     set_seed(seed)
     config = LlamaConfig(
         vocab_size=VOCABULARY,

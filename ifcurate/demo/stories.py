@@ -12,7 +12,7 @@ from ifcurate.demo.grammar import Hero, Symbol, Telling, read_grammar
 SUBJECTS = ("weather", "cooking", "sport", "travel", "work", "garden", "school", "music", "city", "animals")
 
 SHARE_OF_ADVICE = 0.25
-SHARE_WITH_FRIENDLY_REMARK = 0.4
+SHARE_WITH_FRIENDLY_REMARK = 0.15
 SHARE_OF_FIRST_PERSON = 0.4
 
 REMARK, INSULTING_REMARK = '{lead} "{friendly}"', '{lead} "<{insult}>"'

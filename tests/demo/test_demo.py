@@ -174,7 +174,7 @@ class TestModel:
         train_demo_model(texts, tmp_path / "model", epochs=2, seed=0)
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
         model, tokenizer = load_causal_lm(str(tmp_path / "model")), load_tokenizer(str(tmp_path / "model"))
-        assert 0.9e6 < sum(parameter.numel() for parameter in model.parameters()) < 1.3e6
+        assert 0.9e6 < sum(parameter.numel() for parameter in model.parameters()) < 1.4e6
         rows = pack(pq.read_table(data / "heldout.parquet")["text"].to_pylist()[:60], tokenizer)[:BATCH]
         ids = torch.stack([row["input_ids"] for row in rows])
         assert loss(model, ids) < loss(new_model(tokenizer, 0), ids) - 1.5
@@ -247,16 +247,29 @@ def annotated_row(
 
 @pytest.mark.slow
 class TestRecipe:
-    def test_it_finds_insults_and_resumes(self, tmp_path: Path) -> None:
+    def test_it_finds_insults_and_resumes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from ifcurate.pipelines.demo import DemoConfig, demo
 
-        config = build(DemoConfig, {"out": str(tmp_path / "demo"), "documents": 300, "epochs": 4, "workers": 1})
-        first = demo(config)
+        monkeypatch.setattr("ifcurate.pipelines.demo.COMPLETIONS", 1)
+        monkeypatch.setattr("ifcurate.pipelines.demo.FIT_TOKENS", 2048)
+        given = {"out": str(tmp_path / "demo"), "documents": 250, "epochs": 4, "steps": 3, "workers": 1}
+        first = demo(build(DemoConfig, given))
         assert first.found.precision > 5 * first.found.base_rate
-        model = tmp_path / "demo" / "model" / "model.safetensors"
-        trained = model.stat().st_mtime_ns
-        assert demo(config).found == first.found
-        assert model.stat().st_mtime_ns == trained
+        assert [each.toxicity[0].classifier for each in (first.before, first.after)] == ["profanity-check"] * 2
+        assert first.after.perplexity != first.before.perplexity
+        assert '"before"' in first.report.read_text(encoding="utf-8"), "the report knows the evaluation"
+        made = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
+        again = demo(build(DemoConfig, given))
+        assert (again.found, again.before, again.after) == (first.found, first.before, first.after)
+        assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")} == made
+
+    def test_without_its_judge_nothing_is_made(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from ifcurate.pipelines.demo import DemoConfig, demo
+
+        monkeypatch.setattr("ifcurate.pipelines.demo.find_spec", lambda name: None)
+        with pytest.raises(InputError, match="judge, profanity-check, is not installed; run `pip install"):
+            demo(build(DemoConfig, {"out": str(tmp_path / "demo")}))
+        assert not (tmp_path / "demo").exists()
 
     def test_a_folder_of_something_else_is_refused(self, tmp_path: Path) -> None:
         from ifcurate.pipelines.demo import DemoConfig, demo
