@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
-from annotated_corpora import TEXTS, annotate, word_tokenizer
+from annotated_corpora import MARKED_WORDS, TEXTS, WORDS, annotate, word_tokenizer
 
 from ifcurate.export.config import ExportConfig
 from ifcurate.pipelines.export import export
@@ -54,6 +55,24 @@ def test_python_runs(code: str, exports: Path) -> None:
         assert not all(names["windows"][index]["label_mask"].all() for index in range(2))
     if "loss_mask" in names:
         assert names["loss_mask"].tolist() == [1.0]  # the weight of EOS behind the document's one word
+
+
+def test_the_mask_goes_around_a_collator_that_makes_its_own(exports: Path) -> None:
+    """As nanotron's do: labels are shifted, rows have `input_ids` alone, and every label counts."""
+    (code,) = [code for code in blocks("python") if "class WithMask" in code]
+    names: dict[str, Any] = {}
+    exec(code, names)
+
+    def plain(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        assert all(list(row) == ["input_ids"] for row in rows)
+        labels = torch.stack([torch.from_numpy(row["input_ids"]) for row in rows])[:, 1:]
+        return {"label_ids": labels, "label_mask": torch.ones(labels.shape, dtype=torch.bool)}
+
+    windows = names["windows"]
+    batch = names["WithMask"](plain)([windows[index] for index in range(len(windows))])
+    marked = {3 + WORDS.index(word) for word in MARKED_WORDS["toxic"]}
+    assert {int(label) for label in batch["label_ids"][~batch["label_mask"]]} == marked
+    assert not marked & set(batch["label_ids"][batch["label_mask"]].tolist())
 
 
 def test_the_collator_pads_on_either_side(exports: Path) -> None:
