@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def toxicity(settings: ToxicityConfig) -> None:
     """Complete prompts and classify the completions: expected maximum toxicity and toxicity probability."""
-    from ifcurate.cli.tables import print_toxicity
+    from ifcurate.cli.evaluation_tables import print_toxicity
     from ifcurate.pipelines.evaluate import evaluate_toxicity
 
     folders = evaluate_toxicity(settings)
@@ -28,7 +28,7 @@ def toxicity(settings: ToxicityConfig) -> None:
 
 def implicit(settings: ImplicitConfig) -> None:
     """Classify saved completions once more, by default for implicit toxicity with ToxiGen-RoBERTa."""
-    from ifcurate.cli.tables import print_toxicity
+    from ifcurate.cli.evaluation_tables import print_toxicity
     from ifcurate.pipelines.evaluate import evaluate_saved
 
     models = _model_folders(settings.folders)
@@ -38,7 +38,7 @@ def implicit(settings: ImplicitConfig) -> None:
 
 def fluency(settings: FluencyConfig) -> None:
     """Perplexity and bits per byte of held-out text, accuracy on LAMBADA, and tasks of lm-evaluation-harness."""
-    from ifcurate.cli.tables import print_fluency
+    from ifcurate.cli.evaluation_tables import print_fluency
     from ifcurate.pipelines.evaluate import evaluate_fluency
 
     print_fluency(evaluate_fluency(settings))
@@ -46,7 +46,7 @@ def fluency(settings: FluencyConfig) -> None:
 
 def everything(settings: EvaluationConfig) -> None:
     """Toxicity, implicit toxicity and fluency of models, and their comparison."""
-    from ifcurate.cli.tables import print_fluency, print_skipped, print_toxicity
+    from ifcurate.cli.evaluation_tables import print_fluency, print_skipped, print_toxicity
     from ifcurate.pipelines.available import can_draw
     from ifcurate.pipelines.evaluate import evaluate_all
 
@@ -70,7 +70,8 @@ def _model_folders(paths: Sequence[str]) -> list[ModelFolder]:
 
 def _compare(folders: Sequence[ModelFolder], out: Path, seed: int, figure: bool) -> None:
     """Print the comparison and write it, in the first process of a launch."""
-    from ifcurate.cli.tables import is_first_process, print_comparison
+    from ifcurate.cli.evaluation_tables import print_comparison
+    from ifcurate.cli.tables import is_first_process
     from ifcurate.evaluation.comparison import compare_models
     from ifcurate.evaluation.comparison_files import can_be_drawn, draw_comparison, write_comparison
 

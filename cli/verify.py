@@ -8,7 +8,7 @@ from ifcurate.pipelines.verify_config import VerifyConfig
 
 def verify(settings: VerifyConfig) -> None:
     """Train without the marked tokens, and without others, and see on held-out text what each taught."""
-    from ifcurate.cli.tables import print_verification
+    from ifcurate.cli.evaluation_tables import print_verification
     from ifcurate.pipelines.verify import RESULT_FILE
     from ifcurate.pipelines.verify import verify as run_recipe
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ifcurate.annotation.reader import RUN_FILE
+from ifcurate.annotation.run_folder import RUN_FILE
 from ifcurate.config import read_provenance
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError

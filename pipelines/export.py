@@ -16,8 +16,6 @@ from ifcurate.export.readback import READERS
 from ifcurate.export.texts import TextSummary
 from ifcurate.export.weights import ExportSummary
 from ifcurate.files import clear, finishing_folder, remove_parts_of
-from ifcurate.pipelines.exported_texts import TextExport
-from ifcurate.pipelines.exported_tokens import TokenExport
 from ifcurate.progress import log
 from ifcurate.provenance import versions
 from ifcurate.registry import load
@@ -56,7 +54,7 @@ def export(config: ExportConfig) -> Summary:
         InputError: the folder is in use, or see `TokenExport.write` and `TextExport.write`.
     """
     out = Path(config.out)
-    content: Export = TextExport(config) if config.format in TEXT_EXPORTERS else TokenExport(config)
+    content = _content(config)
     fingerprint = corpus_fingerprint(content.shards())
     if config.overwrite:
         clear(out, EXPORT_FILE)
@@ -67,6 +65,16 @@ def export(config: ExportConfig) -> Summary:
     if config.verify:
         _verify(out, config.format, content)
     return summary
+
+
+def _content(config: ExportConfig) -> Export:
+    if config.format in TEXT_EXPORTERS:
+        from ifcurate.pipelines.exported_texts import TextExport
+
+        return TextExport(config)
+    from ifcurate.pipelines.exported_tokens import TokenExport
+
+    return TokenExport(config)
 
 
 def _write(out: Path, config: ExportConfig, content: Export, fingerprint: dict[str, Any]) -> Summary:

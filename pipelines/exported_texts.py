@@ -14,7 +14,7 @@ from ifcurate.export import TEXT_EXPORTERS
 from ifcurate.export.config import ExportConfig
 from ifcurate.export.readback.marked import ReadText, compare
 from ifcurate.export.texts import TextExporter, TextSummary
-from ifcurate.pipelines.exported_tokens import asked_tokenizer
+from ifcurate.pipelines.asked_tokenizer import asked_tokenizer
 from ifcurate.registry import load
 from ifcurate.training.forms import parse_penalties
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
 
-from ifcurate.annotation.reader import RUN_FILE, AnnotatedCorpus, MarkedDocument
-from ifcurate.config import PROVENANCE_KEY, read_yaml
+from ifcurate.annotation.reader import AnnotatedCorpus, MarkedDocument
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.export import EXPORTERS
@@ -20,12 +19,15 @@ from ifcurate.export.config import ExportConfig
 from ifcurate.export.readback.batch import Batch, compare
 from ifcurate.export.treated import Treated
 from ifcurate.export.weights import Exporter, ExportSummary, WeightedDocument, weighted
-from ifcurate.model.checkpoints import load_tokenizer, vocabulary_size
-from ifcurate.model.stored import Stored
+from ifcurate.model.checkpoints import vocabulary_size
+from ifcurate.pipelines.asked_tokenizer import asked_tokenizer
 from ifcurate.registry import load
 from ifcurate.training.forms import parse_penalties
 from ifcurate.training.packing import token_dtype, weight_table
 from ifcurate.training.token_columns import influence_weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 WeightsOf = Callable[[MarkedDocument], NDArray[np.float32]]
 Content = Callable[[Iterable[MarkedDocument]], Iterator[WeightedDocument]]
@@ -136,22 +138,6 @@ def _penalties(config: ExportConfig) -> dict[str, float]:
 def _treated(config: ExportConfig) -> Treated | None:
     """Reads the tokenizer once more: the one that reads texts may not know control tokens."""
     return None if config.marked == "penalize" else Treated.named(config.marked, asked_tokenizer(config))
-
-
-def asked_tokenizer(config: ExportConfig) -> PreTrainedTokenizerFast:
-    """The tokenizer that is named, or that of the run's model.
-
-    Raises:
-        InputError: there is neither, or it cannot be loaded.
-    """
-    run_file = Path(config.data) / RUN_FILE
-    if config.tokenizer is not None:
-        return load_tokenizer(config.tokenizer, config.revision, config.trust)
-    if not run_file.is_file():
-        raise InputError("option --tokenizer is required where --data is no run; give a folder or Hub id.")
-    settings = {name: value for name, value in read_yaml(run_file).items() if name != PROVENANCE_KEY}
-    stored = Stored(gguf_file=settings.get("gguf_file"))
-    return load_tokenizer(str(settings["model"]), settings.get("revision"), config.trust, stored)
 
 
 def _by_marks(penalties: Mapping[str, float]) -> WeightsOf:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ifcurate.annotation.reader import RUN_FILE
+from ifcurate.annotation.run_folder import RUN_FILE
 from ifcurate.config import build, read_provenance, save
 from ifcurate.corpus.documents import check_documents
 from ifcurate.corpus.shards import Shard

@@ -7,6 +7,7 @@ of lists. All of these are read. What could mean something else is refused, nami
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ from ifcurate.errors import InputError
 from ifcurate.selection.spans import Ranges
 
 Offsets = NDArray[np.int64]
+
+BATCH_ROWS = 256
+"""Rows that are read at a time."""
 
 _REMEDY = "write the shard again with `ifcurate write`"
 _SPAN = ("start", "end")
@@ -204,3 +208,13 @@ def _flat(column: pa.Array) -> tuple[Offsets, pa.Array]:
 def _row_of(offsets: Offsets, wrong: Any) -> int:
     """The row that the first of the `wrong` values is in."""
     return int(np.searchsorted(offsets, np.flatnonzero(np.asarray(wrong))[0], side="right")) - 1
+
+
+def require_columns(shard: Shard, names: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raises `InputError` where one of the `wanted` columns is not among `names`."""
+    absent = [name for name in wanted if name not in names]
+    if absent:
+        raise InputError(
+            f"{shard.path}: has no column {absent[0]!r} (it has {', '.join(names)}), which is needed; annotate the "
+            "corpus first, or correct --behaviour, --text-column or --id-column."
+        )

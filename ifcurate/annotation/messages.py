@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from transformers import PreTrainedTokenizerFast
 
 from ifcurate.annotation.batches import AnnotatedBatch
 from ifcurate.annotation.schema import spans_column
@@ -17,6 +17,9 @@ from ifcurate.errors import InputError
 from ifcurate.model.conversations import encode_conversations
 from ifcurate.model.windows import Encoding
 from ifcurate.selection.spans import Mask, Ranges, spans_to_mask
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 def marked_messages(

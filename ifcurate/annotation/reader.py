@@ -7,22 +7,20 @@ model of any other family.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
 
-from ifcurate.annotation.batches import AnnotatedBatch
+from ifcurate.annotation.batches import BATCH_ROWS, AnnotatedBatch, require_columns
 from ifcurate.annotation.messages import marked_messages
 from ifcurate.annotation.provenance import provenance_of
+from ifcurate.annotation.run_folder import annotated_folder
 from ifcurate.annotation.schema import mask_column, spans_column
 from ifcurate.annotation.strengths import StrengthColumns
 from ifcurate.corpus.messages import is_messages
@@ -35,14 +33,11 @@ from ifcurate.model.windows import encode_documents
 from ifcurate.selection.scores import LOSS, LOSS_MASK, ON, TOKEN_IDS, influence_column
 from ifcurate.selection.spans import Ranges, spans_to_mask
 
-RUN_FILE = "run.yaml"
-"""What makes a folder a run; its annotated shards lie in `data/` beside it."""
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 MOST_BEHAVIOURS = 8
 """Marks are the bits of one byte."""
-
-BATCH_ROWS = 256
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 ReadBatch = Callable[[AnnotatedBatch], Iterator["MarkedDocument"]]
@@ -252,26 +247,6 @@ class AnnotatedCorpus:
                 )
 
 
-def annotated_folder(source: str) -> str:
-    """`RUN/data` where `source` is a run folder, a Hub data set's URL where it is an id, `source` itself otherwise."""
-    path = Path(source)
-    if (path / RUN_FILE).is_file():
-        return str(path / "data")
-    if not path.exists() and HUB_ID.fullmatch(source):
-        return f"hf://datasets/{source}"
-    return source
-
-
 def _annotations(shard: Shard, schema: pa.Schema) -> list[dict[str, Any]]:
     """What the shard says of each of its annotations."""
     return [entry for entry in provenance_of(shard, schema).values() if isinstance(entry, dict)]
-
-
-def require_columns(shard: Shard, names: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raises `InputError` where one of the `wanted` columns is not among `names`."""
-    absent = [name for name in wanted if name not in names]
-    if absent:
-        raise InputError(
-            f"{shard.path}: has no column {absent[0]!r} (it has {', '.join(names)}), which is needed; annotate the "
-            "corpus first, or correct --behaviour, --text-column or --id-column."
-        )

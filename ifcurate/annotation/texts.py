@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
 
-from ifcurate.annotation.batches import AnnotatedBatch
+from ifcurate.annotation.batches import BATCH_ROWS, AnnotatedBatch, require_columns
 from ifcurate.annotation.provenance import provenance_of
-from ifcurate.annotation.reader import BATCH_ROWS, annotated_folder, require_columns
+from ifcurate.annotation.run_folder import annotated_folder
 from ifcurate.annotation.schema import spans_column
 from ifcurate.corpus.documents import is_text
 from ifcurate.corpus.shards import Shard, list_shards, open_shard
@@ -22,6 +22,9 @@ from ifcurate.model.hashes import hash_tokenizer
 from ifcurate.model.windows import encode_documents
 from ifcurate.selection.scores import influence_column
 from ifcurate.selection.spans import Ranges, highest, union
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True)

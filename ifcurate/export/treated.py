@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from transformers import PreTrainedTokenizerFast
 
 from ifcurate.annotation.reader import MarkedDocument
 from ifcurate.export.weights import WeightedDocument
 from ifcurate.training.marked import TREATMENTS, Treatment, control_ids, require_texts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True)

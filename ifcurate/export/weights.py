@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ifcurate.annotation.reader import MarkedDocument
+if TYPE_CHECKING:
+    from ifcurate.annotation.reader import MarkedDocument
 
 SIGNED_WEIGHTS = "signed weights"
 DROP_MASK = "only a drop mask: marked tokens get no loss, as with lambda 0"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import torch
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any
 
 from ifcurate.errors import InputError, first_line
 from ifcurate.model.trust import Trust
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
 
 PARTS = (".lora_A.", ".lora_B.")
 """In the names of an adapter's linear layers."""

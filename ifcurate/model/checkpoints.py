@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoTokenizer
 
 from ifcurate.errors import InputError, first_line
 from ifcurate.model.adapters import add_adapter
-from ifcurate.model.configurations import read_config, require_text
-from ifcurate.model.experts import use_own_experts
-from ifcurate.model.plain_linears import use_plain_linears
-from ifcurate.model.restoring import options_of_weights, require_floating_point, require_whole
 from ifcurate.model.stored import AS_IS, Stored
 from ifcurate.model.trust import NOBODY, Trust
+
+if TYPE_CHECKING:  # whoever loads a tokenizer alone does not wait for models
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 CONTEXT_CAP = 2048
 """Longest default window in tokens: longer models are scored at 2,048, as in the paper."""
@@ -52,6 +46,9 @@ def load_causal_lm(
     Raises:
         InputError: see `load_checkpoint`.
     """
+    from ifcurate.model.experts import use_own_experts
+    from ifcurate.model.plain_linears import use_plain_linears
+
     model = load_checkpoint(name_or_path, revision, dtype, trust, stored)
     use_plain_linears(model)
     if stored.adapter is not None:
@@ -75,6 +72,11 @@ def load_checkpoint(
         InputError: there is no such model, it cannot be read as a causal language model, it wants more `trust`, it is
             quantized, or a weight is missing or not finite.
     """
+    from transformers import AutoModelForCausalLM
+
+    from ifcurate.model.configurations import read_config, require_text
+    from ifcurate.model.restoring import options_of_weights, require_floating_point, require_whole
+
     config = read_config(name_or_path, revision, trust)
     require_text(config, name_or_path)
     options = {**trust.of_weights(), **options_of_weights(stored, name_or_path, config)}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from transformers import GenerationConfig, PreTrainedModel
+from typing import TYPE_CHECKING, Any
 
 from ifcurate.model.trust import NOBODY, Trust
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, PreTrainedModel
 
 PREFIX_KEY = "ifcurate_prefix"
 
@@ -58,6 +59,8 @@ NO_CONTROL = ControlTokens()
 
 def load_control_tokens(place: str, revision: str | None = None, trust: Trust = NOBODY) -> ControlTokens:
     """Those of the model at `place`, a folder or Hub id, without its weights; none where it has no such settings."""
+    from transformers import GenerationConfig
+
     try:
         return ControlTokens.said_by(GenerationConfig.from_pretrained(place, revision=revision, **trust.of_code()))
     except OSError:

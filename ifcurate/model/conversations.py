@@ -12,15 +12,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
 
 from ifcurate.corpus.messages import CONTENT, ROLE, Message, from_text, transcript
 from ifcurate.corpus.settings import On
 from ifcurate.errors import InputError, first_line
 from ifcurate.model.windows import Encoding, encode_documents
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 REPLIER = "assistant"
 TODAY = "26 Jul 2024"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
-
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from typing import TYPE_CHECKING, Any
 
 from ifcurate.model.adapters import adapter_facts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 WITHOUT_EFFECT = frozenset(
     {
@@ -41,7 +41,7 @@ def hash_model(model: PreTrainedModel) -> str:
     buffers = {name: buffer for name, buffer in model.named_buffers() if name in stored}
     for name, tensor in sorted([*model.named_parameters(), *buffers.items()]):
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        values = tensor.detach().to("cpu", torch.float32).contiguous()
+        values = tensor.detach().cpu().float().contiguous()
         digest.update(values.numpy().tobytes())
     return digest.hexdigest()
 

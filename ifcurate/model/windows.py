@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
 
 from ifcurate.model.offsets import without_holes
+
+if TYPE_CHECKING:  # whoever tokenizes alone waits for neither
+    import torch
+    from transformers import PreTrainedTokenizerFast
 
 PADDING_LABEL = -100
 """Label of positions without a token (torch's own `ignore_index`)."""
@@ -191,6 +194,8 @@ def bucket_by_length(lengths: Sequence[int], batch_tokens: int) -> list[list[int
 
 def collate(windows: Sequence[Window], start: int) -> WindowBatch:
     """Pad windows to one batch; `start` is the id of the start token."""
+    import torch
+
     longest = max(len(window) for window in windows)
     input_ids = np.full((len(windows), longest), start, dtype=np.int64)
     labels = np.full((len(windows), longest), PADDING_LABEL, dtype=np.int64)

@@ -8,16 +8,18 @@ the model is read behind `GOOD` from then on. With `remove` a run of marked toke
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import embedding_rows
 from ifcurate.model.control_tokens import ControlTokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 HIDDEN, GOOD, BAD = "<|hidden|>", "<|good|>", "<|bad|>"
 

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from annotated_corpora import TEXTS, annotate, letter_tokenizer, word_tokenizer
 
-from ifcurate.annotation.reader import AnnotatedCorpus, annotated_folder
+from ifcurate.annotation.reader import AnnotatedCorpus
+from ifcurate.annotation.run_folder import annotated_folder
 from ifcurate.errors import InputError
 
 
