@@ -75,6 +75,8 @@ def print_selection(selection: Selection) -> None:
         console.print(
             f"{selection.shortfall:,} tokens short of the budget: {selection.shortfall_reason}", soft_wrap=True
         )
+    if selection.screened is not None:
+        console.print(f"screened: {selection.screened.sentence()}", soft_wrap=True)
 
 
 def _stage_table(summary: Summary) -> Table:

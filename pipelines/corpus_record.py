@@ -137,7 +137,7 @@ def reconcile(run: Run, config: RunConfig, source: str, shards: Sequence[Shard])
             "of them as it was; give another --out."
         )
     for shard in gone + changed:
-        for file in (*shard.all_annotated(run.data), shard.output(run.scores)):
+        for file in (*shard.all_annotated(run.data), shard.output(run.scores), shard.output(run.screened)):
             file.unlink(missing_ok=True)
     if gone or changed or added:
         log.info(

@@ -25,6 +25,7 @@ from ifcurate.pipelines.select import is_current, selection_origin
 from ifcurate.report.lookup import Place, highest_of, highest_places, places_of_id
 from ifcurate.report.scored_text import ScoredText
 from ifcurate.selection.scores import ScoredTokens, selectable, sidecar_metadata
+from ifcurate.selection.screened import weights_of
 from ifcurate.selection.table import Selection, ShardRecords, records_path, summary_path
 
 MOST_NAMED = 10
@@ -159,6 +160,11 @@ class InspectedRun:
             raise InputError(f"{path}, row {place.row}: is of a longer text; score its shard again.")
         label = (f"id {sidecar.column(ID)[0].as_py()}", f"{place.shard}, row {place.row}")
         count = len(scored.influence)
+        if not weights_of(sidecar).all():
+            raise InputError(
+                f"{place.shard}:{place.row}: has no score, the screen found it not worth one; look at another "
+                "document, or annotate the corpus without --screen."
+            )
         if self.selection is None:
             return ScoredText((*label, f"{count:,} tokens, nothing selected yet"), text, scored)
         records = ShardRecords.load(self.run.selection, self.behaviour, place.shard).of_rows(place.row, 1)

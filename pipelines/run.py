@@ -7,6 +7,7 @@ RUN/
   sample.json                   what the factors were fitted on
   factors/                      Kronfluence's own files
   direction/<behaviour>.safetensors
+  screened/<shard>.parquet      what the screen said of every document, where one is given
   scores/<shard>.parquet        sidecars, row-aligned with the input
   selection/<behaviour>.json    tau and counts;  .parquet: one row a record
   data/<shard>.parquet          the annotated corpus
@@ -75,6 +76,11 @@ class Run:
     def scores(self) -> Path:
         """Folder of the sidecars."""
         return self.root / "scores"
+
+    @property
+    def screened(self) -> Path:
+        """What the screen said of every document, a file a shard, and its threshold."""
+        return self.root / "screened"
 
     @property
     def unfinished(self) -> Path:

@@ -11,6 +11,7 @@ from ifcurate.corpus.settings import CorpusSettings
 from ifcurate.influence.settings import DirectionSettings, RefinementSettings, ScoringSettings
 from ifcurate.model.settings import ComputeSettings, ModelSettings
 from ifcurate.registry import OneOf
+from ifcurate.screening.settings import ScreeningSettings
 from ifcurate.selection.settings import SelectionOptions
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -40,7 +41,9 @@ _FIRST_STAGE: dict[StageName, frozenset[str]] = {
         {"behaviour", "queries", "contrast", "max_queries", "query_mean", "damping", "direction"}
         | RefinementSettings.model_fields.keys()
     ),
-    "score": frozenset({"engine", "alignment", "dtype", "threads", "with_loss", "bad_rows"}),
+    "score": frozenset(
+        {"engine", "alignment", "dtype", "threads", "with_loss", "bad_rows"} | ScreeningSettings.model_fields.keys()
+    ),
     "select": SELECTION_SETTINGS,
     "write": frozenset({"token_ids", "output_format"}),
 }
@@ -65,6 +68,7 @@ class RunConfig(
     Restartable,
     WorkerSettings,
     SelectionOptions,
+    ScreeningSettings,
     ScoringSettings,
     RefinementSettings,
     DirectionSettings,

@@ -29,13 +29,16 @@ from ifcurate.pipelines.found_engine import FoundEngine, FoundStep, keep_engine,
 from ifcurate.pipelines.heartbeat import Pulse, watching
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
+from ifcurate.pipelines.screening import screen_shards
 from ifcurate.pipelines.stage_times import timed
+from ifcurate.pipelines.steps.choose_documents import ChooseDocuments
 from ifcurate.pipelines.steps.kept_groups import KeptGroups
 from ifcurate.pipelines.steps.read_shards import ReadShards
 from ifcurate.pipelines.steps.score_tokens import ScoreTokens
 from ifcurate.pipelines.steps.write_scores import WriteScores
 from ifcurate.progress import log, track
 from ifcurate.selection.scores import DIRECTIONS, ON
+from ifcurate.selection.screened import ScreenedFacts
 
 UNIT = "nats per unit of the direction"
 SIGN = "positive: training on the token makes the behaviour likelier"
@@ -49,11 +52,14 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
     """
     pending = [shard for shard in shards if not shard.output(run.scores).is_file()]
     if pending:
-        _score(run, config, shards, pending)
+        workers = config.workers or processes(config.threads)
+        _score(run, config, shards, pending, screen_shards(run, config, shards, workers))
     remove(run.unfinished)
 
 
-def _score(run: Run, config: RunConfig, shards: Sequence[Shard], pending: Sequence[Shard]) -> None:
+def _score(
+    run: Run, config: RunConfig, shards: Sequence[Shard], pending: Sequence[Shard], screened: ScreenedFacts | None
+) -> None:
     with timed(run.logs, "score") as stage:
 
         def count(stats: PipelineStats) -> None:
@@ -74,11 +80,21 @@ def _score(run: Run, config: RunConfig, shards: Sequence[Shard], pending: Sequen
         shutil.rmtree(beats, ignore_errors=True)
         metadata = {**_metadata(run, config, found), **_of_messages(config, settings.on)}
         made_of = {**metadata, **found.model_dump(), "with_loss": config.with_loss}
-        kept = KeptGroups(run.unfinished, made_of)
+        kept = KeptGroups(run.unfinished, made_of | ({} if screened is None else screened.model_dump()))
         steps = [
             ReadShards(pending, config.text_column, config.id_column, config.bad_rows),
+            *([] if screened is None else [ChooseDocuments(run.screened, screened)]),
             ScoreTokens(settings, config.with_loss, Pulse(beats, pending), kept),
-            WriteScores(pending, run.scores, run.behaviours, metadata, config.with_loss, kept, settings.on is not None),
+            WriteScores(
+                pending,
+                run.scores,
+                run.behaviours,
+                metadata,
+                config.with_loss,
+                kept,
+                settings.on is not None,
+                screened,
+            ),
         ]
         if settings.engine == "compiled-jvp":
             log.info("every worker compiles the model first, which takes minutes")

@@ -22,7 +22,6 @@ from ifcurate.screening.features import Features
 from ifcurate.screening.kinds import SCREEN_FILE
 from ifcurate.screening.learning import FOLDS, Learnt, learn
 from ifcurate.screening.ngrams import NGrams
-from ifcurate.screening.probe import Probe
 from ifcurate.screening.screen import Screen, load_screen, save_screen
 from ifcurate.selection.scores import sidecar_metadata
 
@@ -97,6 +96,8 @@ def _made_before(file: Path, made_from: dict[str, Any]) -> Screen:
 def _features(config: ScreenConfig, settings: RunConfig) -> Features:
     if config.kind == "ngrams":
         return NGrams()
+    from ifcurate.screening.probe import Probe  # which loads torch
+
     revision = settings.revision if config.model is None else config.revision
     return Probe(config.model or settings.model, revision, config.tokens)
 

@@ -16,6 +16,10 @@ from ifcurate.pipelines.run_config import STAGES
 SECONDS_BETWEEN_NOTES = 1.0
 
 
+TIMED = (*STAGES[:2], "screen", *STAGES[2:])
+"""Stages, and what comes before scoring where a screen is given."""
+
+
 @dataclass
 class Stage:
     """A stage's work: seconds, and counts such as tokens and positions."""
@@ -67,7 +71,7 @@ def timed(logs: Path, name: str, so_far: Callable[[], Mapping[str, int]] = dict)
 
 def read_stages(logs: Path) -> list[Stage]:
     """The stages of a run in their order, all invocations of a stage added up, killed ones too."""
-    merged = {name: Stage(name) for name in STAGES}
+    merged = {name: Stage(name) for name in TIMED}
     for file in sorted((logs / "stages").glob("*.json")):
         noted = json.loads(file.read_text(encoding="utf-8"))
         merged[noted["name"]].seconds += noted["seconds"]

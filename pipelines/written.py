@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.select import damaged_file, is_current, selection_origin
 from ifcurate.report.source import ReportSource
 from ifcurate.selection.scores import DIRECTIONS, HISTOGRAMS, ON, SCORES, SHARD, read_sidecar_metadata, sidecar_metadata
+from ifcurate.selection.screened import SCREENED
 from ifcurate.selection.settings import SelectionOptions
 from ifcurate.selection.summation import CHECKPOINTS
 from ifcurate.selection.table import Selection, summary_path
@@ -44,7 +46,7 @@ def columns_metadata(run: Run, config: RunConfig, selection: Selection, shards: 
         scored = read_sidecar_metadata(pq.read_metadata(sidecar), sidecar)
     if selection.behaviour not in scored.directions:
         raise InputError(f"{sidecar}: has no scores of {selection.behaviour!r}; delete it and score its shard again.")
-    of_scores = scored.model_dump(exclude={HISTOGRAMS, DIRECTIONS, SHARD, SCORES, CHECKSUM, "tokens"})
+    of_scores = scored.model_dump(exclude={HISTOGRAMS, DIRECTIONS, SHARD, SCORES, SCREENED, CHECKSUM, "tokens"})
     of_selection = {name: getattr(selection, name) for name in ("tau", "budget_tokens", *SelectionOptions.model_fields)}
     of_direction = scored.directions[selection.behaviour].model_dump()
     return {
@@ -54,6 +56,7 @@ def columns_metadata(run: Run, config: RunConfig, selection: Selection, shards: 
         "selection_hash": sha256(origin.encode()).hexdigest(),
         "skipped_rows": skipped_rows(run, shards),
         **({"limit": config.limit} if config.limit is not None else {}),
+        **({SCREENED: asdict(selection.screened)} if selection.screened is not None else {}),
         "token_ids": config.token_ids,
         "with_loss": config.with_loss,
         "version": __version__,

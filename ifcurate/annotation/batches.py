@@ -89,18 +89,29 @@ class AnnotatedBatch:
         Raises:
             InputError: a list is null or has another length than its row has `tokens`, or holds null, NaN or infinity.
         """
+        self._refuse(name, self._lists(name).is_null(), "is null")
+        return self.numbers_or_nan(name, tokens)
+
+    def numbers_or_nan(self, name: str, tokens: Offsets) -> NDArray[np.float32]:
+        """One float32 a token, of all rows; NaN in those whose list is null, which have no score.
+
+        Raises:
+            InputError: another list has another length than its row has `tokens`, or holds null, NaN or infinity.
+        """
         column = self._lists(name)
-        self._refuse(name, column.is_null(), "is null")
+        given = ~np.asarray(column.is_null())
         offsets, values = _flat(column)
-        differing = np.flatnonzero(np.diff(offsets) != np.diff(tokens))
+        wanted = np.diff(tokens)
+        differing = np.flatnonzero(given & (np.diff(offsets) != wanted))
         if len(differing):
             row = int(differing[0])
-            wanted, found = np.diff(tokens)[row], np.diff(offsets)[row]
-            raise self.misfit(name, row, f"has {found} entries for {wanted} tokens")
+            raise self.misfit(name, row, f"has {np.diff(offsets)[row]} entries for {wanted[row]} tokens")
         numbers = self._numbers(name, values)
         if not np.isfinite(numbers).all():
             raise self.misfit(name, _row_of(offsets, ~np.isfinite(numbers)), "holds null, NaN or infinity")
-        return numbers.astype(np.float32)
+        found = np.full(int(wanted.sum()), np.nan, np.float32)
+        found[np.repeat(given, wanted)] = numbers.astype(np.float32)
+        return found
 
     def spans(self, name: str) -> Ranges:
         """Ranges of characters a row; a null list, or a null in a list, is no range.

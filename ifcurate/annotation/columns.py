@@ -17,6 +17,7 @@ from ifcurate.selection.scores import (
     influence_column,
     selectable,
 )
+from ifcurate.selection.screened import is_screened, weights_of
 from ifcurate.selection.spans import Ints, Mask, Ranges, mask_to_spans
 from ifcurate.selection.table import Selection
 
@@ -37,7 +38,7 @@ def annotation_columns(
 
     Returns:
         `token_ids` (of messages `loss_mask` too), then the columns of `schema.annotation_fields`, with their types, one
-        value a document.
+        value a document. Documents without a score have null in all of these but spans, of which they have none.
 
     Raises:
         InputError: the score file is corrupt, or the selection was made of other scores.
@@ -58,8 +59,16 @@ def annotation_columns(
     ]
     fields = schema.annotation_fields(selection.behaviour, chosen is not None)
     columns = {field.name: value.cast(field.type) for field, value in zip(fields, values, strict=True)}
+    if is_screened(sidecar):
+        nulls, spans_name = pa.array(weights_of(sidecar) == 0), schema.spans_column(selection.behaviour)
+        columns = {name: v if name == spans_name else without(v, nulls) for name, v in columns.items()}
     shared = [TOKEN_IDS] if chosen is None else [TOKEN_IDS, LOSS_MASK]
     return {name: sidecar.column(name) for name in shared} | columns
+
+
+def without(column: pa.Array, nulls: pa.Array) -> pa.Array:
+    """`column`, null where `nulls` is true."""
+    return pc.if_else(nulls, pa.scalar(None, column.type), column)
 
 
 def _require_same_records(records: Records, selected: pa.Table, source: str) -> None:

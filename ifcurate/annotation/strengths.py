@@ -98,7 +98,7 @@ class StrengthColumns:
         """
         found = np.zeros((len(masks), int(rows[-1])), np.float32)
         for index, (behaviour, (tau, window)) in enumerate(self.triggers.items()):
-            influence = batch.numbers(influence_column(behaviour), rows)
+            influence = batch.numbers_or_nan(influence_column(behaviour), rows)
             found[index] = strengths(influence, masks[index], rows, tau, window)
             lost = np.flatnonzero(np.isnan(found[index]))
             if len(lost):

@@ -116,7 +116,7 @@ class AnnotatedTexts:
         tokens = Ranges.of_documents([(encoding.starts, encoding.ends) for encoding in encodings])
         scores = {}
         for name, spans in found.items():
-            scores[name] = highest(spans, tokens, batch.numbers(influence_column(name), tokens.rows))
+            scores[name] = highest(spans, tokens, batch.numbers_or_nan(influence_column(name), tokens.rows))
             without = np.flatnonzero(np.isneginf(scores[name]))
             if len(without):
                 row = batch.first_row + int(spans.document_of[without[0]])

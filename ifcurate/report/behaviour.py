@@ -40,6 +40,7 @@ from ifcurate.selection.scores import (
     influence_column,
     selectable,
 )
+from ifcurate.selection.screened import WEIGHT
 from ifcurate.selection.settings import SelectionSettings
 from ifcurate.selection.table import Selection, records_path
 from ifcurate.training.repetition import NGRAM, repeated_share
@@ -97,7 +98,8 @@ def describe_behaviour(
     """
     behaviour, grid = settings.behaviour, corpus.grid
     table = records_path(corpus.selection, behaviour)
-    shown, looked_at = ranked_documents(database, table)
+    selection = Selection.load(corpus.selection, behaviour)
+    shown, looked_at = ranked_documents(database, table, selection.screened is not None)
     scatter = sparsity_against_score(database)
     sidecars = [Sidecar(name, path, behaviour) for name, path in corpus.sidecars.items()]
     measured = measure_corpus(sidecars, settings, grid.quantiles, work / f"{behaviour}.parquet")
@@ -109,7 +111,6 @@ def describe_behaviour(
     histogram = Histogram()
     for sidecar in sidecars:
         histogram.merge(sidecar.histogram())
-    selection = Selection.load(corpus.selection, behaviour)
     return {
         "name": behaviour,
         "selected": selection.tokens_selected,
@@ -171,7 +172,8 @@ class _Visited:
 
         def rows_of(path: Path) -> Iterator[pa.RecordBatch]:
             reader = ParquetReader(str(path))
-            return reader.batches([*columns, *(name for name in (LOSS, LOSS_MASK) if name in reader.schema.names)])
+            there = [name for name in (LOSS, LOSS_MASK, WEIGHT) if name in reader.schema.names]
+            return reader.batches([*columns, *there])
 
         return {name: lambda path=path: rows_of(path) for name, path in self._corpus.sidecars.items()}
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ifcurate.selection.settings import Budget
+from ifcurate.selection.table import Selection
 
 QUANTILES = (0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 SHARES = tuple(
@@ -47,3 +48,11 @@ def make_grid(quantile: float, budget: str | int, tokens: int, quantiles: Sequen
         tuple(count for count, _ in budgets),
         (all_quantiles.index(quantile), own_budget),
     )
+
+
+def own_choice(selection: Selection) -> Grid:
+    """The one choice of a run whose documents were screened: what others would hold is not known.
+
+    Its budget is what was selected, since what documents without a score hold is a part of the one that was given.
+    """
+    return Grid((selection.quantile,), (str(selection.budget),), (selection.tokens_selected,), (0, 0))

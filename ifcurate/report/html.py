@@ -18,7 +18,7 @@ from ifcurate.corpus.shards import Shard, known, list_shards
 from ifcurate.files import write_text
 from ifcurate.report.behaviour import ScoredCorpus, describe_behaviour
 from ifcurate.report.database import counting
-from ifcurate.report.grid import make_grid
+from ifcurate.report.grid import make_grid, own_choice
 from ifcurate.report.groups import make_groups
 from ifcurate.report.labels import label_column, read_labels, usable_labels
 from ifcurate.report.source import ReportSource
@@ -96,7 +96,7 @@ def describe_run(
         source.text_column,
         [labels[index] for index in usable_labels(labels) if label_column(index) in groups.columns],
         groups,
-        make_grid(first.quantile, first.budget, first.tokens),
+        make_grid(first.quantile, first.budget, first.tokens) if first.screened is None else own_choice(first),
     )
     return {
         "run": RUN,
@@ -146,6 +146,7 @@ def _facts(source: ReportSource, selection: Selection, behaviours: Sequence[str]
         ("alignment", made.alignment),
         ("ranked", unit),
         ("neighbours", f"{selection.neighbours}"),
+        ("screened", "" if selection.screened is None else selection.screened.sentence()),
         ("ifcurate", made.version),
     ]
     return [(term, value) for term, value in facts if value]

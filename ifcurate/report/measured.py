@@ -11,11 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ifcurate.corpus.parquet import ParquetReader, writing_parquet
-from ifcurate.selection.quantile import Histogram, corpus_quantiles
 from ifcurate.selection.ranking import RANKED, Ranking
 from ifcurate.selection.records import cut_records, measure_records
 from ifcurate.selection.scores import Sidecar
 from ifcurate.selection.settings import SelectionSettings
+from ifcurate.selection.thresholds import corpus_strata, corpus_taus
 
 ROWS = 1 << 16
 PLACED = pa.schema([*RANKED, pa.field("document", pa.int64()), pa.field("window", pa.int32())])
@@ -75,10 +75,8 @@ def measure_corpus(
     Raises:
         InputError: a score file is missing or damaged.
     """
-    histogram = Histogram()
-    for shard in shards:
-        histogram.merge(shard.histogram())
-    taus = corpus_quantiles(histogram, quantiles, lambda: (part for shard in shards for part in shard.influence()))
+    strata, tokens = corpus_strata(shards)
+    taus = corpus_taus(shards, strata, quantiles)
     rankings = [Ranking(settings.length_exponent) for _ in taus]
     above, reach = np.zeros(len(taus), np.int64), np.zeros(len(taus), np.int64)
     documents = 0
@@ -89,14 +87,15 @@ def measure_corpus(
                 columns: list[NDArray[np.generic]] = [documents + records.document, records.window, records.tokens]
                 for number, tau in enumerate(taus):
                     measures = measure_records(scored, records, tau, settings.neighbours)
-                    rankings[number].observe(records.tokens, measures.sparsity, measures.score)
+                    known = records.weights(scored) > 0
+                    rankings[number].observe(records.tokens[known], measures.sparsity[known], measures.score[known])
                     above[number] += measures.sparsity.sum()
                     reach[number] += measures.reach.sum()
                     columns += [measures.sparsity, measures.score, measures.reach]
                 arrays = [pa.array(c).cast(f.type) for c, f in zip(columns, _schema(len(taus)), strict=True)]
                 sink.write(pa.RecordBatch.from_arrays(arrays, schema=_schema(len(taus))))
                 documents += scored.tokens.documents
-    return MeasuredRecords(out, taus, rankings, above.tolist(), reach.tolist(), histogram.total, documents)
+    return MeasuredRecords(out, taus, rankings, above.tolist(), reach.tolist(), tokens, documents)
 
 
 def _schema(thresholds: int) -> pa.Schema:

@@ -43,17 +43,19 @@ class RankedDocument:
 
 
 def ranked_documents(
-    database: duckdb.DuckDBPyConnection, table: Path
+    database: duckdb.DuckDBPyConnection, table: Path, screened: bool = False
 ) -> tuple[list[RankedDocument], list[RankedDocument]]:
     """The documents that are shown, from the highest rank down, and those looked at for repeated tokens.
 
     Args:
         database: to order them in.
         table: `selection/<behaviour>.parquet`, one row a record.
+        screened: documents of rank 0 may have no score, and are not shown.
     """
     database.register("records", records_stream(table))
     database.execute(f"CREATE OR REPLACE TEMP TABLE documents AS {_DOCUMENTS}")
-    highest = _read(database, "WHERE tokens > 0 ORDER BY number LIMIT ?", [max(HIGHEST, LOOKED_AT)])
+    ranked = "rank > 0" if screened else "tokens > 0"
+    highest = _read(database, f"WHERE {ranked} ORDER BY number LIMIT ?", [max(HIGHEST, LOOKED_AT)])
     last = _read(database, "WHERE selected > 0 ORDER BY number DESC LIMIT ?", [AT_CUT])
     next_ = _read(database, "WHERE selected = 0 AND rank > 0 ORDER BY number LIMIT ?", [AT_CUT])
     shown = {document.number: document for document in (*highest[:HIGHEST], *last, *next_)}

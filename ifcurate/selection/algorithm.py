@@ -22,18 +22,21 @@ from ifcurate.corpus.parquet import ParquetReader, writing_parquet
 from ifcurate.errors import InputError
 from ifcurate.files import PART_SUFFIX, write_text
 from ifcurate.progress import Tracker, track
+from ifcurate.selection.audit import RecallAudit, TauAudit, judged
 from ifcurate.selection.partial import fitting_tokens
-from ifcurate.selection.quantile import Histogram, corpus_quantile
-from ifcurate.selection.ranking import RANKED, Cut, Ranking, find_cut
+from ifcurate.selection.quantile import Stratum
+from ifcurate.selection.ranking import WEIGHED, Cut, Ranking, find_cut
 from ifcurate.selection.records import cut_records, measure_records
 from ifcurate.selection.scores import Sidecar
+from ifcurate.selection.screened import Screened
 from ifcurate.selection.settings import Budget, SelectionSettings
 from ifcurate.selection.table import SELECTED, Selection, Tally, records_path, summary_path
+from ifcurate.selection.thresholds import corpus_strata, corpus_taus
 
 RECORDS_PER_BATCH = 1 << 16
 """Also the row groups of a selection's table, so that the records of one shard are found without reading all."""
 
-_MEASURED = pa.schema([*list(SELECTED)[:6], pa.field("reach", pa.int64())])
+_MEASURED = pa.schema([*list(SELECTED)[:6], *list(WEIGHED)[2:]])
 
 
 def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, folder: Path) -> Selection:
@@ -48,23 +51,27 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
         InputError: no tokens, a score file that is missing, corrupt or holds NaN, a full disk.
     """
     shards = [Sidecar(name, path, settings.behaviour) for name, path in sorted(sidecars)]
-    histogram = _corpus_histogram(shards)
-    budget = Budget.parse(settings.budget).of(histogram.total)
+    strata, tokens = corpus_strata(shards)
+    _require_tokens(strata, tokens)
+    budget = Budget.parse(settings.budget).of(tokens)
     with _working_folder(folder / f"{settings.behaviour}{PART_SUFFIX}") as work:
         measured = work / "records.parquet"
-        with track("select", 2 * histogram.total) as tracker:
+        with track("select", 2 * tokens) as tracker:
             progress = _Progress(tracker)
-            tau = corpus_quantile(histogram, settings.quantile, lambda: _influence(shards, progress))
-            ranking = _measure(shards, settings, tau, measured, progress)
-        cut = find_cut(_ranked(measured, ranking), budget, work)
-        tally = Tally()
+            (tau,) = corpus_taus(shards, strata, [settings.quantile], progress.advance)
+            near_tau = TauAudit.around(tau, settings.quantile, strata)
+            ranking = _measure(shards, settings, tau, measured, progress, near_tau)
+        cut = find_cut(_weighed(measured, ranking), budget, work)
+        tally, recall = Tally(), RecallAudit()
         summary = summary_path(folder, settings.behaviour)
         summary.unlink(missing_ok=True)
         with writing_parquet(records_path(folder, settings.behaviour), SELECTED) as sink:
-            for batch in _selected(measured, ranking, cut, shards, settings, tau):
+            for batch in _selected(measured, ranking, cut, shards, settings, tau, recall):
                 tally.add(batch)
                 sink.write(batch)
                 sink.flush()
+        facts = shards[0].metadata().screened
+        judge = None if facts is None else judged(facts, recall, near_tau, settings.quantile, budget, strata)
     shortfall = budget - tally.tokens_selected
     selection = Selection(
         behaviour=settings.behaviour,
@@ -78,31 +85,31 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
         record_length=settings.record_length,
         length_exponent=settings.length_exponent,
         shortfall=shortfall,
-        shortfall_reason=_reason(shortfall, cut, settings),
+        shortfall_reason=_reason(shortfall, cut, settings, judge),
+        screened=judge,
         **tally.counts(),
     )
     write_text(summary, json.dumps(dataclasses.asdict(selection), indent=2) + "\n")
     return selection
 
 
-def _corpus_histogram(shards: Sequence[Sidecar]) -> Histogram:
-    corpus = Histogram()
-    for shard in shards:
-        corpus.merge(shard.histogram())
-    if corpus.total == 0:
+def _require_tokens(strata: Sequence[Stratum], tokens: int) -> None:
+    if tokens == 0:
         raise InputError("the corpus has no tokens, so there is nothing to select; give shards with text in them.")
-    return corpus
-
-
-def _influence(shards: Sequence[Sidecar], progress: _Progress) -> Iterator[NDArray[np.float32]]:
-    for shard in shards:
-        for values in shard.influence():
-            progress.advance(len(values))
-            yield values
+    if not any(histogram.total for _, histogram in strata):
+        raise InputError(
+            f"none of the {tokens:,} tokens of the corpus has a score, so there is nothing to select; raise --share or "
+            "--audit."
+        )
 
 
 def _measure(
-    shards: Sequence[Sidecar], settings: SelectionSettings, tau: np.float32, path: Path, progress: _Progress
+    shards: Sequence[Sidecar],
+    settings: SelectionSettings,
+    tau: np.float32,
+    path: Path,
+    progress: _Progress,
+    near_tau: TauAudit,
 ) -> Ranking:
     """Write one row a record to `path` and return the ranking that has observed them."""
     ranking = Ranking(settings.length_exponent)
@@ -110,29 +117,32 @@ def _measure(
         for shard in shards:
             first_row = 0
             for scored in shard.batches():
+                near_tau.see(scored)
                 records = cut_records(scored.tokens, settings.record_length)
                 measures = measure_records(scored, records, tau, settings.neighbours)
-                ranking.observe(records.tokens, measures.sparsity, measures.score)
+                weight = records.weights(scored)
+                known = weight > 0
+                ranking.observe(records.tokens[known], measures.sparsity[known], measures.score[known])
                 rows = first_row + records.document
                 names = pa.repeat(shard.name, len(rows))
-                columns = [names, rows, records.window, records.tokens, *dataclasses.astuple(measures)]
+                columns = [names, rows, records.window, records.tokens, *dataclasses.astuple(measures), weight]
                 sink.write(_batch(columns, _MEASURED))
                 first_row += scored.tokens.documents
                 progress.advance(len(scored.influence))
     return ranking
 
 
-def _ranked(measured: Path, ranking: Ranking) -> pa.RecordBatchReader:
-    """The columns `RANKED` of every record."""
+def _weighed(measured: Path, ranking: Ranking) -> pa.RecordBatchReader:
+    """The columns `WEIGHED` of every record."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         first = 0
         for batch in ParquetReader(str(measured)).batches(rows=RECORDS_PER_BATCH):
             positions = np.arange(first, first + batch.num_rows)
-            yield _batch([positions, _rank(batch, ranking), batch["reach"]], RANKED)
+            yield _batch([positions, _rank(batch, ranking), batch["reach"], batch["weight"]], WEIGHED)
             first += batch.num_rows
 
-    return pa.RecordBatchReader.from_batches(RANKED, batches())
+    return pa.RecordBatchReader.from_batches(WEIGHED, batches())
 
 
 def _selected(
@@ -142,8 +152,9 @@ def _selected(
     shards: Sequence[Sidecar],
     settings: SelectionSettings,
     tau: np.float32,
+    recall: RecallAudit,
 ) -> Iterator[pa.RecordBatch]:
-    """The columns `SELECTED` of every record."""
+    """The columns `SELECTED` of every record, each of which `recall` has seen."""
     by_name = {shard.name: shard for shard in shards}
     first = 0
     for batch in ParquetReader(str(measured)).batches(rows=RECORDS_PER_BATCH):
@@ -153,12 +164,16 @@ def _selected(
             name, row, window = (batch[column][cut.position - first].as_py() for column in ("shard", "row", "window"))
             document = by_name[name].document(row)
             selected[cut.position - first] = fitting_tokens(document, window, cut.room, settings, tau)
+        tokens, reach, weight = (batch[name].to_numpy() for name in ("tokens", "reach", "weight"))
+        recall.see(batch["window"].to_numpy() == 0, tokens, rank, reach, weight, selected)
         yield _batch([*batch.columns[:6], rank, selected], SELECTED)
         first += batch.num_rows
 
 
 def _rank(batch: pa.RecordBatch, ranking: Ranking) -> NDArray[np.float64]:
-    return ranking.rank(*(batch[name].to_numpy() for name in ("tokens", "sparsity", "score")))
+    """0 where there is no score."""
+    rank = ranking.rank(*(batch[name].to_numpy() for name in ("tokens", "sparsity", "score")))
+    return np.where(batch["weight"].to_numpy() > 0, rank, 0.0)
 
 
 def _batch(columns: Sequence[pa.Array | NDArray[np.generic]], schema: pa.Schema) -> pa.RecordBatch:
@@ -168,9 +183,11 @@ def _batch(columns: Sequence[pa.Array | NDArray[np.generic]], schema: pa.Schema)
     )
 
 
-def _reason(shortfall: int, cut: Cut, settings: SelectionSettings) -> str | None:
+def _reason(shortfall: int, cut: Cut, settings: SelectionSettings, screened: Screened | None) -> str | None:
     if shortfall == 0:
         return None
+    if screened is not None and screened.documents_audited:
+        return "the rest is what documents without a score are estimated to hold"
     if cut.position < 0:
         return "the tokens above tau and their neighbours are fewer than the budget"
     if settings.budget_ends == "neighbourhood":

@@ -101,6 +101,10 @@ class Histogram:
         return histogram
 
 
+Stratum = tuple[float, Histogram]
+"""Values of one weight: how many values of the corpus each stands for, and how many there are."""
+
+
 def corpus_quantile(
     histogram: Histogram, quantile: float, scan: Callable[[], Iterable[NDArray[np.float32]]]
 ) -> np.float32:
@@ -125,35 +129,67 @@ def corpus_quantiles(
     Raises:
         ValueError: the corpus holds no values, or `scan` gives other values than `histogram` counted.
     """
-    if histogram.total == 0:
+    return weighted_quantiles([(1.0, histogram)], quantiles, lambda: ((0, values) for values in scan()))
+
+
+def weighted_quantiles(
+    strata: Sequence[Stratum], quantiles: Sequence[float], scan: Callable[[], Iterable[tuple[int, NDArray[np.float32]]]]
+) -> list[np.float32]:
+    """`corpus_quantiles` of a corpus in which every value stands for as many as its weight says.
+
+    With whole weights these are the quantiles of all values, each repeated. Weights of strata are multiplied with
+    counts, so the result does not depend on the order of the values.
+
+    Args:
+        strata: weight and counts of each; together they hold a value of positive weight.
+        quantiles: each in [0, 1].
+        scan: as in `corpus_quantiles`, each piece with the number of its stratum.
+    """
+    total = sum(weight * histogram.total for weight, histogram in strata)
+    if total == 0:
         raise ValueError("no values: the quantile of nothing is not defined")
-    positions = [quantile * (histogram.total - 1) for quantile in quantiles]
-    ranks = [int(np.floor(position)) for position in positions]
-    nearest = order_statistics(histogram, ranks + [min(rank + 1, histogram.total - 1) for rank in ranks], scan)
+    positions = [quantile * (total - 1) for quantile in quantiles]
+    ranks = [float(np.floor(position)) for position in positions]
+    above = [min(rank + 1, total - 1) for rank in ranks]
+    nearest = order_statistics(strata, ranks + above, scan)
     found = []
-    for position, rank, lower, upper in zip(positions, ranks, nearest, nearest[len(ranks) :], strict=False):
-        found.append(np.float32(lower + (upper - lower) * (position - rank)))
+    for position, rank, next_, lower, upper in zip(
+        positions, ranks, above, nearest, nearest[len(ranks) :], strict=False
+    ):
+        part = (position - rank) / (next_ - rank) if next_ > rank else 0.0
+        found.append(np.float32(lower + (upper - lower) * part))
     return found
 
 
 def order_statistics(
-    histogram: Histogram, ranks: list[int], scan: Callable[[], Iterable[NDArray[np.float32]]]
+    strata: Sequence[Stratum], ranks: Sequence[float], scan: Callable[[], Iterable[tuple[int, NDArray[np.float32]]]]
 ) -> list[float]:
-    """The values at the given zero-based `ranks` of the sorted corpus; arguments and errors of `corpus_quantiles`."""
-    cumulative = np.cumsum(histogram.counts)
+    """The least values up to which the corpus weighs more than `ranks`; arguments of `weighted_quantiles`.
+
+    Of weights that are all 1 these are the values at zero-based ranks of the sorted corpus.
+    """
+    weights = [weight for weight, _ in strata]
+    cumulative = np.cumsum(_weighed(weights, [histogram.counts for _, histogram in strata]))
     bins = [int(np.searchsorted(cumulative, rank, side="right")) for rank in ranks]
-    inside = {bin_: np.zeros(BINS, dtype=np.int64) for bin_ in bins}
-    for values in scan():
+    inside = {bin_: [np.zeros(BINS, dtype=np.int64) for _ in strata] for bin_ in bins}
+    for stratum, values in scan():
         keys = sort_keys(values)
         upper = keys >> 16
         for bin_, counts in inside.items():
-            counts += np.bincount(keys[upper == bin_] & 0xFFFF, minlength=BINS)
+            counts[stratum] += np.bincount(keys[upper == bin_] & 0xFFFF, minlength=BINS)
     for bin_, counts in inside.items():
-        if counts.sum() != histogram.counts[bin_]:
+        if [int(found.sum()) for found in counts] != [int(histogram.counts[bin_]) for _, histogram in strata]:
             raise ValueError("the values scanned are not those that the histogram counted")
     found = []
     for rank, bin_ in zip(ranks, bins, strict=True):
-        rank_inside = rank - int(cumulative[bin_] - histogram.counts[bin_])
-        low_bits = int(np.searchsorted(np.cumsum(inside[bin_]), rank_inside, side="right"))
+        before = cumulative[bin_ - 1] if bin_ else 0.0
+        within = np.cumsum(_weighed(weights, inside[bin_]))
+        highest = int(np.searchsorted(within, within[-1]))  # for where rounding puts a rank behind all
+        low_bits = min(int(np.searchsorted(within, rank - before, side="right")), highest)
         found.append(value_of(bin_ << 16 | low_bits))
     return found
+
+
+def _weighed(weights: Sequence[float], counts: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+    """float64 [bins]: the sum of counts (int64 [bins]), each multiplied with its weight."""
+    return np.sum([weight * found for weight, found in zip(weights, counts, strict=True)], axis=0)

@@ -21,7 +21,9 @@ from ifcurate.selection.spans import Ints
 Floats = NDArray[np.float64]
 
 RANKED = pa.schema({"position": pa.int64(), "rank": pa.float64(), "reach": pa.int64()})
-"""What `find_cut` orders: a record's place in the corpus, its rank, and the tokens it gives up without a budget."""
+"""What is ordered: a record's place in the corpus, its rank, and the tokens it gives up without a budget."""
+WEIGHED = RANKED.append(pa.field("weight", pa.float64()))
+"""The same, and how many documents the record's document stands for."""
 
 _SORT_MEMORY = "512MB"
 
@@ -90,28 +92,29 @@ class Cut:
 
 
 def find_cut(records: pa.RecordBatchReader, budget: int, spill: Path) -> Cut:
-    """Order the records by descending rank, then position, and add up their reach until `budget` is passed.
+    """Order the records by descending rank, then position, and add up their weighted reach until `budget` is passed.
 
     Args:
-        records: batches of the columns `RANKED`; read once, ordered out of core by DuckDB.
+        records: batches of the columns `WEIGHED`; read once, ordered out of core by DuckDB.
         budget: tokens to select.
         spill: folder for DuckDB's temporary files.
 
     Raises:
         InputError: the disk is full.
     """
-    spent = 0
+    spent = 0.0  # whole numbers as long as all weights are
     with duckdb.connect(config={"memory_limit": _SORT_MEMORY, "temp_directory": str(spill), "threads": 2}) as database:
         database.register("records", records)
-        query = "SELECT position, rank, reach FROM records WHERE reach > 0 ORDER BY rank DESC, position"
+        query = "SELECT position, rank, reach, weight FROM records WHERE reach > 0 ORDER BY rank DESC, position"
         try:
             for batch in pa.RecordBatchReader.from_stream(database.sql(query)):
-                position, rank, reach = (batch.column(name).to_numpy() for name in RANKED.names)
-                total = spent + np.cumsum(reach)
+                position, rank, reach, weight = (batch.column(name).to_numpy() for name in WEIGHED.names)
+                total = spent + np.cumsum(reach * weight)
                 over = int(np.searchsorted(total, budget, side="right"))
                 if over < len(total):
-                    return Cut(int(position[over]), float(rank[over]), budget - int(total[over] - reach[over]))
-                spent = int(total[-1])
+                    before = total[over - 1] if over else spent
+                    return Cut(int(position[over]), float(rank[over]), int((budget - before) / weight[over]))
+                spent = float(total[-1])
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             raise InputError(
                 f"{spill}: records cannot be ordered here ({first_line(error)}); free some disk space."

@@ -42,6 +42,10 @@ class Records:
         """int64 [tokens]: the record that each token is in."""
         return np.repeat(np.arange(len(self.document)), self.tokens)
 
+    def weights(self, scored: ScoredTokens) -> NDArray[np.float64]:
+        """float64 [records]: how many documents each one's document stands for, 0 without a score."""
+        return np.ones(len(self.document)) if scored.weights is None else scored.weights[self.document]
+
     def count(self, mask: Mask) -> Ints:
         """int64 [records]: number of tokens in `mask` (bool [tokens])."""
         return np.diff(np.append(0, np.cumsum(mask))[self.rows])

@@ -6,30 +6,36 @@ training on the token makes the behaviour likelier. Unit: nats per unit of the d
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ifcurate.artifacts import BehaviourName, OpenArtifact, Sha256, read_artifact
-from ifcurate.checksums import CHECKSUM, is_whole
 from ifcurate.corpus.documents import ID
-from ifcurate.corpus.parquet import ParquetReader, metadata_of_file
-from ifcurate.corpus.settings import On
+from ifcurate.corpus.parquet import ParquetReader
 from ifcurate.corpus.sources import reading
 from ifcurate.errors import InputError
 from ifcurate.influence.column_names import LOSS as LOSS
 from ifcurate.influence.column_names import TOKEN_IDS as TOKEN_IDS
 from ifcurate.influence.column_names import influence_column as influence_column
-from ifcurate.selection.quantile import Histogram, require_finite
+from ifcurate.selection.footers import DIRECTIONS as DIRECTIONS
+from ifcurate.selection.footers import HISTOGRAMS as HISTOGRAMS
+from ifcurate.selection.footers import ON as ON
+from ifcurate.selection.footers import REMEDY, require_file
+from ifcurate.selection.footers import SCORES as SCORES
+from ifcurate.selection.footers import SHARD as SHARD
+from ifcurate.selection.footers import DirectionFacts as DirectionFacts
+from ifcurate.selection.footers import ShardFacts as ShardFacts
+from ifcurate.selection.footers import SidecarMetadata as SidecarMetadata
+from ifcurate.selection.footers import hash_sidecars as hash_sidecars
+from ifcurate.selection.footers import read_sidecar_metadata as read_sidecar_metadata
+from ifcurate.selection.footers import sidecar_metadata as sidecar_metadata
+from ifcurate.selection.quantile import Histogram, Stratum, require_finite
+from ifcurate.selection.screened import FIELDS, WEIGHT, by_stratum, weights_of, with_lists
 from ifcurate.selection.spans import Ints, Mask, Ranges
 
 TOKEN_STARTS = "token_starts"
@@ -43,21 +49,10 @@ INT_LIST = pa.list_(pa.int32())
 FLOAT_LIST = pa.list_(pa.float32())
 MASK_LIST = pa.list_(pa.bool_())
 
-HISTOGRAMS = "histograms"
-"""Key of a sidecar's metadata: behaviour name -> `Histogram.to_text()`."""
-DIRECTIONS = "directions"
-"""Key of a sidecar's metadata: behaviour name -> hash of its direction, and the error measured for its step."""
-SHARD = "shard"
-"""Key of a sidecar's metadata: `ShardFacts`."""
-ON = "on"
-"""Key of a sidecar's metadata: whose messages carry a loss; null where documents are texts."""
-SCORES = "scores"
-"""Key of a sidecar's metadata: hash of every influence in it."""
 
-_REMEDY = "delete this file and score its shard again"
-
-
-def sidecar_schema(behaviours: Sequence[str], with_loss: bool, messages: bool = False) -> pa.Schema:
+def sidecar_schema(
+    behaviours: Sequence[str], with_loss: bool, messages: bool = False, screened: bool = False
+) -> pa.Schema:
     """Schema of `scores/<shard>.parquet`: one row a document, in the order of the input shard."""
     fields = [
         pa.field(ID, pa.string()),
@@ -70,81 +65,7 @@ def sidecar_schema(behaviours: Sequence[str], with_loss: bool, messages: bool = 
         fields.append(pa.field(LOSS, FLOAT_LIST))
     if messages:
         fields += [pa.field(LOSS_MASK, MASK_LIST), pa.field(MESSAGE_STARTS, INT_LIST)]
-    return pa.schema(fields)
-
-
-class DirectionFacts(OpenArtifact):
-    """Which direction one behaviour's scores are along, and the error measured for its step."""
-
-    direction_hash: Sha256
-    relative_error: float | None
-
-
-class ShardFacts(OpenArtifact):
-    """The shard that was scored: bytes, rows, hash of its texts (`TextHash`), and rows without a text, skipped."""
-
-    size: int
-    rows: int
-    texts: Sha256
-    skipped: int
-
-
-class SidecarMetadata(OpenArtifact):
-    """What a sidecar says of itself, under the keys `HISTOGRAMS`, `DIRECTIONS` and `SHARD` and further ones."""
-
-    shard: ShardFacts | None = None
-    scores: Sha256 | None = None
-    on: On | None = None
-    overlap: int = 0
-
-    histograms: dict[BehaviourName, str] = Field(default_factory=dict)
-    directions: dict[BehaviourName, DirectionFacts] = Field(default_factory=dict)
-
-
-def read_sidecar_metadata(footer: pq.FileMetaData, path: Path) -> SidecarMetadata:
-    """The metadata in a sidecar's footer.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    said = metadata_of_file(footer, path)
-    if (CHECKSUM in said or SHARD in said) and not is_whole(said):
-        raise InputError(f"{path}: is not what was written, it was damaged since; {_REMEDY}.")
-    return read_artifact(SidecarMetadata, said, path, _REMEDY)
-
-
-def sidecar_metadata(path: Path) -> SidecarMetadata:
-    """What the sidecar at `path` says of itself.
-
-    Raises:
-        InputError: it is missing, cannot be read or is damaged.
-    """
-    _require_file(path)
-    with reading(str(path), "scores"):
-        footer = pq.read_metadata(path)
-    return read_sidecar_metadata(footer, path)
-
-
-def hash_sidecars(sidecars: Sequence[tuple[str, Path]]) -> str:
-    """Hex SHA-256 of what all sidecars of a corpus say of themselves: scores, texts and how they were made.
-
-    Raises:
-        InputError: one is missing or cannot be read.
-    """
-    digest = sha256()
-    for name, path in sorted(sidecars):
-        _require_file(path)
-        with reading(str(path), "scores"):
-            footer = pq.read_metadata(path)
-        read_sidecar_metadata(footer, path)
-        said = json.dumps([name, footer.num_rows, metadata_of_file(footer, path)], sort_keys=True)
-        digest.update(said.encode() + b"\n")
-    return digest.hexdigest()
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(f"{path}: this score file is missing; score its shard again.")
+    return pa.schema([*fields, *FIELDS] if screened else fields)
 
 
 def selectable(batch: pa.RecordBatch) -> Mask | None:
@@ -166,13 +87,15 @@ def selectable(batch: pa.RecordBatch) -> Mask | None:
 class ScoredTokens:
     """The tokens of consecutive documents of one shard, as far as they can be selected.
 
-    `tokens` holds their character ranges, `influence` their scores (float32 [tokens]). `apart` is bool [tokens], where
-    some were left out: those that do not follow on the one before them.
+    `tokens` holds their character ranges, `influence` their scores (float32 [tokens]), NaN in documents without one.
+    `apart` is bool [tokens], where some were left out: those that do not follow on the one before them. `weights` is
+    float64 [documents]: how many each stands for, 0 where it has no score; None where all have one.
     """
 
     tokens: Ranges
     influence: NDArray[np.float32]
     apart: Mask | None = None
+    weights: NDArray[np.float64] | None = None
 
     @classmethod
     def from_arrow(cls, batch: pa.RecordBatch, behaviour: str, source: str) -> ScoredTokens:
@@ -182,32 +105,35 @@ class ScoredTokens:
             InputError: naming `source`: lists that are null or of unequal length, impossible ranges, NaN or infinity.
         """
         columns = [TOKEN_STARTS, TOKEN_ENDS, influence_column(behaviour)]
+        batch = with_lists(batch, columns[2], columns[0], source)
+        weights = weights_of(batch) if WEIGHT in batch.schema.names else None
         rows, starts = _flat(batch, columns[0], source)
         end_rows, ends = _flat(batch, columns[1], source)
         influence_rows, influence = _flat(batch, columns[2], source)
         if not (np.array_equal(rows, end_rows) and np.array_equal(rows, influence_rows)):
-            raise InputError(f"{source}: a document's lists of {', '.join(columns)} differ in length; {_REMEDY}.")
+            raise InputError(f"{source}: a document's lists of {', '.join(columns)} differ in length; {REMEDY}.")
         if np.any(starts < 0) or np.any(ends < starts):
-            raise InputError(f"{source}: a token ends before it starts, or before its text does; {_REMEDY}.")
-        require_finite(influence, source)
+            raise InputError(f"{source}: a token ends before it starts, or before its text does; {REMEDY}.")
+        require_finite(influence if weights is None else influence[np.repeat(weights > 0, np.diff(rows))], source)
         if (chosen := selectable(batch)) is None:
-            return cls(Ranges(starts.astype(np.int64), ends.astype(np.int64), rows), influence)
+            return cls(Ranges(starts.astype(np.int64), ends.astype(np.int64), rows), influence, None, weights)
         if len(chosen) != len(influence):
-            raise InputError(f"{source}: a document's lists of influence and {LOSS_MASK} differ in length; {_REMEDY}.")
+            raise InputError(f"{source}: a document's lists of influence and {LOSS_MASK} differ in length; {REMEDY}.")
         places = np.flatnonzero(chosen)
         ranges = Ranges(
             starts[places].astype(np.int64),
             ends[places].astype(np.int64),
             np.searchsorted(places, rows).astype(np.int64),
         )
-        return cls(ranges, influence[places], np.diff(places, prepend=-2) != 1)
+        return cls(ranges, influence[places], np.diff(places, prepend=-2) != 1, weights)
 
     def document(self, index: int) -> ScoredTokens:
         """Document number `index` of the batch, alone."""
         first, last = self.tokens.rows[index : index + 2]
         starts, ends = self.tokens.starts[first:last], self.tokens.ends[first:last]
         apart = None if self.apart is None else self.apart[first:last] | (np.arange(last - first) == 0)
-        return ScoredTokens(Ranges.of_document(starts, ends), self.influence[first:last], apart)
+        weights = None if self.weights is None else self.weights[index : index + 1]
+        return ScoredTokens(Ranges.of_document(starts, ends), self.influence[first:last], apart, weights)
 
 
 @dataclass(frozen=True)
@@ -221,35 +147,49 @@ class Sidecar:
     path: Path
     behaviour: str
 
+    def metadata(self) -> SidecarMetadata:
+        """What the file says of itself."""
+        return sidecar_metadata(self.path)
+
     def histogram(self) -> Histogram:
-        """Counts of the shard's influence, from the file's footer.
+        """Counts of the influence of all tokens that have a score, from the file's footer.
 
         Raises:
             InputError: there are none for this behaviour.
         """
-        _require_file(self.path)
-        with reading(str(self.path), "scores"):
-            stored = read_sidecar_metadata(pq.read_metadata(self.path), self.path).histograms
-            if self.behaviour in stored:
-                return Histogram.from_text(stored[self.behaviour])
-        raise InputError(f"{self.path}: holds no histogram of {self.behaviour!r}; {_REMEDY}.")
+        said = self.metadata().histograms
+        if self.behaviour not in said:
+            raise InputError(f"{self.path}: holds no histogram of {self.behaviour!r}; {REMEDY}.")
+        return self._read(said[self.behaviour])
 
-    def influence(self) -> Iterator[NDArray[np.float32]]:
-        """Every token's influence, float32, checked against the histogram once the last one was given.
+    def strata(self) -> tuple[list[Stratum], int]:
+        """Weights and counts of influence, those that stand for themselves first; and all tokens, scored or not."""
+        counted, screened = self.histogram(), self.metadata().screened
+        if screened is None:
+            return [(1.0, counted)], counted.total
+        if self.behaviour not in screened.audited:
+            raise InputError(f"{self.path}: holds no histogram of the audit of {self.behaviour!r}; {REMEDY}.")
+        audited = self._read(screened.audited[self.behaviour])
+        return [(1.0, Histogram(counted.counts - audited.counts)), (screened.weight, audited)], screened.tokens
+
+    def influence(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """The influence of every token that has one, float32, checked against the histograms once the last one was
+        given; each piece with the number of its stratum.
 
         Raises:
-            InputError: NaN or infinity, or other values than the histogram counted.
+            InputError: NaN or infinity, or other values than the histograms counted.
         """
-        column = influence_column(self.behaviour)
-        counted = Histogram()
+        column, (strata, _) = influence_column(self.behaviour), self.strata()
+        counted = [Histogram() for _ in strata]
         for batch in self._batches([column], [TOKEN_STARTS, TOKEN_ENDS, LOSS_MASK]):
-            _, values = _flat(batch, column, str(self.path))
-            if (chosen := selectable(batch)) is not None:
-                values = values[chosen]
-            counted.add(values, str(self.path))
-            yield values
-        if counted != self.histogram():
-            raise InputError(f"{self.path}: the scores are not those that its histogram counted; {_REMEDY}.")
+            for stratum, part in by_stratum(batch):
+                _, values = _flat(part, column, str(self.path))
+                if (chosen := selectable(part)) is not None:
+                    values = values[chosen]
+                counted[stratum].add(values, str(self.path))
+                yield stratum, values
+        if counted != [histogram for _, histogram in strata]:
+            raise InputError(f"{self.path}: the scores are not those that its histogram counted; {REMEDY}.")
 
     def batches(self) -> Iterator[ScoredTokens]:
         """The documents in order, some megabytes at a time."""
@@ -266,14 +206,19 @@ class Sidecar:
             first += scored.tokens.documents
         raise IndexError(f"{self.path}: has no row {row}")
 
+    def _read(self, text: str) -> Histogram:
+        with reading(str(self.path), "scores"):
+            return Histogram.from_text(text)
+
     def _batches(self, columns: list[str], of_messages: list[str]) -> Iterator[pa.RecordBatch]:
-        """Some `columns`, and further ones where documents are messages."""
-        _require_file(self.path)
+        """Some `columns`, further ones where documents are messages, and weights where they were screened."""
+        require_file(self.path)
         reader = ParquetReader(str(self.path))
         absent = [name for name in columns if name not in reader.schema.names]
         if absent:
-            raise InputError(f"{self.path}: has no column {absent[0]!r}; {_REMEDY}.")
-        return reader.batches(columns + (of_messages if LOSS_MASK in reader.schema.names else []))
+            raise InputError(f"{self.path}: has no column {absent[0]!r}; {REMEDY}.")
+        weights = [WEIGHT] if WEIGHT in reader.schema.names else []
+        return reader.batches(columns + (of_messages if LOSS_MASK in reader.schema.names else []) + weights)
 
 
 def _flat(batch: pa.RecordBatch, name: str, source: str) -> tuple[Ints, NDArray[Any]]:
@@ -281,9 +226,9 @@ def _flat(batch: pa.RecordBatch, name: str, source: str) -> tuple[Ints, NDArray[
     column = batch.column(name)
     expected = FLOAT_LIST if name not in (TOKEN_STARTS, TOKEN_ENDS) else INT_LIST
     if column.type != expected:
-        raise InputError(f"{source}: column {name!r} is {column.type}, not {expected}; {_REMEDY}.")
+        raise InputError(f"{source}: column {name!r} is {column.type}, not {expected}; {REMEDY}.")
     values = column.flatten()
     if column.null_count or values.null_count:
-        raise InputError(f"{source}: column {name!r} has nulls; {_REMEDY}.")
+        raise InputError(f"{source}: column {name!r} has nulls; {REMEDY}.")
     offsets = column.offsets.to_numpy().astype(np.int64)
     return offsets - offsets[0], values.to_numpy()

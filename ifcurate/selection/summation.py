@@ -127,6 +127,12 @@ def require_alike(sidecars: Sequence[Path]) -> list[SidecarMetadata]:
         InputError: a file is missing or damaged, or they are of other texts, another tokenizer or other windows.
     """
     first, *others = said = [sidecar_metadata(path) for path in sidecars]
+    for path, metadata in zip(sidecars, said, strict=True):
+        if metadata.screened is not None:
+            raise InputError(
+                f"{path}: has scores of a part of its documents, which a screen chose, and cannot be added up; give "
+                "runs without --screen."
+            )
     for path, metadata in zip(sidecars[1:], others, strict=True):
         for name, problem in ALIKE.items():
             here, there = _said(metadata, name), _said(first, name)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from ifcurate.artifacts import BehaviourName, read_artifact
 from ifcurate.errors import InputError, first_line
+from ifcurate.selection.screened import Screened
 from ifcurate.selection.spans import Ints
 
 SELECTED = pa.schema(
@@ -53,6 +54,7 @@ class Selection:
     documents_selected: int
     shortfall: int
     shortfall_reason: str | None
+    screened: Screened | None = None
 
     @classmethod
     def load(cls, folder: Path, behaviour: str) -> Selection:

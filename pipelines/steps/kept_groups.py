@@ -20,7 +20,7 @@ from ifcurate.influence.scorer import Work
 from ifcurate.pipelines.steps.read_shards import ROW, SHARD
 from ifcurate.progress import log
 
-_LENGTHS, _WORK = "lengths", "work"
+_LENGTHS, _SCORED, _WORK = "lengths", "scored", "work"
 _DIGEST_BYTES = 32
 
 
@@ -32,18 +32,21 @@ class ScoredGroup:
         lengths: int64 [documents], tokens of each.
         columns: name in the metadata of a document -> one value a token [tokens], one document after the other.
         work: what it took.
+        scored: bool [documents], those that have a score; values of floating point are one's score.
     """
 
     lengths: NDArray[np.int64]
     columns: Mapping[str, NDArray[Any]]
     work: Work
+    scored: NDArray[np.bool_]
 
     def attach(self, documents: Sequence[Document]) -> None:
-        """Put its values into the metadata of every document, as lists of plain numbers."""
+        """Put its values into the metadata of every document, as lists of plain numbers; None in place of no score."""
         ends = np.cumsum(self.lengths)[:-1]
         for name, values in self.columns.items():
-            for document, own in zip(documents, np.split(values, ends), strict=True):
-                document.metadata[name] = own.tolist()
+            is_score = values.dtype.kind == "f"
+            for document, own, scored in zip(documents, np.split(values, ends), self.scored, strict=True):
+                document.metadata[name] = None if is_score and not scored else own.tolist()
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,8 @@ class KeptGroups:
             log.warning(f"{file}: is damaged, or of other documents or settings; its documents are scored again.")
             return None
         columns = load(stored)
-        lengths, work = columns.pop(_LENGTHS), columns.pop(_WORK)
-        return ScoredGroup(lengths, {name: columns[name] for name in sorted(columns)}, Work(*work.tolist()))
+        lengths, scored, work = (columns.pop(name) for name in (_LENGTHS, _SCORED, _WORK))
+        return ScoredGroup(lengths, {name: columns[name] for name in sorted(columns)}, Work(*work.tolist()), scored)
 
     def keep(self, documents: Sequence[Document], group: ScoredGroup) -> None:
         """Store the scores of `documents`.
@@ -79,7 +82,7 @@ class KeptGroups:
             InputError: the disk is full.
         """
         work = np.array(astuple(group.work), np.int64)
-        stored = save({**group.columns, _LENGTHS: group.lengths, _WORK: work})
+        stored = save({**group.columns, _LENGTHS: group.lengths, _SCORED: group.scored, _WORK: work})
         with finishing(self._file(documents)) as part:
             part.write_bytes(self._digest(documents, stored) + stored)
 

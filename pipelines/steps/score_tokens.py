@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,14 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from numpy.typing import NDArray
 
+from ifcurate.influence.scorer import DocumentScores
 from ifcurate.influence.settings import ScoreSettings
+from ifcurate.model.windows import Encoding
 from ifcurate.pipelines.heartbeat import Pulse
 from ifcurate.pipelines.steps.kept_groups import KeptGroups, ScoredGroup
 from ifcurate.pipelines.steps.read_shards import ROW, SHARD
 from ifcurate.selection.scores import LOSS, LOSS_MASK, TOKEN_ENDS, TOKEN_IDS, TOKEN_STARTS, influence_column
+from ifcurate.selection.screened import WEIGHT
 
 if TYPE_CHECKING:
     from ifcurate.influence.loading import LoadedScorer
@@ -27,7 +30,8 @@ CHARACTERS_PER_GROUP = 1 << 21
 class ScoreTokens(PipelineStep):
     """Adds `token_ids`, `token_starts`, `token_ends` and `<behaviour>_influence` to every document's metadata.
 
-    Lists of plain numbers, one a token, so that any writer can store them; empty for an empty text. Where documents
+    Lists of plain numbers, one a token, so that any writer can store them; empty for an empty text. Documents whose
+    metadata gives them no weight (`ChooseDocuments`) have None in place of influence. Where documents
     are messages (`settings.on`), `loss_mask` too. The model is loaded once a process, at the first document.
 
     Args:
@@ -74,8 +78,12 @@ class ScoreTokens(PipelineStep):
 
     def _score(self, loaded: LoadedScorer, group: list[Document], is_last: bool) -> ScoredGroup:
         encodings = loaded.encode([document.text for document in group], [document.id for document in group])
-        on_batch = self._on_batch(group, sum(map(len, encodings)))
-        scores, work = loaded.score(encodings, [document.id for document in group], on_batch)
+        scored = np.array([document.metadata.get(WEIGHT, 1) > 0 for document in group])
+        chosen = [encoding for encoding, wanted in zip(encodings, scored, strict=True) if wanted]
+        names = [document.id for document, wanted in zip(group, scored, strict=True) if wanted]
+        on_batch = self._on_batch(group, sum(map(len, chosen)))
+        found, work = loaded.score(chosen, names, on_batch)
+        scores = _beside(encodings, scored, found)
         columns: dict[str, list[NDArray[Any]]] = {
             TOKEN_IDS: [encoding.token_ids for encoding in encodings],
             TOKEN_STARTS: [encoding.starts for encoding in encodings],
@@ -88,16 +96,32 @@ class ScoreTokens(PipelineStep):
         if self.with_loss:
             columns[LOSS] = [of_document.loss for of_document in scores]
         lengths = np.array([len(encoding) for encoding in encodings], np.int64)
-        scored = ScoredGroup(lengths, {name: np.concatenate(values) for name, values in columns.items()}, work)
+        joined = {name: np.concatenate(values) for name, values in columns.items()}
+        of_group = ScoredGroup(lengths, joined, work, scored)
         if self.kept is not None and not is_last:
-            self.kept.keep(group, scored)
-        return scored
+            self.kept.keep(group, of_group)
+        return of_group
 
     def _on_batch(self, group: list[Document], tokens: int) -> Callable[[int], None]:
         if self.pulse is None:
             return lambda tokens: None
         first = group[0].metadata
         return self.pulse.group(first[SHARD], first[ROW], len(group), tokens)
+
+
+def _beside(
+    encodings: Sequence[Encoding], scored: NDArray[np.bool_], found: Sequence[DocumentScores]
+) -> list[DocumentScores]:
+    """The scores of all documents, of which those that are `scored` were found; NaN is in place of the others'."""
+    left = iter(found)
+    directions = len(found[0].influence) if found else 1
+
+    def missing(tokens: int) -> DocumentScores:
+        return DocumentScores(np.full((directions, tokens), np.nan, np.float32), np.full(tokens, np.nan, np.float32))
+
+    return [
+        next(left) if wanted else missing(len(encoding)) for encoding, wanted in zip(encodings, scored, strict=True)
+    ]
 
 
 def _groups(data: Iterable[Document]) -> Iterator[tuple[list[Document], bool]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -34,6 +35,7 @@ from ifcurate.selection.scores import (
     sidecar_schema,
 )
 from ifcurate.selection.scores import SHARD as SHARD_FACTS
+from ifcurate.selection.screened import SCREENED, ScreenedFacts, by_stratum
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -54,6 +56,7 @@ class WriteScores(PipelineStep):
         metadata: what decided the scores, for the footer.
         with_loss: store each token's loss too.
         messages: documents are messages, and `loss_mask` says which of their tokens carry a loss.
+        screened: how the documents were chosen that have a score; None: all have one.
         kept: groups that `ScoreTokens` keeps, deleted once their shard's sidecar is finished.
     """
 
@@ -70,6 +73,7 @@ class WriteScores(PipelineStep):
         with_loss: bool = False,
         kept: KeptGroups | None = None,
         messages: bool = False,
+        screened: ScreenedFacts | None = None,
     ) -> None:
         super().__init__()
         self.shards = [known(shard) for shard in shards]
@@ -79,6 +83,7 @@ class WriteScores(PipelineStep):
         self.with_loss = with_loss
         self.kept = kept
         self.messages = messages
+        self.screened = screened
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Passes the documents on after their row is written."""
@@ -88,14 +93,14 @@ class WriteScores(PipelineStep):
 
     def _write_shard(self, shard: Shard, documents: _Peekable) -> DocumentsPipeline:
         expected = open_shard(shard).num_rows
-        columns = sidecar_schema(self.behaviours, self.with_loss, self.messages)
-        histograms = {behaviour: Histogram() for behaviour in self.behaviours}
+        columns = sidecar_schema(self.behaviours, self.with_loss, self.messages, self.screened is not None)
+        counted = {behaviour: Counted() for behaviour in self.behaviours}
         tokens = skipped = 0
         texts, scores = TextHash(), sha256()
         with writing_parquet(shard.output(self.folder), columns) as sink:
             of_shard = documents.take_while_in(shard.name)
             while rows := list(islice(of_shard, ROWS_PER_BATCH)):
-                tokens += self._write_rows(rows, columns, sink, histograms, scores)
+                tokens += self._write_rows(rows, columns, sink, counted, scores)
                 texts.add(None if SKIPPED in row.metadata else row.text for row in rows)
                 skipped += sum(SKIPPED in row.metadata for row in rows)
                 yield from rows
@@ -104,20 +109,29 @@ class WriteScores(PipelineStep):
                     f"{shard.path}: {sink.num_rows:,} of its {expected:,} rows were scored; "
                     "leave every document in the pipeline until the scores are written."
                 )
-            counted = {behaviour: histogram.to_text() for behaviour, histogram in histograms.items()}
             facts = ShardFacts(size=shard.size, rows=sink.num_rows, texts=texts.hexdigest(), skipped=skipped)
-            found = {SHARD_FACTS: facts.model_dump(), SCORES: scores.hexdigest(), HISTOGRAMS: counted}
+            texts_of_counts = {behaviour: of_one.whole.to_text() for behaviour, of_one in counted.items()}
+            found = {SHARD_FACTS: facts.model_dump(), SCORES: scores.hexdigest(), HISTOGRAMS: texts_of_counts}
+            if self.screened is not None:
+                found[SCREENED] = self._screened(counted)
             sink.describe(checked({**self.metadata, "tokens": tokens, **found}))
         if self.kept is not None:
             self.kept.remove(shard.name)
         self.stat_update("shards", value=1, unit="shard")
+
+    def _screened(self, counted: Mapping[str, Counted]) -> dict[str, Any]:
+        """What this shard says of the choice of its documents."""
+        assert self.screened is not None
+        tokens = max((of_one.tokens for of_one in counted.values()), default=0)
+        audited = {behaviour: of_one.audited.to_text() for behaviour, of_one in counted.items()}
+        return self.screened.model_copy(update={"tokens": tokens, "audited": audited}).model_dump()
 
     def _write_rows(
         self,
         rows: list[Document],
         columns: pa.Schema,
         sink: ParquetSink,
-        histograms: dict[str, Histogram],
+        counted: Mapping[str, Counted],
         scores: Hash,
     ) -> int:
         values: dict[str, list[Any]] = {
@@ -129,14 +143,32 @@ class WriteScores(PipelineStep):
         if self.messages:
             values[MESSAGE_STARTS] = [transcript(from_text(document.text)).starts for document in rows]
         batch = pa.RecordBatch.from_pydict(values, schema=columns)
-        counted = selectable(batch)
-        for behaviour, histogram in histograms.items():
-            flat = batch.column(influence_column(behaviour)).flatten()
-            influence = flat.to_numpy().astype(np.float32, copy=False)
-            histogram.add(influence if counted is None else influence[counted])
-            scores.update(influence.tobytes())
+        for behaviour, of_one in counted.items():
+            of_one.add(batch, behaviour)
+            scores.update(batch.column(influence_column(behaviour)).flatten().to_numpy().tobytes())
         sink.write(batch)
         return len(batch.column(TOKEN_IDS).flatten())
+
+
+@dataclass
+class Counted:
+    """Histograms of one behaviour's influence in a shard, of all and of the audit, and the tokens to select from."""
+
+    whole: Histogram = field(default_factory=Histogram)
+    audited: Histogram = field(default_factory=Histogram)
+    tokens: int = 0
+
+    def add(self, batch: pa.RecordBatch, behaviour: str) -> None:
+        """Count rows of a score file."""
+        chosen = selectable(batch)
+        self.tokens += len(batch.column(TOKEN_IDS).flatten()) if chosen is None else int(chosen.sum())
+        for stratum, part in by_stratum(batch):
+            influence = part.column(influence_column(behaviour)).flatten().to_numpy().astype(np.float32, copy=False)
+            if (chosen := selectable(part)) is not None:
+                influence = influence[chosen]
+            self.whole.add(influence)
+            if stratum:
+                self.audited.add(influence)
 
 
 class _Peekable:

@@ -22,6 +22,7 @@ GROUP = ScoredGroup(
     np.array([2, 0, 1]),
     {"token_ids": np.arange(3, dtype=np.int32), "toxic_influence": np.array([1, 2**-30, -3], np.float32)},
     Work(tokens=3, positions=4, halvings=5),
+    np.array([True, True, False]),
 )
 
 
@@ -70,7 +71,7 @@ def test_what_is_kept_is_found_as_it_was(tmp_path: Path) -> None:
     assert found is not None
     found.attach(DOCUMENTS)
     assert [document.metadata["token_ids"] for document in DOCUMENTS] == [[0, 1], [], [2]]
-    assert [document.metadata["toxic_influence"] for document in DOCUMENTS] == [[1.0, 2.0**-30], [], [-3.0]]
+    assert [document.metadata["toxic_influence"] for document in DOCUMENTS] == [[1.0, 2.0**-30], [], None]
     assert found.work == GROUP.work
     kept.remove("sub/b")
     kept.remove("sub/a")

@@ -50,7 +50,7 @@ def scores(path: Path) -> Path:
 
 def test_what_no_span_can_name_is_not_counted(tmp_path: Path) -> None:
     sidecar = Sidecar("a", scores(tmp_path / "a.parquet"), "toxic")
-    assert np.concatenate(list(sidecar.influence())).tolist() == [1.0, 8.0, 2.0, 0.5, 4.0]
+    assert np.concatenate([values for _, values in sidecar.influence()]).tolist() == [1.0, 8.0, 2.0, 0.5, 4.0]
     (batch,) = sidecar.batches()
     assert batch.tokens.rows.tolist() == [0, 4, 5]
     assert batch.apart is not None
@@ -85,4 +85,7 @@ def test_sums_over_checkpoints_keep_which_tokens_carry_a_loss(tmp_path: Path) ->
     assert metadata_of_file(pq.read_metadata(tmp_path / "sum.parquet"))[ON] == "replies"
     (batch,) = table.to_batches()
     assert selectable(batch).tolist() == [False, True, True, False, True, True, False, True]
-    assert np.concatenate(list(Sidecar("s", tmp_path / "sum.parquet", "toxic").influence())).sum() == 2 * 15.5
+    assert (
+        sum(float(values.sum()) for _, values in Sidecar("s", tmp_path / "sum.parquet", "toxic").influence())
+        == 2 * 15.5
+    )

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ifcurate.errors import InputError
-from ifcurate.selection.quantile import BINS, Histogram, corpus_quantile, sort_keys, value_of
+from ifcurate.selection.quantile import BINS, Histogram, corpus_quantile, sort_keys, value_of, weighted_quantiles
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 clustered = st.sampled_from([-1.0, -0.0, 0.0, 1e-45, 1.0, np.float32(1.0000001), 1.0078125, 3e38, -3e38])
@@ -37,6 +37,32 @@ def test_equals_the_quantile_of_the_sorted_values(values: np.ndarray, quantile: 
     found = corpus_quantile(histogram_of(values), quantile, lambda: np.array_split(values, pieces))
     assert found.dtype == np.float32
     assert found == by_sorting(values, quantile)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(samples, st.integers(1, 9)), min_size=1, max_size=3), st.floats(0, 1), st.integers(1, 5))
+def test_a_weighted_quantile_is_that_of_values_repeated(
+    strata: list[tuple[np.ndarray, int]], quantile: float, pieces: int
+) -> None:
+    counted = [(float(weight), histogram_of(values)) for values, weight in strata]
+    scan = [(n, part) for n, (values, _) in enumerate(strata) for part in np.array_split(values, pieces)][::-1]
+    (found,) = weighted_quantiles(counted, [quantile], lambda: scan)
+    assert found == by_sorting(np.concatenate([np.repeat(values, weight) for values, weight in strata]), quantile)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(samples, st.floats(1, 200)), min_size=1, max_size=3), st.floats(0, 1))
+def test_any_weights_give_a_value_with_its_share_on_both_sides(
+    strata: list[tuple[np.ndarray, float]], quantile: float
+) -> None:
+    counted = [(weight, histogram_of(values)) for values, weight in strata]
+    (found,) = weighted_quantiles(counted, [quantile], lambda: enumerate(values for values, _ in strata))
+    values = np.concatenate([values for values, _ in strata])
+    weights = np.concatenate([np.full(len(values), weight) for values, weight in strata])
+    assert weights[values < found].sum() <= quantile * (weights.sum() - 1) + 1 + 1e-6
+    assert weights[values > found].sum() <= (1 - quantile) * (weights.sum() - 1) + 2 + 1e-6
+    ends = weighted_quantiles(counted, [0.0, 1.0], lambda: enumerate(values for values, _ in strata))
+    assert ends == [values.min(), values.max()]
 
 
 def test_agrees_with_numpy_on_many_values() -> None:

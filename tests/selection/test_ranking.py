@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ifcurate.selection.ranking import RANKED, Cut, find_cut
+from ifcurate.selection.ranking import WEIGHED, Cut, find_cut
 
 RECORDS = 300_000
 """More than DuckDB gives in one batch."""
@@ -19,6 +19,7 @@ def records() -> dict[str, np.ndarray]:
         "position": np.arange(RECORDS),
         "rank": generator.integers(0, 1000, RECORDS) / 1000,
         "reach": generator.integers(0, 4, RECORDS),
+        "weight": np.ones(RECORDS),
     }
 
 
@@ -26,21 +27,24 @@ def records() -> dict[str, np.ndarray]:
 def test_the_cut_of_many_records_is_where_their_sum_passes_the_budget(
     records: dict[str, np.ndarray], share: float, tmp_path: Path
 ) -> None:
-    position, rank, reach = records.values()
+    position, rank, reach, _ = records.values()
     budget = int(share * reach.sum()) + 1
     order = np.lexsort((position, -rank))
     order = order[reach[order] > 0]
     before = np.cumsum(reach[order]) - reach[order]
     last = int(np.flatnonzero(before + reach[order] > budget)[0])
-    batch = pa.RecordBatch.from_pydict(records, schema=RANKED)
-    cut = find_cut(pa.RecordBatchReader.from_batches(RANKED, [batch]), budget, tmp_path)
+    batch = pa.RecordBatch.from_pydict(records, schema=WEIGHED)
+    cut = find_cut(pa.RecordBatchReader.from_batches(WEIGHED, [batch]), budget, tmp_path)
     assert cut == Cut(int(position[order][last]), float(rank[order][last]), budget - int(before[last]))
     assert cut.allotment(position, rank, reach).sum() == budget
 
 
 def test_a_budget_that_outlasts_the_corpus_is_cut_behind_it(records: dict[str, np.ndarray], tmp_path: Path) -> None:
-    batch = pa.RecordBatch.from_pydict(records, schema=RANKED)
+    batch = pa.RecordBatch.from_pydict(records, schema=WEIGHED)
     for budget in (int(records["reach"].sum()), 10**12):
-        cut = find_cut(pa.RecordBatchReader.from_batches(RANKED, [batch]), budget, tmp_path)
+        cut = find_cut(pa.RecordBatchReader.from_batches(WEIGHED, [batch]), budget, tmp_path)
         assert (cut.position, cut.rank) == (-1, -1.0)
-        assert cut.allotment(*records.values()).tolist() == records["reach"].tolist()
+        assert (
+            cut.allotment(*(records[name] for name in ("position", "rank", "reach"))).tolist()
+            == records["reach"].tolist()
+        )

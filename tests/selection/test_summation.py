@@ -70,7 +70,9 @@ def test_a_sum_is_that_of_the_columns(
         assert scores == exact.astype(np.float32).tolist()
     first = pq.read_table(files[0])
     assert found.drop_columns("toxic_influence") == first.drop_columns("toxic_influence").replace_schema_metadata()
-    assert sum(len(values) for values in Sidecar("s", out, "toxic").influence()) == sum(lengths)  # its histogram fits
+    assert sum(len(values) for _, values in Sidecar("s", out, "toxic").influence()) == sum(
+        lengths
+    )  # its histogram fits
 
 
 def test_all_checkpoints_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""tau: a quantile of the influence of a whole corpus, whatever part of it has scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifcurate.errors import InputError
+from ifcurate.selection.quantile import Histogram, Stratum, weighted_quantiles
+from ifcurate.selection.scores import Sidecar
+
+
+def corpus_strata(shards: Sequence[Sidecar]) -> tuple[list[Stratum], int]:
+    """Weights and counts of the influence of a corpus, and all its tokens, those without a score too.
+
+    Raises:
+        InputError: a score file is missing or damaged, or its documents were screened otherwise than those before it.
+    """
+    merged: list[Stratum] = []
+    tokens = 0
+    for shard in shards:
+        strata, of_shard = shard.strata()
+        merged = merged or [(weight, Histogram()) for weight, _ in strata]
+        if [weight for weight, _ in strata] != [weight for weight, _ in merged]:
+            raise InputError(
+                f"{shard.path}: its documents were screened otherwise than those of {shards[0].path}; delete it and "
+                "score its shard again."
+            )
+        for (_, whole), (_, part) in zip(merged, strata, strict=True):
+            whole.merge(part)
+        tokens += of_shard
+    return merged, tokens
+
+
+def corpus_taus(
+    shards: Sequence[Sidecar],
+    strata: Sequence[Stratum],
+    quantiles: Sequence[float],
+    on_tokens: Callable[[int], None] = lambda tokens: None,
+) -> list[np.float32]:
+    """The `quantiles` of the influence of all tokens, each counted as often as its weight says.
+
+    Args:
+        shards: the corpus.
+        strata: its own, from `corpus_strata`.
+        quantiles: each in [0, 1].
+        on_tokens: called with the number of tokens of every piece that was read.
+    """
+
+    def scan() -> Iterator[tuple[int, NDArray[np.float32]]]:
+        for shard in shards:
+            for stratum, values in shard.influence():
+                on_tokens(len(values))
+                yield stratum, values
+
+    return weighted_quantiles(strata, quantiles, scan)
