@@ -6,11 +6,13 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
+from ifcurate.annotation.messages import holds_messages
+from ifcurate.annotation.run_folder import annotated_folder
 from ifcurate.annotation.texts import AnnotatedTexts
 from ifcurate.corpus.ids import require_unique_ids
-from ifcurate.corpus.shards import Shard, open_shard
+from ifcurate.corpus.shards import Shard, list_shards, open_shard
 from ifcurate.errors import InputError
-from ifcurate.export import TEXT_EXPORTERS
+from ifcurate.export import EXPORTERS, TEXT_EXPORTERS
 from ifcurate.export.config import ExportConfig
 from ifcurate.export.readback.marked import ReadText, compare
 from ifcurate.export.texts import TextExporter, TextSummary
@@ -36,6 +38,11 @@ class TextExport:
             raise InputError(
                 f"option --marked: {config.format} holds texts, which control tokens cannot stand in; leave it out, or "
                 "give another --format."
+            )
+        if holds_messages(list_shards(annotated_folder(config.data)), config.text_column):
+            raise InputError(
+                f"option --format: {config.format} marks characters of texts, and the documents of {config.data} are "
+                f"messages; give a format of tokens, which carries them ({', '.join(EXPORTERS)})."
             )
         self._exporter = load(TEXT_EXPORTERS[config.format])
         self._corpus = AnnotatedTexts(

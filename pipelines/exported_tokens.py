@@ -23,6 +23,7 @@ from ifcurate.model.checkpoints import vocabulary_size
 from ifcurate.pipelines.asked_tokenizer import asked_tokenizer
 from ifcurate.registry import load
 from ifcurate.training.forms import parse_penalties
+from ifcurate.training.marked import require_texts
 from ifcurate.training.packing import token_dtype, weight_table
 from ifcurate.training.token_columns import influence_weights
 
@@ -60,6 +61,8 @@ class TokenExport:
             config.text_column,
             with_strengths=self._by_influence,
         )
+        if self._treated:
+            require_texts(self._corpus)
 
     def shards(self) -> list[Shard]:
         """The corpus."""

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from ifcurate.errors import InputError, first_line
-from ifcurate.influence.direction import find_direction, load_direction
+from ifcurate.influence.direction import coverage_of, find_direction, load_direction
 from ifcurate.influence.loading import load_scorer
 from ifcurate.influence.settings import ScoreSettings
 from ifcurate.machine import cores
+from ifcurate.model.layers import coverage, say_coverage
 from ifcurate.model.stored import Stored
 from ifcurate.pipelines.inspect_config import InspectConfig
 from ifcurate.report.scored_text import Inspection, ScoredText
@@ -37,6 +38,7 @@ def score_text(config: InspectConfig, place: str) -> Inspection:
         if config.model is not None:
             raise
         raise InputError(f"{str(error).rstrip('.')}; {file} names this model, --model says where it is now.") from error
+    say_coverage(coverage_of(file) or coverage(scorer.model))
     (encoding,) = scorer.encode([text])
     if len(encoding) == 0:
         raise InputError("the text to score holds no token; give one that is not empty.")

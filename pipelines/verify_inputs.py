@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerFast
 
+from ifcurate.annotation.messages import holds_messages
 from ifcurate.annotation.reader import AnnotatedCorpus
+from ifcurate.corpus.shards import list_shards
 from ifcurate.errors import InputError
 from ifcurate.evaluation.held_out_queries import HeldOutQueries, hold_out
 from ifcurate.evaluation.retraining import HeldOutTexts, ordinary_texts, query_texts
@@ -74,6 +76,7 @@ def read_inputs(config: VerifyConfig) -> Inputs:
     """
     run, settings = open_run(config.run)
     behaviour = _behaviour(run, settings, config)
+    _require_texts(run, settings)
     model_name, revision = _checkpoint(run, settings, config)
     stored = _stored(run, settings, config)
     tokenizer = load_tokenizer(model_name, revision, config.trust, stored)
@@ -133,6 +136,14 @@ def _behaviour(run: Run, settings: RunConfig, config: VerifyConfig) -> str:
     if config.behaviour is not None and config.behaviour not in known:
         raise InputError(f"option --behaviour: {run.root} has marks of {', '.join(known)} only; name one of them.")
     return config.behaviour or known[0]
+
+
+def _require_texts(run: Run, settings: RunConfig) -> None:
+    if holds_messages(list_shards(str(run.data)), settings.text_column):
+        raise InputError(
+            f"{run.root}: its documents are messages, and `ifcurate verify` trains on texts; give a run over texts, or "
+            "compare an `ifcurate train` of this one with --penalty and one without."
+        )
 
 
 def _checkpoint(run: Run, settings: RunConfig, config: VerifyConfig) -> tuple[str, str | None]:

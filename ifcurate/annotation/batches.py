@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ifcurate.corpus.documents import is_text
-from ifcurate.corpus.messages import is_messages
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.selection.spans import Ranges
@@ -148,11 +147,6 @@ class AnnotatedBatch:
     def texts(self, name: str) -> list[str]:
         """A text column, in any of Arrow's layouts, without nulls."""
         column = self.arrow.column(name)
-        if is_messages(column.type):
-            raise InputError(
-                f"{self.shard.path}: column {name!r} holds messages, and only texts are read here; give a --format of "
-                "tokens, or a column of texts as --text-column."
-            )
         if not is_text(column.type):
             raise InputError(f"{self.shard.path}: column {name!r} is {column.type}, not text; give --text-column.")
         texts = column.to_pylist()

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from ifcurate.annotation.batches import AnnotatedBatch
+from ifcurate.annotation.provenance import annotations_of
 from ifcurate.annotation.schema import spans_column
 from ifcurate.corpus.documents import texts_of
-from ifcurate.corpus.messages import Transcript, from_text, transcript
+from ifcurate.corpus.messages import Transcript, from_text, is_messages, transcript
 from ifcurate.corpus.settings import On
+from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.errors import InputError
 from ifcurate.model.conversations import encode_conversations
 from ifcurate.model.windows import Encoding
+from ifcurate.selection.scores import ON
 from ifcurate.selection.spans import Mask, Ranges, spans_to_mask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+
+def holds_messages(shards: Iterable[Shard], text_column: str) -> bool:
+    """Whether annotated documents are messages: their annotations say so; else the text column's type, or, where there
+    is none of that name, that of any column.
+
+    Raises:
+        InputError: a shard cannot be opened.
+    """
+    for shard in shards:
+        schema = open_shard(shard).readable
+        if said := annotations_of(shard, schema):
+            return any(entry.get(ON) is not None for entry in said)
+        named = [field for field in schema if field.name == text_column]
+        if any(is_messages(field.type) for field in named or schema):
+            return True
+    return False
 
 
 def marked_messages(

@@ -31,6 +31,11 @@ def provenance_of(shard: Shard, schema: pa.Schema) -> dict[str, Any]:
     return read_provenance(shard)
 
 
+def annotations_of(shard: Shard, schema: pa.Schema) -> list[dict[str, Any]]:
+    """What the shard says of each of its annotations; see `provenance_of`."""
+    return [entry for entry in provenance_of(shard, schema).values() if isinstance(entry, dict)]
+
+
 def write_provenance(folder: Path, metadata: Mapping[str, Any]) -> None:
     """Say in `folder` how the columns of its JSON Lines were made."""
     write_text(folder / PROVENANCE_FILE, json.dumps(dict(metadata), indent=2, sort_keys=True) + "\n")

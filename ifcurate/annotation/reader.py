@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ifcurate.annotation.batches import BATCH_ROWS, AnnotatedBatch, require_columns
 from ifcurate.annotation.messages import marked_messages
-from ifcurate.annotation.provenance import provenance_of
+from ifcurate.annotation.provenance import annotations_of, provenance_of
 from ifcurate.annotation.run_folder import annotated_folder
 from ifcurate.annotation.schema import mask_column, spans_column
 from ifcurate.annotation.strengths import StrengthColumns
@@ -153,17 +153,17 @@ class AnnotatedCorpus:
             schema = open_shard(shard).readable
             if not self._reads_own_tokens(shard, schema):
                 return self._of_other_tokens(shard)
-            ours = any(entry.get("with_loss") for entry in _annotations(shard, schema))
+            ours = any(entry.get("with_loss") for entry in annotations_of(shard, schema))
             if LOSS not in schema.names or not ours:
                 return f"{shard.path}: holds no losses; annotate the corpus --with-loss."
         return None
 
     def _reads_own_tokens(self, shard: Shard, schema: pa.Schema) -> bool:
         """Whether the shard has tokens and masks, and all its annotations are of the tokenizer that is read for."""
-        made = [entry.get("tokenizer_hash") for entry in _annotations(shard, schema)]
+        made = [entry.get("tokenizer_hash") for entry in annotations_of(shard, schema)]
         own = bool(made) and all(tokenizer == self._tokenizer_hash for tokenizer in made)
         needed = [TOKEN_IDS, *(mask_column(behaviour) for behaviour in self.behaviours)]
-        if any(entry.get(ON) is not None for entry in _annotations(shard, schema)):
+        if any(entry.get(ON) is not None for entry in annotations_of(shard, schema)):
             needed.append(LOSS_MASK)
         return own and all(name in schema.names for name in needed)
 
@@ -171,7 +171,7 @@ class AnnotatedCorpus:
         """Whose messages carry a loss, as the shard was annotated or by default; None where documents are texts."""
         if not is_messages(schema.field(self.text_column).type):
             return None
-        said = next((entry[ON] for entry in _annotations(shard, schema) if entry.get(ON) is not None), "replies")
+        said = next((entry[ON] for entry in annotations_of(shard, schema) if entry.get(ON) is not None), "replies")
         return "all" if said == "all" else "replies"
 
     def _of_other_tokens(self, shard: Shard) -> str:
@@ -245,8 +245,3 @@ class AnnotatedCorpus:
                     f"{self.source}: {behaviour!r} marks no token of {count.trained:,}, so a penalty would change "
                     "nothing; select with a larger budget, or train without --penalty."
                 )
-
-
-def _annotations(shard: Shard, schema: pa.Schema) -> list[dict[str, Any]]:
-    """What the shard says of each of its annotations."""
-    return [entry for entry in provenance_of(shard, schema).values() if isinstance(entry, dict)]

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ifcurate.annotation.batches import BATCH_ROWS, AnnotatedBatch, require_columns
-from ifcurate.annotation.provenance import provenance_of
+from ifcurate.annotation.provenance import annotations_of
 from ifcurate.annotation.run_folder import annotated_folder
 from ifcurate.annotation.schema import spans_column
 from ifcurate.corpus.documents import is_text
@@ -148,7 +148,7 @@ def _require_within(batch: AnnotatedBatch, name: str, spans: Ranges, lengths: ND
 
 def _require_tokenizer(shard: Shard, schema: pa.Schema, tokenizer: PreTrainedTokenizerFast) -> None:
     """Influence is one number a token of the tokenizer that was annotated with."""
-    made = [entry.get("tokenizer_hash") for entry in provenance_of(shard, schema).values() if isinstance(entry, dict)]
+    made = [entry.get("tokenizer_hash") for entry in annotations_of(shard, schema)]
     if not made or any(own != hash_tokenizer(tokenizer) for own in made):
         raise InputError(
             f"{shard.path}: was annotated with another tokenizer than {tokenizer.name_or_path}, so its influence is of "

@@ -91,10 +91,6 @@ def draw(corpus: AnnotatedCorpus, shape: RowShape, held_out_tokens: int, seed: i
     trained: list[MarkedDocument] = []
     filled = 0
     for document in documents:
-        if document.learned is not None:
-            raise InputError(
-                f"{corpus.source}: its documents are messages, and `ifcurate verify` trains on texts only."
-            )
         room = min(shape.stream - filled - shape.delimiters, len(document.token_ids))
         trained.append(MarkedDocument(document.token_ids[:room], document.marks[:room]))
         filled += room + shape.delimiters

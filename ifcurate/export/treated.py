@@ -10,7 +10,7 @@ import numpy as np
 
 from ifcurate.annotation.reader import MarkedDocument
 from ifcurate.export.weights import WeightedDocument
-from ifcurate.training.marked import TREATMENTS, Treatment, control_ids, require_texts
+from ifcurate.training.marked import TREATMENTS, Treatment, control_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -39,7 +39,6 @@ class Treated:
     def documents(self, documents: Iterable[MarkedDocument], end: int) -> Iterator[WeightedDocument]:
         """Documents as they are read, `end` behind them; control tokens weigh 0, as they are no labels."""
         for document in documents:
-            require_texts(document.learned)
             # Treatments leave a document's first token, the start, in front; an export has none.
             tokens = np.concatenate([[end], document.token_ids, [end]]).astype(np.int32)
             read, _ = self.treatment.edit(self.ids, tokens, np.pad(document.marks, 1))

@@ -17,6 +17,7 @@ from ifcurate.model.checkpoints import start_token
 from ifcurate.progress import log
 from ifcurate.training.config import TrainConfig
 from ifcurate.training.learned import Learned
+from ifcurate.training.marked import require_texts
 from ifcurate.training.packing import Delimiters, PackedTokens, token_dtype, write_stream
 from ifcurate.training.token_columns import (
     LOSS_WEIGHTS,
@@ -49,6 +50,8 @@ class TrainingData:
 
     def __post_init__(self) -> None:
         self.corpus = self._penalised()
+        if self.learned.edit is not None:
+            require_texts(self.corpus)
 
     def pack(self) -> None:
         """Write both streams; says for each behaviour which share of tokens is marked.

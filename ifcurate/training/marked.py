@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ifcurate.annotation.messages import holds_messages
+from ifcurate.annotation.reader import AnnotatedCorpus
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import embedding_rows
 from ifcurate.model.control_tokens import ControlTokens
@@ -68,16 +70,16 @@ TREATMENTS: dict[str, Treatment] = {
 """By the value of `--marked`; `penalize` is none of them."""
 
 
-def require_texts(learned: NDArray[np.bool_] | None) -> None:
-    """Refuse a document of which only some tokens carry a loss (bool [tokens]), as messages are.
+def require_texts(corpus: AnnotatedCorpus) -> None:
+    """Refuse documents that are messages: their chat template leaves no place for control tokens.
 
     Raises:
-        InputError: it is one.
+        InputError: they are.
     """
-    if learned is not None:
+    if holds_messages(corpus.shards(), corpus.text_column):
         raise InputError(
-            "option --marked: control tokens are put into texts, and these documents are messages; leave it out, or "
-            "give --penalty."
+            f"option --marked: control tokens are put into texts, and the documents of {corpus.source} are messages; "
+            "leave it out, and give --penalty instead."
         )
 
 

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from ifcurate.annotation.reader import MarkedDocument
 from ifcurate.files import finishing
-from ifcurate.training.marked import Edit, require_texts
+from ifcurate.training.marked import Edit
 from ifcurate.training.penalty import IGNORED
 from ifcurate.training.token_columns import LOSS_WEIGHTS, REFERENCE_LOSSES, TokenColumn
 
@@ -94,7 +94,6 @@ def write_stream(
             tokens, marks = delimiters.around(document)
             learned = delimiters.learned(document)
             if edit is not None:
-                require_texts(document.learned)
                 tokens, marks = edit(tokens, marks)
                 learned = np.ones(len(tokens), np.uint8)
             beside = [delimiters.beside(document, column) for column in columns]

@@ -4,6 +4,7 @@ from tiny_models import FAMILIES, tiny_model
 from transformers import AutoModelForCausalLM, BertConfig, BloomConfig, GraniteSWAConfig, TrOCRConfig
 
 from ifcurate.errors import InputError
+from ifcurate.influence.engines import attention
 from ifcurate.influence.engines.attention import attend_in_blocks
 from ifcurate.influence.probe import require_scorable
 
@@ -55,3 +56,9 @@ def test_an_attention_that_we_do_not_know_is_refused():
     attend_in_blocks(torch.nn.Identity(), heads, heads, heads, None, position_ids=torch.arange(3))
     with pytest.raises(InputError, match="its attention takes `position_bias`"):
         attend_in_blocks(torch.nn.Identity(), heads, heads, heads, None, position_bias=torch.zeros(1, 2, 3, 3))
+
+
+def test_forward_mode_that_is_of_another_function_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_shares", lambda scores, sinks: 1.1 * scores.softmax(-1))
+    with pytest.raises(InputError, match="forward and backward mode disagree"):
+        require_scorable(tiny_model("llama"))

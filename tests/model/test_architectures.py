@@ -8,7 +8,7 @@ from architectures import NAMES, REFUSED, WORKS, documented, of_today, verdict
 
 PAGE = Path(__file__).parents[2] / "docs/models.md"
 REPRESENTATIVES = ["gemma2", "gemma3", "git", "gpt_oss", "llama4_text", "mamba", "mistral", "musicgen", "phi3"]
-REPRESENTATIVES += ["qwen3_moe", "reformer", "zamba2"]
+REPRESENTATIVES += ["deepseek_v4", "qwen3_moe", "reformer", "zamba2"]
 VERSION, ROWS = documented(PAGE)
 
 pytestmark = pytest.mark.skipif(transformers.__version__ != VERSION, reason=f"the table is of transformers {VERSION}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from chats import CHATML, TRIMMED, chat_tokenizer, conversations, save_chat_model, write_chats
@@ -14,11 +15,14 @@ from commands import Command
 from oracles import influence_by_autograd
 from runs import Workshop, contents, rows_of
 
+from ifcurate.annotation.messages import holds_messages
 from ifcurate.annotation.reader import AnnotatedCorpus
 from ifcurate.config import build
 from ifcurate.corpus.messages import as_text, transcript
 from ifcurate.corpus.parquet import metadata_of
+from ifcurate.corpus.shards import list_shards
 from ifcurate.errors import InputError
+from ifcurate.export import TEXT_EXPORTERS
 from ifcurate.export.config import ExportConfig
 from ifcurate.influence.direction import load_direction
 from ifcurate.model.checkpoints import load_causal_lm, load_tokenizer
@@ -32,6 +36,7 @@ from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.train import train
 from ifcurate.training.config import TrainConfig
+from ifcurate.training.marked import TREATMENTS
 
 CHATS = conversations(40)
 SHAPE = {"max_steps": 2, "tokens_per_step": 64, "context": 32, "device": "cpu", "watch": False}
@@ -155,8 +160,6 @@ def test_training_learns_the_replies_alone(run: Run, place: Path, tmp_path: Path
         **SHAPE,
     )
     assert train(plain).labels == learned
-    with pytest.raises(InputError, match="option --marked: control tokens are put into texts"):
-        train(build(TrainConfig, {**config.model_dump(), "marked": "tag", "penalty": [], "out": str(tmp_path / "x")}))
 
 
 def test_another_tokenizer_and_template_take_the_spans(run: Run, tmp_path: Path) -> None:
@@ -178,7 +181,7 @@ def test_another_tokenizer_and_template_take_the_spans(run: Run, tmp_path: Path)
             assert bool(mark) == any(start < last and first < end for first, last in ranges)
 
 
-@pytest.mark.parametrize("form", ["hf", "megatron", "mds", "olmo", "datatrove"])
+@pytest.mark.parametrize("form", ["hf", "megatron", "neox", "mds", "olmo", "datatrove"])
 def test_exports_of_tokens_carry_the_loss_mask(run: Run, place: Path, tmp_path: Path, form: str) -> None:
     out = tmp_path / form
     summary = export(ExportConfig(data=str(run.root), format=form, out=str(out)))
@@ -198,11 +201,42 @@ def test_exports_of_tokens_carry_the_loss_mask(run: Run, place: Path, tmp_path: 
 
 
 def test_what_reads_texts_only_refuses_messages(run: Run, tmp_path: Path, command: Command) -> None:
-    words = ("export", run.root, "--format", "hf", "--out", tmp_path / "out", "--marked", "tag")
-    assert "control tokens are put into texts, and these documents are messages" in command(*words).error
-    words = ("export", run.root, "--format", "fast-llm", "--out", tmp_path / "out", "--text-column", "messages")
-    assert "column 'messages' holds messages, and only texts are read here" in command(*words).error
-    assert "its documents are messages" in command("verify", run.root, "--out", tmp_path / "v", "--rows", "1").error
+    """In one sentence, which is the same whether or not the column of messages is named, and nothing is made."""
+    out = tmp_path / "out"
+    for form in TEXT_EXPORTERS:
+        for column in ((), ("--text-column", "messages")):
+            assert command("export", run.root, "--format", form, "--out", out, *column).error == (
+                f"option --format: {form} marks characters of texts, and the documents of {run.root} are "
+                "messages; give a format of tokens, which carries them (datatrove, olmo, megatron, neox, mds, hf)."
+            )
+    model = run.root.parent / "model"
+    for words in (("export", run.root, "--format", "hf"), ("train", "--data", run.root, "--model", model)):
+        for marked in TREATMENTS:
+            assert command(*words, "--out", out, "--marked", marked).error == (
+                f"option --marked: control tokens are put into texts, and the documents of {run.root} are "
+                "messages; leave it out, and give --penalty instead."
+            )
+    assert command("verify", run.root, "--out", out, "--rows", "1").error == (
+        f"{run.root}: its documents are messages, and `ifcurate verify` trains on texts; give a run over texts, "
+        "or compare an `ifcurate train` of this one with --penalty and one without."
+    )
+    assert not out.exists()
+
+
+def test_messages_are_known_without_what_annotation_says_of_them(run: Run, tmp_path: Path) -> None:
+    for shard in run.data.glob("*.parquet"):
+        pq.write_table(pq.read_table(shard).replace_schema_metadata(None), tmp_path / shard.name)
+    shards = list_shards(str(tmp_path))
+    assert holds_messages(shards, "messages") and holds_messages(shards, "text")
+    assert not holds_messages(shards, "id")
+
+
+def test_texts_that_hold_messages_beside_them_are_texts(finished: Run, tmp_path: Path) -> None:
+    shard = next(finished.data.glob("*.parquet"))
+    table = pq.read_table(shard)
+    messages = pa.array([CHATS[1]] * len(table), pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))
+    pq.write_table(table.append_column("messages", messages), tmp_path / shard.name)
+    assert not holds_messages(list_shards(str(tmp_path)), "text")
 
 
 @pytest.mark.parametrize(

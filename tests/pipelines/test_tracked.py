@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 from commands import Command
-from runs import Workshop
+from runs import Workshop, contents
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
+from ifcurate.errors import InputError
 from ifcurate.influence.direction import Direction, load_direction, save_direction
 from ifcurate.model.layers import IDLE
+from ifcurate.pipelines.annotate import annotate
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.tracked import say_tracked
 
@@ -37,8 +40,9 @@ def test_stages_on_their_own_and_a_run_that_goes_on_say_it(
     queries = (f"--queries={workshop.root / 'toxic.jsonl'}", f"--contrast={workshop.root / 'safe.jsonl'}")
     said = [sentences(command(*words).err) for words in (("direct", run.root, *queries), ("score", run.root))]
     said.append(sentences(command("annotate", *workshop.options(out=run.root)).err))
+    said.append(sentences(command("inspect", "--direction", run.direction("toxic"), "--text", "vile").err))
     assert all(len(one) == 1 for one in said), said
-    assert said[0] == said[1] == said[2]
+    assert len({sentence for (sentence,) in said}) == 1
     assert "norms and other vectors" in said[0][0]
 
 
@@ -76,3 +80,16 @@ def test_of_a_direction_that_does_not_say_it_the_model_does(
         tracked = json.loads(stored.metadata()["ifcurate"])["tracked"]
     say_tracked(run, workshop.config())
     assert f"{SAID}{tracked['tracked'] / tracked['total']:.1%} of the {tracked['total']:,}" in caplog.text
+
+
+def test_a_run_is_not_given_up_for_a_model_that_cannot_be_scored(
+    finished: Run, workshop: Workshop, tmp_path: Path
+) -> None:
+    run = copied(finished, tmp_path / "run")
+    model = shutil.copytree(workshop.root / "model", tmp_path / "model")
+    weights = load_file(model / "model.safetensors")
+    weights["model.layers.0.mlp.up_proj.weight"][0, 0] = float("nan")
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match="holds NaN or infinity; give a sound checkpoint"):
+        annotate(workshop.config(out=run.root, model=model, overwrite=True))
+    assert contents(run) == contents(finished)

@@ -142,7 +142,14 @@ def _refuse_unknown(others: dict[str, Any]) -> None:
 
 @contextmanager
 def attention_in_blocks(model: PreTrainedModel) -> Iterator[None]:
-    """While the block runs, `model` attends through `attend_in_blocks`, if its architecture lets it be chosen."""
+    """While the block runs, `model` attends through `attend_in_blocks`, if its architecture lets it be chosen.
+
+    One that names no implementation beside its own code expects masks to be added, and may have keys that are no
+    tokens (DeepSeek 4's compressed ones): it attends as it always does.
+    """
+    if not (model._supports_sdpa or model._supports_flex_attn):
+        yield
+        return
     before = model.config._attn_implementation
     model.set_attn_implementation(NAME)
     try:
