@@ -7,7 +7,18 @@ import transformers
 from architectures import NAMES, REFUSED, WORKS, documented, of_today, verdict
 
 PAGE = Path(__file__).parents[2] / "docs/models.md"
-REPRESENTATIVES = ["gemma2", "gemma3", "git", "gpt_oss", "llama4_text", "mamba", "mistral", "musicgen", "phi3"]
+REPRESENTATIVES = [
+    "gemma2",
+    "gemma3",
+    "git",
+    "got_ocr2",
+    "gpt_oss",
+    "llama4_text",
+    "mamba",
+    "mistral",
+    "musicgen",
+    "phi3",
+]
 REPRESENTATIVES += ["deepseek_v4", "qwen3_moe", "reformer", "zamba2"]
 VERSION, ROWS = documented(PAGE)
 

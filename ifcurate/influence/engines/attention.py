@@ -147,7 +147,7 @@ def attention_in_blocks(model: PreTrainedModel) -> Iterator[None]:
     One that names no implementation beside its own code expects masks to be added, and may have keys that are no
     tokens (DeepSeek 4's compressed ones): it attends as it always does.
     """
-    if not (model._supports_sdpa or model._supports_flex_attn):
+    if not _names_implementations(model):
         yield
         return
     before = model.config._attn_implementation
@@ -156,6 +156,12 @@ def attention_in_blocks(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         model.set_attn_implementation(before)
+
+
+def _names_implementations(model: PreTrainedModel) -> bool:
+    """Whether the model or, where that is a wrapper around images and text, its decoder does."""
+    parts = [part for part in (model, model.get_decoder()) if isinstance(part, PreTrainedModel)]
+    return any(part._supports_sdpa or part._supports_flex_attn for part in parts)
 
 
 AttentionInterface.register(NAME, attend_in_blocks)
