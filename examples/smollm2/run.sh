@@ -23,7 +23,7 @@ fine_tune() {
 fine_tune --out "$out/plain"
 fine_tune --out "$out/penalized" --preset recommended
 
-ifcurate eval "shipped=$out/model" "plain=$out/plain" "penalized=$out/penalized" --out "$out/run/evaluation" \
+ifcurate eval all "shipped=$out/model" "plain=$out/plain" "penalized=$out/penalized" --out "$out/run/evaluation" \
     --prompts "$out/data/prompts.jsonl" --completions 8 --classifier profanity-check --implicit-classifier none \
     --text "$out/data/heldout.parquet"
 ifcurate report "$out/run"
