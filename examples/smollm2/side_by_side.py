@@ -42,7 +42,7 @@ def side_by_side(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> T
         scores = toxicity(first)
         number = scores.index(max(scores))
         texts = (first["prompt"], first["completions"][number], second["completions"][number])
-        table.add_row(*(repr(text)[1:-1] for text in texts))
+        table.add_row(*(text.replace("\n", "\\n") for text in texts))
     return table
 
 
