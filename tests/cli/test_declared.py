@@ -22,6 +22,7 @@ from ifcurate.cli import (
     report,
     reward_model,
     score,
+    screen,
     select,
     train,
     verify,
@@ -47,6 +48,7 @@ from ifcurate.pipelines.publish_config import PublishConfig, PublishDirectionCon
 from ifcurate.pipelines.report_config import ReportConfig
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
 from ifcurate.pipelines.run_config import RunConfig
+from ifcurate.pipelines.screen_config import ScreenConfig
 from ifcurate.pipelines.verify_config import VerifyConfig
 from ifcurate.training.config import TrainConfig
 
@@ -62,6 +64,7 @@ WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "publish": (publish, PublishConfig),
     "directions publish": (directions, PublishDirectionConfig),
     "queries": (queries, MiningConfig),
+    "screen": (screen, ScreenConfig),
     "reward-model": (reward_model, RewardModelConfig),
     "demo": (demo, DemoConfig),
     "eval toxicity": (evaluate, ToxicityConfig),

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 
 import duckdb
 import pytest
@@ -13,6 +14,14 @@ import pytest
 from ifcurate.cli.stopping import INTERRUPTED, TERMINATED, stopping_in_order
 
 SECONDS_OF_WORK = "select sum(a.i * b.i) from range(10000000) a(i), range(1000) b(i)"
+
+
+@pytest.fixture(autouse=True)
+def as_on_a_terminal() -> Iterator[None]:
+    """Ctrl-C interrupts, though tests may run in the background of a shell, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def send_soon(number: signal.Signals) -> None:

@@ -155,6 +155,12 @@ class TestCorpus:
         queries = {query["prompt"] for query in lines(data / "queries" / "toxic.jsonl")}
         assert not {prompt["prompt"] for prompt in prompts} & queries
 
+    def test_prompts_hold_no_insult(self, data: Path, corpus: list[dict[str, Any]]) -> None:
+        insults = [row["text"][span["start"] : span["end"]] for row in corpus for span in row["insult_spans"]]
+        prompts = "\n".join(prompt["prompt"] for prompt in lines(data / "prompts.jsonl"))
+        assert insults
+        assert not [insult for insult in insults if insult in prompts]
+
     def test_offences_are_as_many_as_asked(self) -> None:
         told = [tell(subject, random.Random(seed), offences=2) for subject in SUBJECTS for seed in range(20)]
         assert all(len(text.insults) == 2 for text in told)
@@ -250,9 +256,10 @@ class TestRecipe:
     def test_it_finds_insults_and_resumes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from ifcurate.pipelines.demo import DemoConfig, demo
 
-        monkeypatch.setattr("ifcurate.pipelines.demo.COMPLETIONS", 1)
-        monkeypatch.setattr("ifcurate.pipelines.demo.FIT_TOKENS", 2048)
-        given = {"out": str(tmp_path / "demo"), "documents": 250, "epochs": 4, "steps": 3, "workers": 1}
+        few = {"pipelines.demo.COMPLETIONS": 1, "pipelines.demo.FIT_TOKENS": 2048, "demo.corpus.QUERIES": 100}
+        for name, number in {**few, "demo.corpus.PROMPTS": 40, "demo.corpus.HELD_OUT": 20}.items():
+            monkeypatch.setattr(f"ifcurate.{name}", number)
+        given = {"out": str(tmp_path / "demo"), "documents": 200, "epochs": 4, "steps": 3, "workers": 1}
         first = demo(build(DemoConfig, given))
         assert first.found.precision > 5 * first.found.base_rate
         assert [each.toxicity[0].classifier for each in (first.before, first.after)] == ["profanity-check"] * 2
