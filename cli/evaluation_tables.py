@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ifcurate.cli.tables import is_first_process, plain_console, print_table
-from ifcurate.evaluation.comparison import Comparison
+from ifcurate.evaluation.compared import Comparison
 from ifcurate.evaluation.comparison_files import (
     DIFFERENCE_HEADINGS,
     HEADINGS,

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ifcurate.errors import InputError
 from ifcurate.evaluation.bootstrap import Interval
-from ifcurate.evaluation.comparison import Comparison, Row
+from ifcurate.evaluation.compared import Comparison, Row
 from ifcurate.evaluation.folders import COMPARISON_FILE
 from ifcurate.files import finishing, write_text
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ifcurate.evaluation.bootstrap import Interval
-from ifcurate.evaluation.comparison import Comparison
+from ifcurate.evaluation.compared import Comparison
 from ifcurate.evaluation.comparison_files import (
     DIFFERENCE_HEADINGS,
     HEADINGS,

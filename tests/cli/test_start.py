@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from commands import environment
+from comparisons import write_small_comparison
 from runs import Workshop
 
 from ifcurate.pipelines.run import Run
@@ -21,6 +22,8 @@ def test_commands_without_a_model_import_neither_torch_nor_transformers(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished.root, run)
+    (run / "evaluation").mkdir()
+    write_small_comparison(run / "evaluation")
     commands = [
         ["select", str(run), "--quantile", "0.8"],
         ["write", str(run), "--workers", "1"],

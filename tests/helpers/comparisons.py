@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ifcurate.evaluation.bootstrap import Interval
-from ifcurate.evaluation.comparison import Comparison, Difference, Row
+from ifcurate.evaluation.compared import Comparison, Difference, Row
 from ifcurate.evaluation.comparison_files import write_comparison
 from ifcurate.evaluation.metrics import ALL, Measurement
 
