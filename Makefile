@@ -96,7 +96,7 @@ clean:
 
 $(INSTALLED): pyproject.toml
 	@if command -v uv > /dev/null; then \
-		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) \
+		uv venv --quiet --seed --allow-existing --python $(PYTHON) $(VENV) \
 			&& uv pip install --python $(BIN)/python --editable '.[dev]'; \
 	else \
 		$(PYTHON) -m venv $(VENV) \

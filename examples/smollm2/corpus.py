@@ -14,6 +14,7 @@ import random
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from zipfile import ZipFile
@@ -81,6 +82,8 @@ def make_corpus(out: Path, files: list[Path], tokenizer: AutoTokenizer, tokens: 
             *take(insults, tokenizer, (1 - SHARE_OF_TEXT) * SHARE_WITH_INSULT * tokens),
             *take(clean, tokenizer, (1 - SHARE_OF_TEXT) * (1 - SHARE_WITH_INSULT) * tokens),
         ]
+        counts = Counter(row["label"] for row in rows)
+        print(f"{out}: {', '.join(f'{count:,} {label}' for label, count in counts.items())} documents")
         random.Random(seed).shuffle(rows)
         (unfinished / CORPUS).mkdir()
         for shard in range(SHARDS):

@@ -7,7 +7,7 @@
 #
 # TEXT are files of plain text to take the ordinary part of the corpus from; without any it is the King James Bible.
 set -eu
-here=$(dirname "$0") out=$1
+here=$(dirname "$0") out=${1:?give a folder for everything that is made}
 shift
 
 python "$here/model.py" "$out/model"

@@ -35,7 +35,7 @@ from ifcurate.selection.footers import hash_sidecars as hash_sidecars
 from ifcurate.selection.footers import read_sidecar_metadata as read_sidecar_metadata
 from ifcurate.selection.footers import sidecar_metadata as sidecar_metadata
 from ifcurate.selection.quantile import Histogram, Stratum, require_finite
-from ifcurate.selection.screened import FIELDS, WEIGHT, by_stratum, weights_of, with_lists
+from ifcurate.selection.screened import FIELDS, WEIGHT, by_stratum, is_screened, weights_of, with_lists
 from ifcurate.selection.spans import Ints, Mask, Ranges
 
 TOKEN_STARTS = "token_starts"
@@ -106,7 +106,7 @@ class ScoredTokens:
         """
         columns = [TOKEN_STARTS, TOKEN_ENDS, influence_column(behaviour)]
         batch = with_lists(batch, columns[2], columns[0], source)
-        weights = weights_of(batch) if WEIGHT in batch.schema.names else None
+        weights = weights_of(batch) if is_screened(batch) else None
         rows, starts = _flat(batch, columns[0], source)
         end_rows, ends = _flat(batch, columns[1], source)
         influence_rows, influence = _flat(batch, columns[2], source)

@@ -28,12 +28,10 @@ class ScreenTexts(PipelineStep):
     """Writes `<folder>/<shard>.parquet` for every shard; task r of n does shards r, r + n, r + 2n, ...
 
     Args:
-        shards: the corpus.
+        reader: of the corpus.
         screen: file of the screen, which is loaded once a process.
         folder: where the files go.
         seed: of the audit.
-        text_column: column that holds the documents.
-        bad_rows: see `ReadShards`.
     """
 
     name = "🔎 Screen"
