@@ -3,10 +3,9 @@
 Documents above the screen's threshold are all scored, so no chance is in them; the others are known by a sample. The
 intervals are those of a Bayesian bootstrap over its documents (Rubin 1981): each replicate gives every document a
 weight drawn from the exponential distribution, and is cut anew where the budget ends; tau stays what it is in that of
-recall. Few documents of an audit have a
-token to give up, often none, and a bootstrap of none never varies: as in Garwood's interval of a Poisson count, which
-exponential weights reproduce, the bound for the worse has one document more than was seen, drawn from those above the
-threshold.
+recall. Few documents of an audit have a token to give up, often none, and a bootstrap of none never varies: as in
+Garwood's interval of a Poisson count, which exponential weights reproduce, the bound for the worse has one document
+more than was seen, drawn from those above the threshold.
 """
 
 from __future__ import annotations
