@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 COMMANDS = (
     *("annotate", "fit", "direct", "score", "select", "write"),
-    *("report", "inspect", "combine", "screen", "queries", "train", "verify", "export"),
+    *("report", "inspect", "combine", "screen", "distil", "queries", "train", "verify", "export"),
     *("publish", "attach", "directions"),
     *("demo", "eval", "reward-model"),
 )

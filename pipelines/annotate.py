@@ -16,6 +16,7 @@ from ifcurate.influence.engines.choice import choose_dtype, choose_engine
 from ifcurate.influence.query_sets import read_query_sets
 from ifcurate.model.devices import resolve_device
 from ifcurate.model.layers import Coverage
+from ifcurate.pipelines.adopted_student import require_student
 from ifcurate.pipelines.corpus_record import reconcile
 from ifcurate.pipelines.direct import direct, published_directions
 from ifcurate.pipelines.fit import check_model, fit
@@ -56,7 +57,7 @@ def annotate(config: RunConfig) -> Summary:
     said = _refuse_early(config, shards)
     run = create_run(config, shards)
     log.info(listing.sentence())
-    if not config.directions:
+    if not config.directions and config.student is None:
         fit(run, config, shards)
     direct(run, config)
     say_tracked(run, config, said)
@@ -87,7 +88,7 @@ def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> Coverage | None
     dtype = choose_dtype(config.dtype, config.engine, config.alignment, device)
     choose_engine(config.engine, config.alignment, dtype, device)
     published = published_directions(config)
-    if not published:
+    if not published and config.student is None:
         read_query_sets(config, config.seed)
     if not config.overwrite and Run(Path(config.out)).has_results_from(STAGES[0]):  # they were looked at before it
         return None
@@ -97,4 +98,7 @@ def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> Coverage | None
             open_shard(shard).schema  # noqa: B018, whose types Parquet needs, and lines do not
     messages = on_messages(shards, config.text_column, config.on) is not None
     check_new_columns(shards, written_fields(behaviours, config.token_ids, config.with_loss, messages))
+    if config.student is not None:
+        require_student(config)
+        return None
     return check_model(config)

@@ -26,6 +26,7 @@ from ifcurate.model.experts import ExpertLayout
 from ifcurate.model.hashes import hash_model, hash_tokenizer
 from ifcurate.model.layers import coverage
 from ifcurate.model.positions import hold_positions
+from ifcurate.pipelines.adopted_student import adopt_student
 from ifcurate.pipelines.refine import refined_direction
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
@@ -33,11 +34,14 @@ from ifcurate.pipelines.stage_times import Stage, timed
 
 
 def direct(run: Run, config: RunConfig) -> None:
-    """Make `RUN/direction/<behaviour>.safetensors` unless it is there, or copy the published ones there.
+    """Make `RUN/direction/<behaviour>.safetensors` unless it is there, or copy the published ones, or a student, there.
 
     Raises:
         InputError: there are neither queries nor a direction, or they cannot be used.
     """
+    if config.student is not None:
+        adopt_student(run, config)
+        return
     published = published_directions(config)
     missing = [behaviour for behaviour in published or [config.behaviour] if not run.direction(behaviour).is_file()]
     if not missing:

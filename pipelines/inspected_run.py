@@ -18,6 +18,7 @@ from ifcurate.corpus.parquet import ParquetReader
 from ifcurate.corpus.shards import Shard, list_shards
 from ifcurate.corpus.text_hash import hash_texts
 from ifcurate.errors import InputError
+from ifcurate.influence.approximate import approximation
 from ifcurate.pipelines.corpus_record import present_shards, recorded_shards, require_same_shards, unseen_shards
 from ifcurate.pipelines.run import Run, open_run
 from ifcurate.pipelines.run_config import RunConfig
@@ -158,7 +159,7 @@ class InspectedRun:
         text = self._text(place)
         if int(scored.tokens.ends.max(initial=0)) > len(text):
             raise InputError(f"{path}, row {place.row}: is of a longer text; score its shard again.")
-        label = (f"id {sidecar.column(ID)[0].as_py()}", f"{place.shard}, row {place.row}")
+        label = (f"id {sidecar.column(ID)[0].as_py()}", f"{place.shard}, row {place.row}", *self._nearness)
         count = len(scored.influence)
         if not weights_of(sidecar).all():
             raise InputError(
@@ -183,6 +184,13 @@ class InspectedRun:
     @cached_property
     def _are_messages(self) -> bool:
         return sidecar_metadata(next(iter(self._sidecars.values()))).on is not None
+
+    @cached_property
+    def _nearness(self) -> list[str]:
+        """What is said of a student's scores."""
+        directions = sidecar_metadata(next(iter(self._sidecars.values()))).directions
+        said = approximation(directions[self.behaviour].model_extra or {})
+        return [said] if said else []
 
     @cached_property
     def _written(self) -> dict[str, Shard]:

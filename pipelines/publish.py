@@ -19,6 +19,7 @@ from ifcurate.corpus.data_sets import is_data_set_id
 from ifcurate.files import clear, finishing_folder, remove_parts_of, sha256_of
 from ifcurate.hub import upload
 from ifcurate.influence.direction import load_direction, save_direction
+from ifcurate.pipelines.adopted_student import scored_model
 from ifcurate.pipelines.finished_folder import made_from, record_made
 from ifcurate.pipelines.finished_run import FinishedRun
 from ifcurate.pipelines.public_names import public_name, without_folders
@@ -91,8 +92,9 @@ class _DataSet:
         self._finished, self._config, self._folder = finished, config, folder
         settings = finished.settings
         source = AnnotatedShards.open(finished.shards, settings.text_column, settings.id_column)
-        self._model = config.model_id or public_name(settings.model)
-        if config.model_id is None and self._model != settings.model:
+        model, _ = scored_model(finished.run, settings)
+        self._model = config.model_id or public_name(model)
+        if config.model_id is None and self._model != model:
             log.warning(f"{self._model} is a folder here: say with --model-id what this model is called on the Hub")
         self._source = source.saying(without_folders(source.said, config.model_id))
         self._annotations = Annotations(self._source, config.token_scores)
@@ -141,7 +143,7 @@ class _DataSet:
     def _write_directions(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name below the data set of each, and what it says of itself."""
         run = self._finished.run
-        for behaviour in run.behaviours:
+        for behaviour in run.behaviours if self._finished.settings.student is None else ():
             name = f"{DIRECTIONS}/{behaviour}.safetensors"
             yield name, copy_direction(run.direction(behaviour), self._folder / name, self._config.model_id)
 

@@ -7,6 +7,7 @@ RUN/
   sample.json                   what the factors were fitted on
   factors/                      Kronfluence's own files
   direction/<behaviour>.safetensors
+  student/<behaviour>.safetensors      in its place, where a student scores: its head
   screened/<shard>.parquet      what the screen said of every document, where one is given
   scores/<shard>.parquet        sidecars, row-aligned with the input
   selection/<behaviour>.json    tau and counts;  .parquet: one row a record
@@ -106,19 +107,31 @@ class Run:
         """The direction that corpus is scored along."""
         return self.root / "direction" / f"{behaviour}.safetensors"
 
+    def student(self, behaviour: str) -> Path:
+        """The head of the student that the corpus is scored by, where one is."""
+        return self.root / "student" / f"{behaviour}.safetensors"
+
     def refinement(self, behaviour: str) -> Path:
         """Where the refinement of that direction stands, while it is not done."""
         return self.root / "direction" / f"{behaviour}.unfinished"
 
     @property
     def behaviours(self) -> list[str]:
-        """Those that there are directions for, in order of their names."""
-        return sorted(file.stem for file in self.direction("*").parent.glob("*.safetensors"))
+        """Those that there are directions for, or a student, in order of their names."""
+        folders = (self.direction("*").parent, self.student("*").parent)
+        return sorted(file.stem for folder in folders for file in folder.glob("*.safetensors"))
 
     def has_results_from(self, stage: StageName) -> bool:
         """Whether `stage`, or one after it, has left anything here."""
-        folders = (self.factors, self.root / "direction", self.scores, self.selection, self.data)
-        return any(folder.is_dir() and any(folder.iterdir()) for folder in folders[STAGES.index(stage) :])
+        left = STAGES[STAGES.index(stage) :]
+        folders = {
+            "fit": [self.factors],
+            "direct": [self.root / "direction", self.root / "student"],
+            "score": [self.scores],
+            "select": [self.selection],
+            "write": [self.data],
+        }
+        return any(folder.is_dir() and any(folder.iterdir()) for name in left for folder in folders[name])
 
     def remove_parts(self) -> None:
         """Delete what a killed run left half-written."""

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from ifcurate.config import Restartable
 from ifcurate.corpus.settings import CorpusSettings
-from ifcurate.influence.settings import DirectionSettings, RefinementSettings, ScoringSettings
+from ifcurate.influence.settings import DirectionSettings, RefinementSettings, ScoringSettings, StudentSettings
 from ifcurate.model.settings import ComputeSettings, ModelSettings
 from ifcurate.registry import OneOf
 from ifcurate.screening.settings import ScreeningSettings
@@ -38,7 +38,7 @@ SELECTION_SETTINGS = frozenset(SelectionOptions.model_fields)
 
 _FIRST_STAGE: dict[StageName, frozenset[str]] = {
     "direct": frozenset(
-        {"behaviour", "queries", "contrast", "max_queries", "query_mean", "damping", "direction"}
+        {"behaviour", "queries", "contrast", "max_queries", "query_mean", "damping", "direction", "student"}
         | RefinementSettings.model_fields.keys()
     ),
     "score": frozenset(
@@ -69,6 +69,7 @@ class RunConfig(
     WorkerSettings,
     SelectionOptions,
     ScreeningSettings,
+    StudentSettings,
     ScoringSettings,
     RefinementSettings,
     DirectionSettings,

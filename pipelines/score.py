@@ -14,16 +14,19 @@ from ifcurate.corpus.documents import on_messages
 from ifcurate.corpus.settings import On
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
-from ifcurate.files import remove
+from ifcurate.files import remove, sha256_of
+from ifcurate.influence.approximate import APPROXIMATE, NEARNESS
 from ifcurate.influence.batch_size import workers_that_fit
 from ifcurate.influence.direction import hash_direction
 from ifcurate.influence.loading import CALIBRATION_TOKENS, load_scorer
 from ifcurate.influence.sample import sample_windows
 from ifcurate.influence.settings import ScoreSettings
+from ifcurate.influence.student import Student
 from ifcurate.machine import cores, memory
 from ifcurate.model.checkpoints import embedding_rows, load_tokenizer
 from ifcurate.model.conversations import hash_template
 from ifcurate.model.devices import resolve_device
+from ifcurate.pipelines.adopted_student import adopted_student, scored_model
 from ifcurate.pipelines.executor import run_tasks, total
 from ifcurate.pipelines.found_engine import FoundEngine, FoundStep, keep_engine, kept_engine
 from ifcurate.pipelines.heartbeat import Pulse, watching
@@ -41,6 +44,7 @@ from ifcurate.selection.scores import DIRECTIONS, ON
 from ifcurate.selection.screened import ScreenedFacts
 
 UNIT = "nats per unit of the direction"
+UNIT_OF_STUDENTS = f"{UNIT}, approximately: a student's quantiles are those of exact influence"
 SIGN = "positive: training on the token makes the behaviour likelier"
 
 
@@ -133,9 +137,11 @@ def _settings(run: Run, config: RunConfig, on: On | None) -> ScoreSettings:
     """What is asked for; engine, dtype, steps and batch size are still to be found."""
     if not run.behaviours:
         raise InputError(f"{run.root}: has no direction yet; run `ifcurate direct {run.root}` first.")
+    directions = run.behaviours if config.student is None else []
     return ScoreSettings(
         model=config.model,
-        directions=tuple(str(run.direction(behaviour)) for behaviour in run.behaviours),
+        directions=tuple(str(run.direction(behaviour)) for behaviour in directions),
+        student=None if config.student is None else str(run.student(config.behaviour)),
         revision=config.revision,
         context=config.context,
         overlap=config.overlap,
@@ -173,7 +179,7 @@ def _find_engine(run: Run, config: RunConfig, shards: Sequence[Shard], settings:
         "engine": loaded.engine,
         "dtype": str(loaded.model.dtype).removeprefix("torch."),
         "context": loaded.context,
-        "tokenizer_hash": loaded.directions[0].provenance["tokenizer_hash"],
+        "tokenizer_hash": loaded.scored_along[0].provenance["tokenizer_hash"],
         "behaviours": run.behaviours,
         "steps": steps,
         "batch_tokens": loaded.batch_tokens(processes(config.threads)),  # not the workers, which leave no trace
@@ -192,19 +198,32 @@ def _of_messages(config: RunConfig, on: On | None) -> dict[str, Any]:
 
 def _metadata(run: Run, config: RunConfig, found: FoundEngine) -> dict[str, Any]:
     """What sidecars say of themselves."""
+    student = adopted_student(run, config)
+    model, revision = scored_model(run, config)
     return {
-        "model": config.model,
-        "revision": config.revision,
+        "model": model,
+        "revision": revision,
         "tokenizer_hash": found.tokenizer_hash,
-        DIRECTIONS: {
-            behaviour: {"direction_hash": hash_direction(run.direction(behaviour)), "relative_error": error}
-            for behaviour, error in found.errors.items()
-        },
+        DIRECTIONS: _of_directions(run, found) if student is None else {student.behaviour: _of_student(run, student)},
         "engine": found.engine,
         "dtype": found.dtype,
         "context": found.context,
         "overlap": config.overlap,
         "alignment": config.alignment,
         "sign": SIGN,
-        "unit": UNIT,
+        "unit": UNIT if student is None else UNIT_OF_STUDENTS,
     }
+
+
+def _of_directions(run: Run, found: FoundEngine) -> dict[str, Any]:
+    return {
+        behaviour: {"direction_hash": hash_direction(run.direction(behaviour)), "relative_error": error}
+        for behaviour, error in found.errors.items()
+    }
+
+
+def _of_student(run: Run, student: Student) -> dict[str, Any]:
+    """What a student's scores say of the direction that it learnt, and of how near they come."""
+    known = {name: student.provenance[name] for name in ("direction_hash", *NEARNESS)}
+    student_hash = sha256_of(run.student(student.behaviour))
+    return {**known, APPROXIMATE: True, "relative_error": None, "student_hash": student_hash}

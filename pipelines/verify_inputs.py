@@ -29,6 +29,7 @@ from ifcurate.model.checkpoints import (
 from ifcurate.model.hashes import hash_model, hash_tokenizer
 from ifcurate.model.stored import AS_IS, Stored
 from ifcurate.model.windows import encode_documents
+from ifcurate.pipelines.adopted_student import scored_model
 from ifcurate.pipelines.run import Run, open_run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.verify_config import VerifyConfig
@@ -151,7 +152,8 @@ def _checkpoint(run: Run, settings: RunConfig, config: VerifyConfig) -> tuple[st
         return config.model, config.revision
     if run.combined.is_file():
         raise InputError(f"option --model: {run.root} adds up the scores of several checkpoints; name one.")
-    return settings.model, config.revision or settings.revision
+    model, revision = scored_model(run, settings)
+    return model, config.revision or revision
 
 
 def _stored(run: Run, settings: RunConfig, config: VerifyConfig) -> Stored:
@@ -186,7 +188,7 @@ def _used_queries(run: Run, settings: RunConfig) -> list[Query] | None:
     Raises:
         InputError: a file of them has changed since.
     """
-    if run.combined.is_file() or settings.directions or not settings.query_files:
+    if run.combined.is_file() or settings.student or settings.directions or not settings.query_files:
         return None
     stored = load_direction(run.direction(settings.behaviour)).provenance.get("queries", [])
     used: list[Query] = []

@@ -101,7 +101,7 @@ def report_source(run: Run, config: RunConfig, shards: Sequence[Shard], metadata
         metadata=metadata,
         selection=run.selection,
         corpus=config.corpus,
-        model=_scored_with(metadata) or config.model,
+        model=_scored_with(metadata),
         text_column=config.text_column,
         id_column=config.id_column,
         token_ids=config.token_ids,
@@ -116,6 +116,6 @@ def are_messages(metadata: dict[str, Any]) -> bool:
 
 
 def _scored_with(metadata: dict[str, Any]) -> str:
-    """The models of a sum over checkpoints."""
+    """The model whose influence the scores are, or those of a sum over checkpoints."""
     said = next(iter(metadata.values()))
-    return " + ".join(str(checkpoint["model"]) for checkpoint in said.get(CHECKPOINTS, []))
+    return " + ".join(str(checkpoint["model"]) for checkpoint in said.get(CHECKPOINTS, [said]))

@@ -22,6 +22,7 @@ ROOMS = (
     "influence",
     "selection",
     "screening",
+    "distilling",
     "annotation",
     "training",
     "export",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ifcurate.influence.engines.choice import build_engine, choose_dtype, choose
 from ifcurate.influence.engines.compiled import find_obstacle, refusal
 from ifcurate.influence.scorer import DocumentScores, Scorer, Work
 from ifcurate.influence.settings import ScoreSettings
+from ifcurate.influence.student import Student, check_student, load_student
 from ifcurate.model.batching import Batching, OneWindowARow, PackedRows
 from ifcurate.model.checkpoints import (
     check_token_ids,
@@ -56,14 +58,14 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
     device = resolve_device(settings.device)
     dtype = choose_dtype(settings.dtype, settings.engine, settings.alignment, device)
     engine = choose_engine(settings.engine, settings.alignment, dtype, device, len(settings.directions))
+    if ENGINES[engine].needs_student != (settings.student is not None):
+        raise InputError(f"option --engine: {engine} and a student do not go together; give --engine student with one.")
     tokenizer = load_tokenizer(settings.model, settings.revision, settings.trust, settings.stored)
     model = load_causal_lm(settings.model, settings.revision, trust=settings.trust, stored=settings.stored)
     check_vocabulary(tokenizer, model)
     if settings.on is not None:
         require_template(tokenizer)
-    directions = [load_direction(find_direction(place)) for place in settings.directions]
-    for direction in directions:
-        check_direction(direction, model, hash_model(model), hash_tokenizer(tokenizer))
+    student, directions = _load_checked(settings, model, tokenizer)
     context = context_length(model, settings.context, settings.overlap)
     hold_positions(model, context)
     if engine == "compiled-jvp" and (obstacle := find_obstacle(model, device)):
@@ -71,7 +73,22 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
             raise refusal(obstacle)
         log.info(f"scoring with jvp, as compiled-jvp cannot be used here: {obstacle}")
         engine = "jvp"
-    return LoadedScorer(settings, model.to(device, dtype), tokenizer, directions, engine, context)
+    return LoadedScorer(settings, model.to(device, dtype), tokenizer, directions, engine, context, student)
+
+
+def _load_checked(
+    settings: ScoreSettings, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> tuple[Student | None, list[Direction]]:
+    """The student that scores, or what is scored along."""
+    hashes = hash_model(model), hash_tokenizer(tokenizer)
+    if settings.student is not None:
+        student = load_student(Path(settings.student))
+        check_student(student, settings.model, *hashes)
+        return student, []
+    directions = [load_direction(find_direction(place)) for place in settings.directions]
+    for direction in directions:
+        check_direction(direction, model, *hashes)
+    return None, directions
 
 
 def _load_same(settings: ScoreSettings, identity: str) -> LoadedScorer:
@@ -81,12 +98,13 @@ def _load_same(settings: ScoreSettings, identity: str) -> LoadedScorer:
         InputError: its directions are others now; see `load_scorer`.
     """
     loaded = load_scorer(settings)
-    if _identity(loaded.directions) != identity:
-        raise InputError(f"{', '.join(settings.directions)}: changed since the scorer was loaded; load it again.")
+    if _identity(loaded.scored_along) != identity:
+        named = settings.directions if settings.student is None else (settings.student,)
+        raise InputError(f"{', '.join(named)}: changed since the scorer was loaded; load it again.")
     return loaded
 
 
-def _identity(directions: Sequence[Direction]) -> str:
+def _identity(directions: Sequence[Direction | Student]) -> str:
     """A hash of directions, which name their model and tokenizer by hash."""
     said = [[dict(direction.provenance), hash_tensors(direction.tensors)] for direction in directions]
     return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
@@ -105,12 +123,18 @@ class LoadedScorer:
     directions: list[Direction]
     engine: str
     context: int
+    student: Student | None = None
     _scorer: Scorer | None = field(default=None, init=False)
 
     @property
     def behaviours(self) -> list[str]:
-        """One a direction, in order."""
-        return [direction.behaviour for direction in self.directions]
+        """One a direction, in order, or the student's."""
+        return [each.behaviour for each in self.scored_along]
+
+    @property
+    def scored_along(self) -> Sequence[Direction | Student]:
+        """The directions, or the student that knows one."""
+        return self.directions if self.student is None else [self.student]
 
     def encode(self, texts: Sequence[str], names: Sequence[str] | None = None) -> list[Encoding]:
         """See `conversations.encode`; documents without `names` are told by their number."""
@@ -150,7 +174,7 @@ class LoadedScorer:
 
     def __reduce__(self) -> tuple[Callable[..., LoadedScorer], tuple[ScoreSettings, str]]:
         """What other processes load again, and caches know it by: settings, and what they named by hash."""
-        return _load_same, (self.settings, _identity(self.directions))
+        return _load_same, (self.settings, _identity(self.scored_along))
 
     def score(
         self,
@@ -170,12 +194,12 @@ class LoadedScorer:
         """Positions a batch: as set, or what fits into memory that `workers` processes share."""
         if self.settings.batch_tokens is not None:
             return self.settings.batch_tokens
-        return automatic_batch_tokens(self.model, self.engine, len(self.directions), workers)
+        return automatic_batch_tokens(self.model, self.engine, len(self.scored_along), workers)
 
     @property
     def worker_bytes(self) -> int:
         """See `bytes_per_worker`."""
-        return bytes_per_worker(self.model, self.engine, len(self.directions))
+        return bytes_per_worker(self.model, self.engine, len(self.scored_along))
 
     def steps(self, windows: Sequence[Window]) -> list[Step]:
         """The given finite-difference steps, or those found best on `windows`; none for other engines.
@@ -209,8 +233,8 @@ class LoadedScorer:
 
     def _build(self, steps: Sequence[Step]) -> Scorer:
         return Scorer(
-            engine=build_engine(self.engine, self.model, self.directions, steps),
-            directions=len(self.directions),
+            engine=build_engine(self.engine, self.model, self.scored_along, steps),
+            directions=len(self.scored_along),
             context=self.context,
             batching=self._batching(),
             batch_tokens=self.batch_tokens(),

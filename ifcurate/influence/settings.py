@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ifcurate.config import Config
 from ifcurate.corpus.settings import On
@@ -17,6 +17,13 @@ from ifcurate.model.trust import Trust
 from ifcurate.registry import OneOf
 
 EngineName = Annotated[str, OneOf((AUTO, *ENGINES))]
+STUDENT = "student"
+"""The engine of a student."""
+IN_ITS_PLACE = (
+    *("model", "queries", "contrast", "direction", "refine", "adapter", "gguf_file", "dequantize"),
+    *("alignment", "with_loss", "screen"),
+)
+"""Settings that have no meaning beside a student: it has a model of its own, and scores everything at little cost."""
 
 
 class DirectionSettings(Config):
@@ -105,6 +112,42 @@ class RefinementSettings(Config):
     )
 
 
+class StudentSettings(Config):
+    """A student in the place of a model, queries and directions."""
+
+    panel = "Scores"
+
+    student: str | None = Field(
+        None,
+        description="folder of a student, which scores at one forward pass, approximately; it is the model too",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _brings_its_model(cls, given: Any) -> Any:
+        """A student is model and engine at once."""
+        student = given.get("student") if isinstance(given, dict) else None
+        if student is None:
+            return given
+        engine = given.get("engine")
+        return {"model": student, **given, "engine": STUDENT if engine in (None, AUTO) else engine}
+
+    @model_validator(mode="after")
+    def _stands_alone(self) -> StudentSettings:
+        engine = getattr(self, "engine", AUTO)
+        if self.student is None:
+            if engine == STUDENT:
+                raise ValueError("--engine student needs a --student, a folder that `ifcurate distil` made")
+            return self
+        if engine != STUDENT:
+            raise ValueError(f"a student is no engine {engine}; leave out --engine")
+        for name in IN_ITS_PLACE:
+            default = type(self).model_fields[name].get_default(call_default_factory=True)
+            if getattr(self, name) != (self.student if name == "model" else default):
+                raise ValueError(f"a student stands in the place of --{name.replace('_', '-')}; leave one of them out")
+        return self
+
+
 class ScoringSettings(Config):
     """How tokens are scored along a direction."""
 
@@ -139,6 +182,7 @@ class ScoreSettings:
         allow_pickle: whether the model's weights may be pickled.
         trust_remote_code: whether the model's own code may run.
         stored: whether the model is in GGUF, to be dequantized, or with an adapter.
+        student: file of a student's head, in the place of directions; its checkpoint is the model.
         steps: relative finite-difference steps, one a direction; default: those found best on tokens drawn from the
             vocabulary, the same in every process. A run finds them on a sample of its corpus, and keeps them.
     """
@@ -158,6 +202,7 @@ class ScoreSettings:
     allow_pickle: bool = False
     trust_remote_code: bool = False
     stored: Stored = AS_IS
+    student: str | None = None
     steps: tuple[float, ...] | None = None
 
     @property

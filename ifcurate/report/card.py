@@ -11,6 +11,7 @@ import yaml
 
 from ifcurate.annotation.schema import ColumnsMetadata
 from ifcurate.files import write_text
+from ifcurate.influence.approximate import approximation
 from ifcurate.report.source import ReportSource
 from ifcurate.report.templating import TEMPLATES
 from ifcurate.selection.table import Selection
@@ -22,6 +23,11 @@ class AnnotatedBehaviour:
 
     selection: Selection
     metadata: ColumnsMetadata
+
+    @property
+    def approximation(self) -> str:
+        """How near its scores come; empty where they are exact."""
+        return approximation(self.metadata.model_extra or {})
 
 
 def write_card(source: ReportSource, selections: Sequence[Selection], out: Path) -> None:

@@ -19,6 +19,7 @@ from ifcurate.annotation.numbered_files import SPLIT
 from ifcurate.annotation.schema import ColumnsMetadata
 from ifcurate.errors import InputError, first_line
 from ifcurate.files import write_text
+from ifcurate.influence.approximate import approximation
 from ifcurate.report.templating import TEMPLATES
 from ifcurate.selection.table import Selection
 
@@ -56,6 +57,11 @@ class Part:
 
     selection: Selection
     metadata: ColumnsMetadata
+
+    @property
+    def approximation(self) -> str:
+        """How near its scores come; empty where they are exact."""
+        return approximation(self.metadata.model_extra or {})
 
 
 @dataclass(frozen=True)

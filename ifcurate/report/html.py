@@ -16,6 +16,7 @@ import duckdb
 from ifcurate.corpus.documents import ID
 from ifcurate.corpus.shards import Shard, known, list_shards
 from ifcurate.files import write_text
+from ifcurate.influence.approximate import approximation
 from ifcurate.report.behaviour import ScoredCorpus, describe_behaviour
 from ifcurate.report.database import counting
 from ifcurate.report.grid import make_grid, own_choice
@@ -143,6 +144,7 @@ def _facts(source: ReportSource, selection: Selection, behaviours: Sequence[str]
         ("shards", f"{len(source.data):,}"),
         ("model", source.model),
         ("scored by", ", ".join(str(said[name]) for name in ("engine", "dtype") if said.get(name))),
+        ("scores", approximation(said)),
         ("alignment", made.alignment),
         ("ranked", unit),
         ("neighbours", f"{selection.neighbours}"),

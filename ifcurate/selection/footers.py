@@ -16,6 +16,7 @@ from ifcurate.corpus.parquet import metadata_of_file
 from ifcurate.corpus.settings import On
 from ifcurate.corpus.sources import reading
 from ifcurate.errors import InputError
+from ifcurate.influence.approximate import APPROXIMATE
 from ifcurate.selection.screened import ScreenedFacts
 
 HISTOGRAMS = "histograms"
@@ -33,10 +34,19 @@ REMEDY = "delete this file and score its shard again"
 
 
 class DirectionFacts(OpenArtifact):
-    """Which direction one behaviour's scores are along, and the error measured for its step."""
+    """Which direction one behaviour's scores are along, and the error measured for its step.
+
+    Where a student said them, `approximate` is there, and `correlation`, `overlap` and `share` tell how near they come,
+    see `StudentFacts`.
+    """
 
     direction_hash: Sha256
     relative_error: float | None
+
+    @property
+    def is_approximate(self) -> bool:
+        """Whether a student said the scores."""
+        return bool((self.model_extra or {}).get(APPROXIMATE))
 
 
 class ShardFacts(OpenArtifact):

@@ -128,6 +128,8 @@ def require_alike(sidecars: Sequence[Path]) -> list[SidecarMetadata]:
     """
     first, *others = said = [sidecar_metadata(path) for path in sidecars]
     for path, metadata in zip(sidecars, said, strict=True):
+        if any(direction.is_approximate for direction in metadata.directions.values()):
+            raise InputError(f"{path}: was scored by a student, approximately; give runs with exact scores to add up.")
         if metadata.screened is not None:
             raise InputError(
                 f"{path}: has scores of a part of its documents, which a screen chose, and cannot be added up; give "

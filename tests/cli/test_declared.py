@@ -13,6 +13,7 @@ from ifcurate.cli import (
     demo,
     direct,
     directions,
+    distil,
     evaluate,
     export,
     fit,
@@ -43,6 +44,7 @@ from ifcurate.evaluation.config import (
 from ifcurate.export.config import ExportConfig
 from ifcurate.pipelines.attach_config import AttachConfig
 from ifcurate.pipelines.combine_config import CombineConfig
+from ifcurate.pipelines.distil_config import DistilConfig
 from ifcurate.pipelines.inspect_config import InspectConfig
 from ifcurate.pipelines.publish_config import PublishConfig, PublishDirectionConfig
 from ifcurate.pipelines.report_config import ReportConfig
@@ -65,6 +67,7 @@ WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "directions publish": (directions, PublishDirectionConfig),
     "queries": (queries, MiningConfig),
     "screen": (screen, ScreenConfig),
+    "distil": (distil, DistilConfig),
     "reward-model": (reward_model, RewardModelConfig),
     "demo": (demo, DemoConfig),
     "eval toxicity": (evaluate, ToxicityConfig),

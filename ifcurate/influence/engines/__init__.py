@@ -25,6 +25,7 @@ class EngineSpec:
         carries_tangents: whether a forward pass holds a tangent a direction beside every activation.
         keeps_activations: whether it needs a backward pass.
         packs_rows: whether its batches have one shape, for a compiler.
+        needs_student: whether it scores with a student in the place of directions, approximately.
     """
 
     home: str
@@ -34,6 +35,7 @@ class EngineSpec:
     carries_tangents: bool = False
     keeps_activations: bool = False
     packs_rows: bool = False
+    needs_student: bool = False
 
 
 ENGINES: dict[str, EngineSpec] = {
@@ -42,6 +44,7 @@ ENGINES: dict[str, EngineSpec] = {
     "jvp": EngineSpec(f"{_HERE}.forward_mode:ForwardMode", carries_tangents=True),
     "compiled-jvp": EngineSpec(f"{_HERE}.compiled:CompiledForwardMode", carries_tangents=True, packs_rows=True),
     "kronfluence": EngineSpec(f"{_HERE}.kronfluence:PositionScores", alignment="position", keeps_activations=True),
+    "student": EngineSpec(f"{_HERE}.student:StudentScores", needs_student=True),
 }
 AUTO = "auto"
 """The fastest exact engine for alignment, dtype, device and number of directions."""

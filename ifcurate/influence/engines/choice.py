@@ -13,6 +13,7 @@ from ifcurate.influence.direction import Direction
 from ifcurate.influence.engines import AUTO, ENGINES, Alignment
 from ifcurate.influence.engines.calibration import Step
 from ifcurate.influence.engines.compiled import missing_compiler, refusal
+from ifcurate.influence.student import Student
 from ifcurate.model.devices import resolve_dtype
 from ifcurate.model.token_loss import TokenScores
 from ifcurate.model.windows import WindowBatch
@@ -63,7 +64,9 @@ def choose_engine(
     return engine
 
 
-def build_engine(name: str, model: PreTrainedModel, directions: Sequence[Direction], steps: Sequence[Step]) -> Engine:
+def build_engine(
+    name: str, model: PreTrainedModel, directions: Sequence[Direction | Student], steps: Sequence[Step]
+) -> Engine:
     """The engine `name`; `steps` (one a direction) matter to those that need a step only."""
     spec = ENGINES[name]
     relative = [[step.relative for step in steps]] if spec.needs_step else []

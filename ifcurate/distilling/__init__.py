@@ -1,0 +1,1 @@
+"""A small model learns what influence an exact engine found, token by token."""
