@@ -13,11 +13,15 @@ import argparse
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import torch
+from kronfluence.analyzer import Analyzer
 from transformers import PreTrainedModel
 
 from ifcurate.corpus.shards import list_shards
@@ -34,17 +38,17 @@ Fit = Callable[..., None]
 
 
 @dataclass
-class Clock:
-    """Seconds and CPU seconds since it was made, and the CPU seconds at which the passes' batches were done."""
+class Times:
+    """Seconds, and CPU seconds, of which `decompositions` went into eigenvectors."""
 
-    began: tuple[float, float] = field(default_factory=lambda: (time.perf_counter(), time.process_time()))
-    batches: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    cpu: float = 0.0
+    decompositions: float = 0.0
 
-    def on_batch(self, tokens: int) -> None:
-        self.batches.append((tokens, time.process_time() - self.began[1]))
-
-    def spent(self) -> tuple[float, float]:
-        return time.perf_counter() - self.began[0], time.process_time() - self.began[1]
+    @property
+    def passes(self) -> float:
+        """CPU seconds of all but the decompositions."""
+        return self.cpu - self.decompositions
 
 
 def main() -> None:
@@ -70,24 +74,23 @@ def main() -> None:
             ours = timed(fit.fit_factors, asked, sample.windows, start, Path(folder) / "ours")
             if asked.keep:
                 shutil.copytree(Path(folder) / "ours", asked.keep / str(tokens))
-            report("ours", ours, sample.tokens)
-            print(f"  ours: passes cost {passes(ours, sample.tokens) / training[1]:.2f} times the two training passes")
+            report("ours", ours)
+            print(f"  ours: passes cost {ours.passes / training.cpu:.2f} times the two training passes")
             if asked.without_kronfluence:
                 continue
             other = timed(through_kronfluence.fit_factors, asked, sample.windows, start, Path(folder) / "other")
-            report("Kronfluence", other, sample.tokens)
-            print(f"  ours is {other[0] / ours[0]:.2f} times as fast, {other[1] / ours[1]:.2f} times in CPU seconds")
+            report("Kronfluence", other)
+            print(
+                f"  ours is {other.seconds / ours.seconds:.2f} times as fast, {other.cpu / ours.cpu:.2f} times in CPU seconds"
+            )
             print(f"  H^-1 g differs by {difference(model, Path(folder)):.1e}", flush=True)
-
-
-Times = tuple[float, float, Clock]
 
 
 def timed(fit_factors: Fit, asked: argparse.Namespace, windows: Sequence[Window], start: int, folder: Path) -> Times:
     model = load_causal_lm(asked.model)
-    clock = Clock()
-    fit_factors(model, windows, start, folder, asked.batch_tokens, 0, clock.on_batch)
-    return *clock.spent(), clock
+    with measured() as times:
+        fit_factors(model, windows, start, folder, asked.batch_tokens, 0)
+    return times
 
 
 def train_twice(model: PreTrainedModel, windows: Sequence[Window], start: int, batch_tokens: int) -> Times:
@@ -95,35 +98,41 @@ def train_twice(model: PreTrainedModel, windows: Sequence[Window], start: int, b
     model.requires_grad_(False)
     for parameter in tracked_parameters(model).values():
         parameter.requires_grad_(True)
-    clock = Clock()
-    for group in bucket_by_length([len(window) for window in windows], batch_tokens) * 2:
-        batch = collate([windows[index] for index in group], start)
-        logits = model(input_ids=batch.input_ids, use_cache=False).logits[batch.mask]
-        torch.nn.functional.cross_entropy(logits, batch.labels[batch.mask], reduction="sum").backward()
-    return *clock.spent(), clock
+    with measured() as times:
+        for group in bucket_by_length([len(window) for window in windows], batch_tokens) * 2:
+            batch = collate([windows[index] for index in group], start)
+            logits = model(input_ids=batch.input_ids, use_cache=False).logits[batch.mask]
+            torch.nn.functional.cross_entropy(logits, batch.labels[batch.mask], reduction="sum").backward()
+    return times
 
 
-def passes(times: Times, tokens: int) -> float:
-    """CPU seconds of both passes: all but what lies between the first one's last batch and the second one's first, and
-    after the last. The second pass's first batch counts as long as a batch of its pass."""
-    first, second = split(times[2].batches, tokens)
-    last = second[-1][1] - second[0][1]
-    return first[-1][1] + last * tokens / max(1, tokens - second[0][0])
+@contextmanager
+def measured() -> Iterator[Times]:
+    """Adds up what is spent inside, and apart what is spent in either side's decompositions."""
+    times = Times()
+    ours, other = fit.decompose_covariances, Analyzer.perform_eigendecomposition
+
+    def apart(decompose: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **named: Any) -> Any:
+            began = time.process_time()
+            found = decompose(*arguments, **named)
+            times.decompositions += time.process_time() - began
+            return found
+
+        return counted
+
+    began = time.perf_counter(), time.process_time()
+    with (
+        mock.patch.object(fit, "decompose_covariances", apart(ours)),
+        mock.patch.object(Analyzer, "perform_eigendecomposition", apart(other)),
+    ):
+        yield times
+    times.seconds, times.cpu = time.perf_counter() - began[0], time.process_time() - began[1]
 
 
-def split(batches: list[tuple[int, float]], tokens: int) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
-    reached = 0
-    for number, (found, _) in enumerate(batches, start=1):
-        reached += found
-        if reached == tokens:
-            return batches[:number], batches[number:]
-    raise ValueError("the first pass did not see all tokens")
-
-
-def report(side: str, times: Times, tokens: int = 0) -> None:
-    wall, cpu, _ = times
-    apart = f" (passes {passes(times, tokens):,.1f}, the rest {cpu - passes(times, tokens):,.1f})" if tokens else ""
-    print(f"  {side}: {wall:,.1f} s, {cpu:,.1f} CPU s{apart}", flush=True)
+def report(side: str, times: Times) -> None:
+    apart = f" (decompositions {times.decompositions:,.1f})" if times.decompositions else ""
+    print(f"  {side}: {times.seconds:,.1f} s, {times.cpu:,.1f} CPU s{apart}", flush=True)
 
 
 def difference(model: PreTrainedModel, folder: Path) -> float:

@@ -1,8 +1,9 @@
 """Selection of the tokens to suppress (IF-Guide, Algorithm 1), out of core, over the scores of a whole corpus.
 
 Three passes: tau from the histograms and one look at every score; sparsity, score and reach of every record; and, once
-DuckDB has ordered the records, what each of them gives up. Only a batch of documents is in memory at a time, and the
-result does not depend on how the corpus is cut into shards.
+DuckDB has ordered the records, what each of them gives up. Where only some documents have a score, the latter two are
+done at the bounds of tau as well, for the interval of recall. Only a batch of documents is in memory at a time, and
+the result does not depend on how the corpus is cut into shards.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from ifcurate.selection.partial import fitting_tokens
 from ifcurate.selection.quantile import Stratum
 from ifcurate.selection.ranking import WEIGHED, Cut, Ranking, find_cut
 from ifcurate.selection.records import cut_records, measure_records
-from ifcurate.selection.scores import Sidecar
+from ifcurate.selection.scores import ScoredTokens, Sidecar
 from ifcurate.selection.screened import Screened
 from ifcurate.selection.settings import Budget, SelectionSettings
 from ifcurate.selection.table import SELECTED, Selection, Tally, records_path, summary_path
@@ -60,7 +61,7 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
             progress = _Progress(tracker)
             (tau,) = corpus_taus(shards, strata, [settings.quantile], progress.advance)
             near_tau = TauAudit.around(tau, settings.quantile, strata)
-            ranking = _measure(shards, settings, tau, measured, progress, near_tau)
+            ranking = _measure(shards, settings, tau, measured, progress.advance, near_tau.see)
         cut = find_cut(_weighed(measured, ranking), budget, work)
         tally, recall = Tally(), RecallAudit()
         summary = summary_path(folder, settings.behaviour)
@@ -70,8 +71,12 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
                 tally.add(batch)
                 sink.write(batch)
                 sink.flush()
-        facts = shards[0].metadata().screened
-        judge = None if facts is None else judged(facts, recall, near_tau, settings.quantile, budget, strata)
+        facts, judge = shards[0].metadata().screened, None
+        if facts is not None:
+            bounds = near_tau.interval(settings.quantile, strata)
+            others = [bound for bound in bounds if bound != float(tau)]
+            at_bounds = [_recall_at(bound, shards, settings, budget, tokens, work) for bound in others]
+            judge = judged(facts, recall, at_bounds, bounds, budget)
     shortfall = budget - tally.tokens_selected
     selection = Selection(
         behaviour=settings.behaviour,
@@ -108,16 +113,16 @@ def _measure(
     settings: SelectionSettings,
     tau: np.float32,
     path: Path,
-    progress: _Progress,
-    near_tau: TauAudit,
+    advance: Callable[[int], None],
+    see: Callable[[ScoredTokens], None],
 ) -> Ranking:
-    """Write one row a record to `path` and return the ranking that has observed them."""
+    """Write one row a record to `path` and return the ranking that has observed them; `see` gets every batch."""
     ranking = Ranking(settings.length_exponent)
     with writing_parquet(path, _MEASURED) as sink:
         for shard in shards:
             first_row = 0
             for scored in shard.batches():
-                near_tau.see(scored)
+                see(scored)
                 records = cut_records(scored.tokens, settings.record_length)
                 measures = measure_records(scored, records, tau, settings.neighbours)
                 weight = records.weights(scored)
@@ -128,8 +133,21 @@ def _measure(
                 columns = [names, rows, records.window, records.tokens, *dataclasses.astuple(measures), weight]
                 sink.write(_batch(columns, _MEASURED))
                 first_row += scored.tokens.documents
-                progress.advance(len(scored.influence))
+                advance(len(scored.influence))
     return ranking
+
+
+def _recall_at(
+    tau: float, shards: Sequence[Sidecar], settings: SelectionSettings, budget: int, tokens: int, work: Path
+) -> RecallAudit:
+    """It has seen every record of a selection with another tau, which is not written."""
+    measured, recall, threshold = work / "bound.parquet", RecallAudit(), np.float32(tau)
+    with track("select: bounds of recall", tokens) as tracker:
+        ranking = _measure(shards, settings, threshold, measured, _Progress(tracker).advance, lambda scored: None)
+    cut = find_cut(_weighed(measured, ranking), budget, work)
+    for _ in _selected(measured, ranking, cut, shards, settings, threshold, recall):
+        pass
+    return recall
 
 
 def _weighed(measured: Path, ranking: Ranking) -> pa.RecordBatchReader:

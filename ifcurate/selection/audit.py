@@ -2,10 +2,11 @@
 
 Documents above the screen's threshold are all scored, so no chance is in them; the others are known by a sample. The
 intervals are those of a Bayesian bootstrap over its documents (Rubin 1981): each replicate gives every document a
-weight drawn from the exponential distribution, and is cut anew where the budget ends; tau stays what it is in that of
-recall. Few documents of an audit have a token to give up, often none, and a bootstrap of none never varies: as in
-Garwood's interval of a Poisson count, which exponential weights reproduce, the bound for the worse has one document
-more than was seen, drawn from those above the threshold.
+weight drawn from the exponential distribution, and is cut anew where the budget ends. Few documents of an audit have a
+token to give up, often none, and a bootstrap of none never varies: as in Garwood's interval of a Poisson count, which
+exponential weights reproduce, the bound for the worse has one document more than was seen, drawn from those above the
+threshold. Recall depends on tau as well, which the audit knows but roughly, so its interval spans those that a
+selection with either bound of tau as its tau would give.
 """
 
 from __future__ import annotations
@@ -89,14 +90,14 @@ class RecallAudit:
         generator = np.random.default_rng(0)
         draws = generator.standard_exponential((REPLICATES, int(document.max(initial=-1)) + 1))
         one_more = generator.standard_exponential(REPLICATES)
-        low, high = np.empty(REPLICATES), np.empty(REPLICATES)
+        low, high, above = np.empty(REPLICATES), np.empty(REPLICATES), np.cumsum(self.above[::-1])
         for number, (weights, part) in enumerate(zip(draws, self._drawn(generator), strict=True)):
             missed: Floats = np.bincount(
                 _part(rank), weights=weight * weights[document] * reach, minlength=RANKS
             ).astype(np.float64)
-            high[number] = self._share_above(missed, budget)
+            high[number] = _share_above(above, missed, budget)
             missed[part] += weight * one_more[number] * self.above[part] / max(self.records_above[part], 1)
-            low[number] = self._share_above(missed, budget)
+            low[number] = _share_above(above, missed, budget)
         bounds = np.percentile(low, INTERVAL[0]), np.percentile(high, INTERVAL[1])
         return estimate, min(float(bounds[0]), estimate), max(float(bounds[1]), estimate)
 
@@ -106,17 +107,6 @@ class RecallAudit:
         if not len(chosen):
             return np.full(REPLICATES, RANKS - 1)
         return generator.choice(chosen, REPLICATES, p=self.records_above[chosen] / self.records_above.sum())
-
-    def _share_above(self, below: Floats, budget: int) -> float:
-        """Of the first `budget` tokens in the order of ranks, those above the threshold; `below` is by rank."""
-        above, both = np.cumsum(self.above[::-1]), np.cumsum((self.above + below)[::-1])
-        if both[-1] <= budget:
-            return float(above[-1] / both[-1]) if both[-1] else 1.0
-        end = int(np.searchsorted(both, budget, side="left"))
-        before = both[end - 1] if end else 0.0
-        part = (budget - before) / (both[end] - before)
-        start = above[end - 1] if end else 0.0
-        return float((start + part * (above[end] - start)) / budget)
 
 
 @dataclass
@@ -178,11 +168,19 @@ class TauAudit:
 
 
 def judged(
-    facts: ScreenedFacts, recall: RecallAudit, tau: TauAudit, quantile: float, budget: int, strata: Sequence[Stratum]
+    facts: ScreenedFacts, recall: RecallAudit, at_bounds: Sequence[RecallAudit], tau: tuple[float, float], budget: int
 ) -> Screened:
-    """What a selection says of the screen."""
-    estimate, recall_low, recall_high = recall.recall(facts.weight, budget)
-    tau_low, tau_high = tau.interval(quantile, strata)
+    """What a selection says of the screen.
+
+    Args:
+        facts: how its documents were chosen.
+        recall: has seen every record.
+        at_bounds: have seen every record of selections with the bounds of `tau`, where these are not its tau itself.
+        tau: an interval of it.
+        budget: tokens to select.
+    """
+    estimate, low, high = recall.recall(facts.weight, budget)
+    others = [each.recall(facts.weight, budget) for each in at_bounds]
     return Screened(
         screen=facts.screen,
         threshold=facts.threshold,
@@ -194,11 +192,28 @@ def judged(
         selected_above=recall.selected_above,
         selected_below=round(facts.weight * recall.selected_audited, 6),
         recall=estimate,
-        recall_low=recall_low,
-        recall_high=recall_high,
-        tau_low=tau_low,
-        tau_high=tau_high,
+        recall_low=min([low, *(bounds[1] for bounds in others)]),
+        recall_high=max([high, *(bounds[2] for bounds in others)]),
+        tau_low=tau[0],
+        tau_high=tau[1],
     )
+
+
+def _share_above(above: Floats, below: Floats, budget: int) -> float:
+    """Of the first `budget` tokens in the order of ranks, those above the threshold.
+
+    Args:
+        above: float64 [ranks], tokens above the threshold in each part of the ranks and all better ones; best first.
+        below: float64 [ranks], tokens below it in each part alone; worst first.
+        budget: tokens to select.
+    """
+    both = above + np.cumsum(below[::-1])
+    if both[-1] <= budget:
+        return float(above[-1] / both[-1]) if both[-1] else 1.0
+    end = int(np.searchsorted(both, budget, side="left"))
+    before, start = (both[end - 1], above[end - 1]) if end else (0.0, 0.0)
+    part = (budget - before) / (both[end] - before)
+    return float((start + part * (above[end] - start)) / budget)
 
 
 def _part(rank: Floats) -> Ints:
