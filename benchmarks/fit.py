@@ -80,9 +80,8 @@ def main() -> None:
                 continue
             other = timed(through_kronfluence.fit_factors, asked, sample.windows, start, Path(folder) / "other")
             report("Kronfluence", other)
-            print(
-                f"  ours is {other.seconds / ours.seconds:.2f} times as fast, {other.cpu / ours.cpu:.2f} times in CPU seconds"
-            )
+            faster = other.seconds / ours.seconds, other.cpu / ours.cpu
+            print(f"  ours is {faster[0]:.2f} times as fast, {faster[1]:.2f} times in CPU seconds")
             print(f"  H^-1 g differs by {difference(model, Path(folder)):.1e}", flush=True)
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/fit_tokens.py --corpus CORPUS --model MODEL --queries FILE --contrast FILE
 
-One query gradient, one sample of the corpus for all sizes (each is the beginning of the next), one sample of other
-windows that every direction scores. Printed for each size: rank correlation with the reference, the share of the
+One query gradient, one sample of the corpus for all sizes (each is the beginning of the next, and what `fit.py` draws),
+one sample of other windows that every direction scores. Printed for each size: rank correlation with the reference, the share of the
 reference's top 2 % of tokens that are in its own top 2 %, and the CPU seconds that fitting took.
 """
 
@@ -46,16 +46,19 @@ def main() -> None:
     scored = first_tokens(scored, asked.scored)
     difference = query_difference(asked, model, tokenizer, context, start)
 
-    directions, seconds = [], []
-    for size in asked.sizes if asked.factors else [*asked.sizes, asked.reference]:
+    directions, costs = [], []
+    for size in [*asked.sizes, asked.reference]:
+        kept = asked.kept / str(size) if asked.kept else None
         began = time.process_time()
-        directions.append(fit(asked.model, first_tokens(fitted, size), start, context, difference))
-        seconds.append(time.process_time() - began)
-        print(f"fitted on {size:,} tokens: {seconds[-1]:,.0f} CPU s", flush=True)
-    if asked.factors:
-        directions.append(Direction(precondition(difference, asked.factors, "heuristic", "cpu"), {}))
+        if kept and kept.is_dir():
+            directions.append(solve(difference, kept, f"kept_{size}"))
+            costs.append("fitted before")
+        else:
+            directions.append(fit(asked.model, first_tokens(fitted, size), start, difference))
+            costs.append(f"{time.process_time() - began:,.0f} CPU s")
+        print(f"{size:,} tokens: {costs[-1]}", flush=True)
 
-    report(asked.sizes, score(model, directions, scored, start), seconds)
+    report(asked.sizes, score(model, directions, scored, start), costs)
 
 
 def arguments() -> argparse.Namespace:
@@ -64,7 +67,7 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--sizes", type=int, nargs="+", default=[2048, 4096, 8192, 16_384])
     parser.add_argument("--reference", type=int, default=131_072)
-    parser.add_argument("--factors", type=Path, help="a run's factors, fitted on the reference's tokens before")
+    parser.add_argument("--kept", type=Path, help="factors fitted before, as benchmarks/fit.py --keep leaves them")
     parser.add_argument("--scored", type=int, default=100_000)
     parser.add_argument("--max-queries", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=2)
@@ -84,11 +87,15 @@ def query_difference(asked, model, tokenizer, context: int, start: int) -> dict[
     return {name: sides[0][name] - sides[1][name] for name in sides[0]}
 
 
-def fit(model: str, windows: list[Window], start: int, context: int, difference: dict[str, torch.Tensor]) -> Direction:
+def fit(model: str, windows: list[Window], start: int, difference: dict[str, torch.Tensor]) -> Direction:
     with tempfile.TemporaryDirectory() as folder:
         factors = Path(folder) / "factors"
         fit_factors(load_causal_lm(model), windows, start, factors, BATCH_TOKENS, seed=0)
-        return Direction(precondition(difference, factors, "heuristic", "cpu"), {"behaviour": f"fit_{len(windows)}"})
+        return solve(difference, factors, f"fit_{len(windows)}")
+
+
+def solve(difference: dict[str, torch.Tensor], factors: Path, behaviour: str) -> Direction:
+    return Direction(precondition(difference, factors, "heuristic", "cpu"), {"behaviour": behaviour})
 
 
 def score(model, directions: list[Direction], windows: list[Window], start: int) -> np.ndarray:
@@ -110,15 +117,15 @@ def ranks(values: np.ndarray) -> np.ndarray:
     return result
 
 
-def report(sizes: list[int], influence: np.ndarray, seconds: list[float]) -> None:
+def report(sizes: list[int], influence: np.ndarray, costs: list[str]) -> None:
     reference = influence[-1]
     top = max(1, len(reference) // 50)
     best = set(np.argpartition(reference, -top)[-top:].tolist())
     correlations, overlaps = [], []
-    for size, scores, spent in zip(sizes, influence[:-1], seconds, strict=False):
+    for size, scores, cost in zip(sizes, influence[:-1], costs, strict=False):
         correlations.append(float(np.corrcoef(ranks(scores), ranks(reference))[0, 1]))
         overlaps.append(len(best & set(np.argpartition(scores, -top)[-top:].tolist())) / top)
-        print(f"{size:>9,}  rank correlation {correlations[-1]:.4f}  overlap {overlaps[-1]:.3f}  {spent:,.0f} CPU s")
+        print(f"{size:>9,}  rank correlation {correlations[-1]:.4f}  overlap {overlaps[-1]:.3f}  {cost}")
     enough = (1 - WITHIN) * np.array([max(correlations), max(overlaps)])
     chosen = next(
         size
