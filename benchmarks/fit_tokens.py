@@ -3,8 +3,8 @@
     python benchmarks/fit_tokens.py --corpus CORPUS --model MODEL --queries FILE --contrast FILE
 
 One query gradient, one sample of the corpus for all sizes (each is the beginning of the next, and what `fit.py` draws),
-one sample of other windows that every direction scores. Printed for each size: rank correlation with the reference, the share of the
-reference's top 2 % of tokens that are in its own top 2 %, and the CPU seconds that fitting took.
+one sample of other windows that every direction scores. Printed for each size: rank correlation with the reference, the
+share of the reference's top 2 % of tokens that are in its own top 2 %, and the CPU seconds that fitting took.
 """
 
 from __future__ import annotations
