@@ -22,7 +22,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ifcurate.corpus.documents import ID
-from ifcurate.corpus.parquet import writing_parquet
 from ifcurate.report.html import ReportOptions, write_report
 from ifcurate.report.source import ReportSource
 from ifcurate.selection.algorithm import select
@@ -37,6 +36,7 @@ from ifcurate.selection.scores import (
     TOKEN_STARTS,
     influence_column,
     sidecar_schema,
+    writing_scores,
 )
 from ifcurate.selection.settings import SelectionSettings
 
@@ -119,7 +119,7 @@ def draw_shard(out: Path, name: str, seed: int, behaviours: Sequence[str]) -> No
         histograms[behaviour] = histogram.to_text()
         columns[influence_column(behaviour)] = lists(rows, values, FLOAT_LIST)
     schema = sidecar_schema(behaviours, with_loss=True)
-    with writing_parquet(out / "scores" / f"{name}.parquet", schema) as sink:
+    with writing_scores(out / "scores" / f"{name}.parquet", schema) as sink:
         sink.write(pa.RecordBatch.from_pydict(columns, schema=schema))
         direction = {"direction_hash": sha256(b"drawn").hexdigest(), "relative_error": None}
         sink.describe({HISTOGRAMS: histograms, "directions": dict.fromkeys(behaviours, direction)})

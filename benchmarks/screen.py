@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ifcurate.checksums import CHECKSUM, checked
-from ifcurate.corpus.parquet import metadata_of_file, writing_parquet
+from ifcurate.corpus.parquet import metadata_of_file
 from ifcurate.corpus.shards import Shard, open_shard
 from ifcurate.influence.loading import LoadedScorer, load_scorer
 from ifcurate.influence.settings import ScoreSettings
@@ -41,7 +41,7 @@ from ifcurate.screening.screen import Screen
 from ifcurate.screening.threshold import draw_of, find_threshold
 from ifcurate.selection.algorithm import select
 from ifcurate.selection.quantile import Histogram
-from ifcurate.selection.scores import HISTOGRAMS, influence_column
+from ifcurate.selection.scores import HISTOGRAMS, influence_column, writing_scores
 from ifcurate.selection.screened import FIELDS, SCREENED, Screened, ScreenedFacts
 from ifcurate.selection.settings import SelectionSettings
 
@@ -220,7 +220,7 @@ def write_screened(
     }
     said[HISTOGRAMS] = {chosen.behaviour: whole.to_text()}
     said[SCREENED] = facts.model_copy(update={"audited": {chosen.behaviour: audit.to_text()}}).model_dump()
-    with writing_parquet(path, table.schema.remove_metadata()) as sink:
+    with writing_scores(path, table.schema.remove_metadata()) as sink:
         for batch in table.replace_schema_metadata().combine_chunks().to_batches():
             sink.write(batch)
         sink.describe(checked(said))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,18 @@ READ_AHEAD_BYTES = 1 << 20
 
 ROW_GROUP_BYTES = 64 << 20
 """A row group is written once its batches take this much memory."""
+
+PART_BYTES = 32 << 20
+"""A part of a file holds as many row groups as have this size uncompressed."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some row groups of a file, one after the other: the number of their first row, and how many rows they have."""
+
+    first_row: int
+    rows: int
+    groups: range
 
 
 class ParquetReader:
@@ -49,23 +62,44 @@ class ParquetReader:
             self.readable = self.schema
             self.num_rows: int = file.metadata.num_rows
             self._row_bytes = _largest_row_bytes(file.metadata)
+            groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+            self._groups = [(group.num_rows, group.total_byte_size) for group in groups]
             columns = [file.metadata.schema.column(index) for index in range(file.metadata.num_columns)]
         self.times_in_utc = _are_times_in_utc(path, columns)
 
-    def batches(self, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS, part: Part | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """The rows in order, at most `rows` a batch and about `BATCH_BYTES`; `columns` picks top-level columns.
+
+        Args:
+            columns: default: all.
+            rows: most of a batch.
+            part: one of `parts`, whose rows alone are read.
 
         Raises:
             InputError: a page is truncated or corrupt.
         """
         fitting = max(1, min(rows, int(BATCH_BYTES / self._row_bytes)))
+        part = part or Part(0, self.num_rows, range(len(self._groups)))
         found = 0
         with self._opened() as file:
-            for batch in file.iter_batches(fitting, columns=columns, use_threads=False):
+            for batch in file.iter_batches(fitting, row_groups=part.groups, columns=columns, use_threads=False):
                 found += batch.num_rows
                 yield batch if columns is None else batch.select(list(columns))
-            if found != self.num_rows:
-                raise ValueError(f"{found} rows where the footer says {self.num_rows}")
+            if found != part.rows:
+                raise ValueError(f"{found} rows where the footer says {part.rows}")
+
+    def parts(self) -> list[Part]:
+        """The file cut between row groups, into parts of about `PART_BYTES` uncompressed: what threads share out."""
+        found: list[Part] = []
+        first_row, first_group, rows, size = 0, 0, 0, 0
+        for number, (of_group, bytes_of_group) in enumerate(self._groups, start=1):
+            rows, size = rows + of_group, size + bytes_of_group
+            if size >= PART_BYTES or number == len(self._groups):
+                found.append(Part(first_row, rows, range(first_group, number)))
+                first_row, first_group, rows, size = first_row + rows, number, 0, 0
+        return found
 
     def nulls(self, column: str) -> int:
         """Rows without a value in a top-level column of plain values, from the footer; a scan where it counts none."""
@@ -128,23 +162,43 @@ class ParquetSink:
 
 
 @contextmanager
-def writing_parquet(path: Path, schema: pa.Schema, times_in_utc: bool = False) -> Iterator[ParquetSink]:
+def writing_parquet(
+    path: Path, schema: pa.Schema, times_in_utc: bool = False, encodings: Mapping[str, str] | None = None
+) -> Iterator[ParquetSink]:
     """A sink that becomes the finished file `path` when the block ends well, and leaves nothing when it does not.
 
     The bytes depend on the arguments and the batches alone. Pages carry checksums.
 
+    Args:
+        path: the file.
+        schema: of the batches.
+        times_in_utc: see `ParquetReader`.
+        encodings: Parquet's name of one for columns of plain lists; the others have dictionaries.
+
     Raises:
         InputError: the disk is full.
     """
+    encoded = {f"{name}.list.element": encoding for name, encoding in (encodings or {}).items()}
     with (
         finishing(path) as part,
         pq.ParquetWriter(
-            part, schema, compression="zstd", write_page_checksum=True, write_time_adjusted_to_utc=times_in_utc
+            part,
+            schema,
+            compression="zstd",
+            use_dictionary=[leaf for leaf in _leaves(schema) if leaf not in encoded] if encoded else True,
+            column_encoding=encoded or None,
+            write_page_checksum=True,
+            write_time_adjusted_to_utc=times_in_utc,
         ) as writer,
     ):
         sink = ParquetSink(writer)
         yield sink
         sink.flush()
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """What Parquet calls the values of plain columns and of lists of these."""
+    return [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema]
 
 
 def _are_times_in_utc(path: str, columns: Sequence[pq.ColumnSchema]) -> bool:

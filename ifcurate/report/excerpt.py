@@ -106,13 +106,13 @@ def _pieces(text: str, scored: ScoredTokens, records: Records, first: int, last:
 
 def _takes(scored: ScoredTokens, records: Records, reach: Mask, tau: np.float32, settings: SelectionSettings) -> str:
     """A letter a token, see `NOT_IN_REACH`."""
-    last_of_group = np.flatnonzero(np.diff(records.groups, append=records.groups[-1:] + 1))[records.groups]
+    last_of_group = records.last_of_group
     may_end = np.zeros(len(reach), dtype=bool)
     if settings.budget_ends == "token":
         may_end[last_of_group] = True
     else:
         above = np.flatnonzero(scored.influence > tau)
-        last = neighbour_borders(scored, records)[1][above] - 1
+        last = neighbour_borders(scored, records, above)[1] - 1
         may_end[last_of_group[np.minimum(above + settings.neighbours, last)]] = True
     letters = np.where(reach, np.where(may_end, MAY_END, IN_REACH), NOT_IN_REACH)
     return "".join(letters.tolist())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,11 +24,11 @@ from ifcurate.errors import InputError
 from ifcurate.files import PART_SUFFIX, write_text
 from ifcurate.progress import Tracker, track
 from ifcurate.selection.audit import RecallAudit, TauAudit, judged
+from ifcurate.selection.measuring import measure
 from ifcurate.selection.partial import fitting_tokens
 from ifcurate.selection.quantile import Stratum
 from ifcurate.selection.ranking import WEIGHED, Cut, Ranking, find_cut
-from ifcurate.selection.records import cut_records, measure_records
-from ifcurate.selection.scores import ScoredTokens, Sidecar
+from ifcurate.selection.scores import Sidecar
 from ifcurate.selection.screened import Screened
 from ifcurate.selection.settings import Budget, SelectionSettings
 from ifcurate.selection.table import SELECTED, Selection, Tally, records_path, summary_path
@@ -36,8 +36,6 @@ from ifcurate.selection.thresholds import corpus_strata, corpus_taus
 
 RECORDS_PER_BATCH = 1 << 16
 """Also the row groups of a selection's table, so that the records of one shard are found without reading all."""
-
-_MEASURED = pa.schema([*list(SELECTED)[:6], *list(WEIGHED)[2:]])
 
 
 def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, folder: Path) -> Selection:
@@ -61,7 +59,7 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
             progress = _Progress(tracker)
             (tau,) = corpus_taus(shards, strata, [settings.quantile], progress.advance)
             near_tau = TauAudit.around(tau, settings.quantile, strata)
-            ranking = _measure(shards, settings, tau, measured, progress.advance, near_tau.see)
+            ranking = measure(shards, settings, tau, measured, progress.advance, near_tau)
         cut = find_cut(_weighed(measured, ranking), budget, work)
         tally, recall = Tally(), RecallAudit()
         summary = summary_path(folder, settings.behaviour)
@@ -108,42 +106,13 @@ def _require_tokens(strata: Sequence[Stratum], tokens: int) -> None:
         )
 
 
-def _measure(
-    shards: Sequence[Sidecar],
-    settings: SelectionSettings,
-    tau: np.float32,
-    path: Path,
-    advance: Callable[[int], None],
-    see: Callable[[ScoredTokens], None],
-) -> Ranking:
-    """Write one row a record to `path` and return the ranking that has observed them; `see` gets every batch."""
-    ranking = Ranking(settings.length_exponent)
-    with writing_parquet(path, _MEASURED) as sink:
-        for shard in shards:
-            first_row = 0
-            for scored in shard.batches():
-                see(scored)
-                records = cut_records(scored.tokens, settings.record_length)
-                measures = measure_records(scored, records, tau, settings.neighbours)
-                weight = records.weights(scored)
-                known = weight > 0
-                ranking.observe(records.tokens[known], measures.sparsity[known], measures.score[known])
-                rows = first_row + records.document
-                names = pa.repeat(shard.name, len(rows))
-                columns = [names, rows, records.window, records.tokens, *dataclasses.astuple(measures), weight]
-                sink.write(_batch(columns, _MEASURED))
-                first_row += scored.tokens.documents
-                advance(len(scored.influence))
-    return ranking
-
-
 def _recall_at(
     tau: float, shards: Sequence[Sidecar], settings: SelectionSettings, budget: int, tokens: int, work: Path
 ) -> RecallAudit:
     """It has seen every record of a selection with another tau, which is not written."""
     measured, recall, threshold = work / "bound.parquet", RecallAudit(), np.float32(tau)
     with track("select: bounds of recall", tokens) as tracker:
-        ranking = _measure(shards, settings, threshold, measured, _Progress(tracker).advance, lambda scored: None)
+        ranking = measure(shards, settings, threshold, measured, _Progress(tracker).advance)
     cut = find_cut(_weighed(measured, ranking), budget, work)
     for _ in _selected(measured, ranking, cut, shards, settings, threshold, recall):
         pass

@@ -109,6 +109,16 @@ class RecallAudit:
         return generator.choice(chosen, REPLICATES, p=self.records_above[chosen] / self.records_above.sum())
 
 
+@dataclass(frozen=True)
+class AuditedScores:
+    """The audit's documents in a batch: int64 [documents], their numbers of tokens; and of the scores near tau, int64
+    [scores], the bin above the lowest that is looked at, and the document in this batch."""
+
+    tokens: Ints
+    bins: Ints
+    document: Ints
+
+
 @dataclass
 class TauAudit:
     """Takes in the scores of every document, and says between which values tau lies."""
@@ -128,21 +138,25 @@ class TauAudit:
         lowest = int(np.flatnonzero(above >= min(WIDER * (1 - quantile), 1) * above[0])[-1])
         return cls(tau, min(lowest, int(sort_keys(np.array([tau], np.float32))[0] >> 16)))
 
-    def see(self, scored: ScoredTokens) -> None:
-        """The next documents of the corpus."""
+    def look(self, scored: ScoredTokens) -> AuditedScores | None:
+        """What is to be seen of a batch of documents; None where none was screened. Threads may look."""
         if scored.weights is None:
-            return
+            return None
         audited = np.flatnonzero(scored.weights > 1)
         lengths = np.diff(scored.tokens.rows)
-        self._tokens.append(lengths[audited])
         number = np.full(len(lengths), -1)
-        number[audited] = self._seen + np.arange(len(audited))
+        number[audited] = np.arange(len(audited))
         of_token = np.repeat(number, lengths)
         bins = (sort_keys(scored.influence[of_token >= 0]) >> 16).astype(np.int64)
         near = bins >= self.lowest
-        self._bins.append(bins[near] - self.lowest)
-        self._documents.append(of_token[of_token >= 0][near])
-        self._seen += len(audited)
+        return AuditedScores(lengths[audited], bins[near] - self.lowest, of_token[of_token >= 0][near])
+
+    def see(self, scores: AuditedScores) -> None:
+        """The next documents of the corpus."""
+        self._tokens.append(scores.tokens)
+        self._bins.append(scores.bins)
+        self._documents.append(self._seen + scores.document)
+        self._seen += len(scores.tokens)
 
     def interval(self, quantile: float, strata: Sequence[Stratum]) -> tuple[float, float]:
         """The bounds of tau, as wide as the bins of a histogram at least; tau itself where nothing was drawn."""

@@ -40,6 +40,10 @@ class Extent:
         self.low = min(self.low, float(values.min(initial=math.inf)))
         self.high = max(self.high, float(values.max(initial=-math.inf)))
 
+    def merge(self, other: Extent) -> None:
+        """Take into account what `other` has."""
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+
     def normalise(self, values: Floats) -> Floats:
         """`values` mapped to [0, 1]; all 0 where every value seen was the same."""
         return (values - self.low) / (self.high - self.low) if self.high > self.low else np.zeros_like(values)
@@ -57,6 +61,11 @@ class Ranking:
         length = self._length(tokens[tokens > 0])
         self._sparsity.widen(sparsity[tokens > 0] / length)
         self._score.widen(score[tokens > 0] / length)
+
+    def merge(self, other: Ranking) -> None:
+        """Take in the records that `other`, of the same length exponent, has observed."""
+        self._sparsity.merge(other._sparsity)
+        self._score.merge(other._score)
 
     def rank(self, tokens: Ints, sparsity: Ints, score: Floats) -> Floats:
         """float64 [records], in [0, 1]: 2ab / (a + b) of the normalised sparsity a and score b, 0 where both are 0."""

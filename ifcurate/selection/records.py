@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifcurate.selection.scores import ScoredTokens
-from ifcurate.selection.spans import Ints, Mask, Ranges, any_in_group, character_groups, has_characters
+from ifcurate.selection.spans import Ints, Mask, Ranges, group_begins
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,28 @@ class Records:
 
     `rows` is int64 [records + 1]: record r holds tokens `rows[r] .. rows[r + 1]`. `document` and `window` are int64
     [records]: the document in the batch, and the number of the window in the document (0 for whole documents).
-    `groups` is int64 [tokens], from `character_groups`; no group lies in two records.
+    `begins` is int64 [groups], from `group_begins`; no group lies in two records.
     """
 
     rows: Ints
     document: Ints
     window: Ints
-    groups: Ints
+    begins: Ints
+
+    @property
+    def ends(self) -> Ints:
+        """int64 [groups]: the token behind each group."""
+        return np.append(self.begins, self.rows[-1])[1:]
+
+    @property
+    def groups(self) -> Ints:
+        """int64 [tokens]: the group that each token is in."""
+        return np.repeat(np.arange(len(self.begins)), self.ends - self.begins)
+
+    @property
+    def last_of_group(self) -> Ints:
+        """int64 [tokens]: the last token of the group that each token is in."""
+        return np.repeat(self.ends - 1, self.ends - self.begins)
 
     @property
     def tokens(self) -> Ints:
@@ -41,6 +56,10 @@ class Records:
     def record_of(self) -> Ints:
         """int64 [tokens]: the record that each token is in."""
         return np.repeat(np.arange(len(self.document)), self.tokens)
+
+    def holding(self, tokens: Ints) -> Ints:
+        """int64: the records that some tokens (int64) are in."""
+        return np.searchsorted(self.rows, tokens, side="right") - 1
 
     def weights(self, scored: ScoredTokens) -> NDArray[np.float64]:
         """float64 [records]: how many documents each one's document stands for, 0 without a score."""
@@ -65,52 +84,81 @@ def cut_records(tokens: Ranges, context: int | None) -> Records:
 
     A group of tokens that share characters belongs to the window in which it begins. An empty document is one record.
     """
-    groups = character_groups(tokens)
+    begins = group_begins(tokens)
     if context is None:
         documents = np.arange(tokens.documents)
-        return Records(tokens.rows, documents, np.zeros_like(documents), groups)
+        return Records(tokens.rows, documents, np.zeros_like(documents), begins)
     windows = np.maximum(1, -(-np.diff(tokens.rows) // context))
     first_record = np.append(0, np.cumsum(windows))
     document_of = tokens.document_of
-    first_of_group = np.flatnonzero(np.diff(groups, prepend=-1))[groups]
+    first_of_group = np.repeat(begins, np.diff(begins, append=len(tokens)))
     window_of = (first_of_group - tokens.rows[document_of]) // context
     sizes = np.bincount(first_record[document_of] + window_of, minlength=first_record[-1])
     document = np.repeat(np.arange(tokens.documents), windows)
     window = np.arange(first_record[-1]) - first_record[document]
-    return Records(np.append(0, np.cumsum(sizes)), document, window, groups)
+    return Records(np.append(0, np.cumsum(sizes)), document, window, begins)
+
+
+def reach_of(scored: ScoredTokens, records: Records, tau: np.float32, neighbours: int) -> tuple[Ints, Ints]:
+    """The reach of all records, as runs of tokens: only tokens above tau are looked at, which are few.
+
+    Tokens of a document without characters (all of them empty) are left out: no span could name them.
+
+    Returns:
+        int64 [runs], the first token of each run and the one behind it; in order, none overlapping another, each
+        within a record.
+    """
+    above = np.flatnonzero(scored.influence > tau)
+    low, high = neighbour_borders(scored, records, above)
+    first_group = _group_of(records, np.maximum(above - neighbours, low))
+    last_group = _group_of(records, np.minimum(above + neighbours + 1, high) - 1)
+    first, end = records.begins[first_group], records.ends[last_group]
+    if not np.all(scored.tokens.ends > scored.tokens.starts):
+        spelled = np.add.reduceat(scored.tokens.ends > scored.tokens.starts, records.begins, dtype=np.int64) > 0
+        first, end = first[spelled[first_group]], end[spelled[first_group]]
+    opens = np.append(True, first[1:] >= end[:-1])[: len(first)]
+    closes = np.append(opens[1:], True)[: len(first)]
+    return first[opens], end[closes]
+
+
+def _group_of(records: Records, tokens: Ints) -> Ints:
+    return np.searchsorted(records.begins, tokens, side="right") - 1
 
 
 def reachable(scored: ScoredTokens, records: Records, tau: np.float32, neighbours: int) -> Mask:
-    """bool [tokens]: the reach of every record.
+    """bool [tokens]: the reach of every record."""
+    first, end = reach_of(scored, records, tau, neighbours)
+    edges = np.zeros(len(scored.influence) + 1, dtype=np.int8)
+    edges[first] += 1
+    edges[end] -= 1
+    return np.cumsum(edges[:-1], dtype=np.int8).astype(np.bool_)
 
-    Tokens of a document without characters (all of them empty) are left out: no span could name them.
+
+def neighbour_borders(scored: ScoredTokens, records: Records, tokens: Ints) -> tuple[Ints, Ints]:
+    """Where the part of its record that each of some tokens (int64) is in begins and ends; neighbours are of one part.
+
+    Returns:
+        int64, two for each of the tokens.
     """
-    above = np.flatnonzero(scored.influence > tau)
-    first, end = neighbour_borders(scored, records)
-    edges = np.zeros(len(scored.influence) + 1, dtype=np.int64)
-    np.add.at(edges, np.maximum(above - neighbours, first[above]), 1)
-    np.add.at(edges, np.minimum(above + neighbours + 1, end[above]), -1)
-    near = np.cumsum(edges[:-1]) > 0
-    return any_in_group(near, records.groups) & has_characters(scored.tokens, records.groups)
-
-
-def neighbour_borders(scored: ScoredTokens, records: Records) -> tuple[Ints, Ints]:
-    """int64 [tokens]: where the part of its record that a token is in begins and ends; neighbours are of one part."""
-    record = records.record_of
+    record = records.holding(tokens)
     first, end = records.rows[record], records.rows[record + 1]
     if scored.apart is None:
         return first, end
     begins = np.append(np.flatnonzero(scored.apart), len(scored.apart))
-    part = np.cumsum(scored.apart) - 1
+    part = np.searchsorted(begins, tokens, side="right") - 1
     return np.maximum(first, begins[part]), np.minimum(end, begins[part + 1])
 
 
 def measure_records(scored: ScoredTokens, records: Records, tau: np.float32, neighbours: int) -> Measures:
     """Sparsity, score and reach of every record. Scores add up in text order, so they do not depend on the batch."""
-    above = scored.influence > tau
-    score = np.zeros(len(records.document))
-    np.add.at(score, records.record_of[above], scored.influence[above].astype(np.float64))
-    return Measures(records.count(above), score, records.count(reachable(scored, records, tau, neighbours)))
+    above = np.flatnonzero(scored.influence > tau)
+    record, count = records.holding(above), len(records.document)
+    score = np.zeros(count)
+    np.add.at(score, record, scored.influence[above].astype(np.float64))
+    first, end = reach_of(scored, records, tau, neighbours)
+    reach = np.zeros(count, dtype=np.int64)
+    np.add.at(reach, records.holding(first), end - first)
+    return Measures(np.bincount(record, minlength=count), score, reach)
 
 
 def whole_neighbourhoods(scored: ScoredTokens, records: Records, tau: np.float32, neighbours: int, room: Ints) -> Ints:
@@ -133,8 +181,8 @@ def whole_neighbourhoods(scored: ScoredTokens, records: Records, tau: np.float32
     record = records.record_of
     so_far = np.cumsum(reach) - np.append(0, np.cumsum(reach))[records.rows[:-1]][record]
     above = np.flatnonzero(scored.influence > tau)
-    last = np.minimum(above + neighbours, neighbour_borders(scored, records)[1][above] - 1)
-    spent = so_far[_last_of_group(records)[last]]
+    last = np.minimum(above + neighbours, neighbour_borders(scored, records, above)[1] - 1)
+    spent = so_far[records.last_of_group[last]]
     fits = spent <= room[record[above]]
     taken = np.zeros(len(records.document), dtype=np.int64)
     np.maximum.at(taken, record[above][fits], spent[fits])
@@ -158,10 +206,5 @@ def mask_records(scored: ScoredTokens, records: Records, tau: np.float32, neighb
     before_record = np.append(0, np.cumsum(reach))[records.rows[:-1]]
     record = records.record_of
     taken_so_far = np.cumsum(reach) - before_record[record]
-    taken: Mask = reach & (taken_so_far[_last_of_group(records)] <= take[record])
+    taken: Mask = reach & (taken_so_far[records.last_of_group] <= take[record])
     return taken
-
-
-def _last_of_group(records: Records) -> Ints:
-    """int64 [tokens]: the last token of the group that each token is in."""
-    return np.flatnonzero(np.diff(records.groups, append=records.groups[-1:] + 1))[records.groups]

@@ -7,6 +7,7 @@ training on the token makes the behaviour likelier. Unit: nats per unit of the d
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ifcurate.corpus.documents import ID
-from ifcurate.corpus.parquet import ParquetReader
+from ifcurate.corpus.parquet import ParquetReader, ParquetSink, Part, writing_parquet
 from ifcurate.corpus.sources import reading
 from ifcurate.errors import InputError
 from ifcurate.influence.column_names import LOSS as LOSS
@@ -66,6 +67,19 @@ def sidecar_schema(
     if messages:
         fields += [pa.field(LOSS_MASK, MASK_LIST), pa.field(MESSAGE_STARTS, INT_LIST)]
     return pa.schema([*fields, *FIELDS] if screened else fields)
+
+
+@contextmanager
+def writing_scores(path: Path, schema: pa.Schema) -> Iterator[ParquetSink]:
+    """A sink for a sidecar, see `writing_parquet`.
+
+    Influence has random bits at the end of each number and similar ones at its beginning, which compress when they are
+    apart; where tokens start and end grows steadily. Smaller than dictionaries, and read faster.
+    """
+    encodings = dict.fromkeys((TOKEN_STARTS, TOKEN_ENDS), "DELTA_BINARY_PACKED")
+    encodings |= {field.name: "BYTE_STREAM_SPLIT" for field in schema if field.type == FLOAT_LIST}
+    with writing_parquet(path, schema, encodings=encodings) as sink:
+        yield sink
 
 
 def selectable(batch: pa.RecordBatch) -> Mask | None:
@@ -172,29 +186,43 @@ class Sidecar:
         audited = self._read(screened.audited[self.behaviour])
         return [(1.0, Histogram(counted.counts - audited.counts)), (screened.weight, audited)], screened.tokens
 
-    def influence(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """The influence of every token that has one, float32, checked against the histograms once the last one was
-        given; each piece with the number of its stratum.
+    def parts(self) -> list[Part]:
+        """What threads may share out."""
+        return self._reader().parts()
+
+    def influence(self, part: Part | None = None) -> tuple[list[tuple[int, NDArray[np.float32]]], list[Histogram]]:
+        """The influence of every token that has one, of the whole file or of a part.
+
+        Returns:
+            Pieces, each the number of its stratum and float32 [tokens]; and the counts of either stratum.
 
         Raises:
-            InputError: NaN or infinity, or other values than the histograms counted.
+            InputError: NaN or infinity.
         """
-        column, (strata, _) = influence_column(self.behaviour), self.strata()
-        counted = [Histogram() for _ in strata]
-        for batch in self._batches([column], [TOKEN_STARTS, TOKEN_ENDS, LOSS_MASK]):
-            for stratum, part in by_stratum(batch):
-                _, values = _flat(part, column, str(self.path))
-                if (chosen := selectable(part)) is not None:
+        pieces, counted = [], [Histogram(), Histogram()]
+        for batch in self._batches([influence_column(self.behaviour)], [TOKEN_STARTS, TOKEN_ENDS, LOSS_MASK], part):
+            for stratum, rows in by_stratum(batch):
+                _, values = _flat(rows, influence_column(self.behaviour), str(self.path))
+                if (chosen := selectable(rows)) is not None:
                     values = values[chosen]
                 counted[stratum].add(values, str(self.path))
-                yield stratum, values
-        if counted != [histogram for _, histogram in strata]:
+                pieces.append((stratum, values))
+        return pieces, counted
+
+    def check(self) -> None:
+        """Refuse scores that are not those that the histograms in the footer counted."""
+        counted = [Histogram(), Histogram()]
+        for part in self.parts():
+            for total, found in zip(counted, self.influence(part)[1], strict=True):
+                total.merge(found)
+        strata, _ = self.strata()
+        if counted[: len(strata)] != [histogram for _, histogram in strata]:
             raise InputError(f"{self.path}: the scores are not those that its histogram counted; {REMEDY}.")
 
-    def batches(self) -> Iterator[ScoredTokens]:
-        """The documents in order, some megabytes at a time."""
+    def batches(self, part: Part | None = None) -> Iterator[ScoredTokens]:
+        """The documents in order, of the whole file or of a part, some megabytes at a time."""
         columns = [TOKEN_STARTS, TOKEN_ENDS, influence_column(self.behaviour)]
-        for batch in self._batches(columns, [LOSS_MASK]):
+        for batch in self._batches(columns, [LOSS_MASK], part):
             yield ScoredTokens.from_arrow(batch, self.behaviour, str(self.path))
 
     def document(self, row: int) -> ScoredTokens:
@@ -210,15 +238,21 @@ class Sidecar:
         with reading(str(self.path), "scores"):
             return Histogram.from_text(text)
 
-    def _batches(self, columns: list[str], of_messages: list[str]) -> Iterator[pa.RecordBatch]:
-        """Some `columns`, further ones where documents are messages, and weights where they were screened."""
+    def _reader(self) -> ParquetReader:
         require_file(self.path)
-        reader = ParquetReader(str(self.path))
+        return ParquetReader(str(self.path))
+
+    def _batches(
+        self, columns: list[str], of_messages: list[str], part: Part | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Some `columns`, further ones where documents are messages, and weights where they were screened."""
+        reader = self._reader()
         absent = [name for name in columns if name not in reader.schema.names]
         if absent:
             raise InputError(f"{self.path}: has no column {absent[0]!r}; {REMEDY}.")
         weights = [WEIGHT] if WEIGHT in reader.schema.names else []
-        return reader.batches(columns + (of_messages if LOSS_MASK in reader.schema.names else []) + weights)
+        chosen = columns + (of_messages if LOSS_MASK in reader.schema.names else []) + weights
+        return reader.batches(chosen, part=part)
 
 
 def _flat(batch: pa.RecordBatch, name: str, source: str) -> tuple[Ints, NDArray[Any]]:

@@ -74,16 +74,35 @@ class Ranges:
         return self.starts + shift, self.ends + shift
 
 
-def character_groups(tokens: Ranges) -> Ints:
-    """Number the groups of tokens that share characters.
+def group_begins(tokens: Ranges) -> Ints:
+    """Where the groups of tokens that share characters begin.
 
     Groups are runs of neighbouring tokens, within one document, and no two groups have a character in common. An
     empty token belongs to the group of the next token that has characters, or of the previous one where none follows;
     a document of empty tokens is one group.
 
     Returns:
-        int64 [tokens], from 0, never decreasing.
+        int64 [groups]: the first token of each.
     """
+    opens = np.zeros(len(tokens), dtype=bool)
+    if _are_ordinary(tokens):
+        np.greater_equal(tokens.starts[1:], tokens.ends[:-1], out=opens[1:])
+    else:
+        opens[_last_before_gaps(tokens) + 1] = True
+    opens[tokens.rows[:-1][np.diff(tokens.rows) > 0]] = True
+    return np.flatnonzero(opens)
+
+
+def _are_ordinary(tokens: Ranges) -> bool:
+    """Whether every token has characters, and neither starts nor ends before the one before it in its document."""
+    follows = (tokens.starts[1:] >= tokens.starts[:-1]) & (tokens.ends[1:] >= tokens.ends[:-1])
+    borders = tokens.rows[1:-1]
+    follows[borders[(borders > 0) & (borders < len(tokens))] - 1] = True
+    return bool(follows.all() and (tokens.ends > tokens.starts).all())
+
+
+def _last_before_gaps(tokens: Ranges) -> Ints:
+    """int64: tokens with characters that share none of those they end with, or of what is before, with what follows."""
     starts, ends = tokens.end_to_end(tokens.reach)
     document = tokens.document_of
     spelled = np.flatnonzero(ends > starts)
@@ -91,11 +110,14 @@ def character_groups(tokens: Ranges) -> Ints:
     reached_so_far = np.maximum.accumulate(ends[spelled])
     apart = begins_at_earliest[1:] >= reached_so_far[:-1]
     same_document = document[spelled[1:]] == document[spelled[:-1]]
+    last: Ints = spelled[:-1][apart & same_document]
+    return last
 
-    opens = np.zeros(len(tokens), dtype=bool)
-    opens[tokens.rows[:-1][np.diff(tokens.rows) > 0]] = True
-    opens[spelled[:-1][apart & same_document] + 1] = True
-    return np.cumsum(opens) - 1
+
+def character_groups(tokens: Ranges) -> Ints:
+    """int64 [tokens], from 0, never decreasing: the number of the group that each token is in, see `group_begins`."""
+    begins = group_begins(tokens)
+    return np.repeat(np.arange(len(begins)), np.diff(begins, append=len(tokens)))
 
 
 def has_characters(tokens: Ranges, groups: Ints) -> Mask:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ifcurate.checksums import CHECKSUM, checked
 from ifcurate.corpus.documents import ID
-from ifcurate.corpus.parquet import ParquetReader, writing_parquet
+from ifcurate.corpus.parquet import ParquetReader
 from ifcurate.errors import InputError
 from ifcurate.selection.quantile import Histogram
 from ifcurate.selection.scores import (
@@ -35,6 +35,7 @@ from ifcurate.selection.scores import (
     selectable,
     sidecar_metadata,
     sidecar_schema,
+    writing_scores,
 )
 
 CHECKPOINTS = "checkpoints"
@@ -74,7 +75,7 @@ def sum_sidecars(sidecars: Sequence[Path], behaviour: str, out: Path) -> int:
     metadata = _combined(sidecars, said, behaviour)
     schema = sidecar_schema([behaviour], with_loss=False, messages=said[0].on is not None)
     histogram, scores = Histogram(), sha256()
-    with writing_parquet(out, schema) as sink:
+    with writing_scores(out, schema) as sink:
         for batches in _same_rows([ParquetReader(str(path)).batches(schema.names) for path in sidecars]):
             total, rows = _sum(batches, behaviour, sidecars)
             chosen = selectable(batches[0])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ifcurate.errors import InputError
 from ifcurate.selection.quantile import Histogram, Stratum, weighted_quantiles
 from ifcurate.selection.scores import Sidecar
+from ifcurate.threads import in_order
 
 
 def corpus_strata(shards: Sequence[Sidecar]) -> tuple[list[Stratum], int]:
@@ -47,12 +48,22 @@ def corpus_taus(
         strata: its own, from `corpus_strata`.
         quantiles: each in [0, 1].
         on_tokens: called with the number of tokens of every piece that was read.
+
+    Raises:
+        InputError: a score file is missing or damaged, or holds other scores than its histogram counted.
     """
 
     def scan() -> Iterator[tuple[int, NDArray[np.float32]]]:
-        for shard in shards:
-            for stratum, values in shard.influence():
+        counted = [Histogram(), Histogram()]
+        parts = ((shard, part) for shard in shards for part in shard.parts())
+        for pieces, histograms in in_order(lambda unit: unit[0].influence(unit[1]), parts):
+            for total, found in zip(counted, histograms, strict=True):
+                total.merge(found)
+            for stratum, values in pieces:
                 on_tokens(len(values))
                 yield stratum, values
+        if counted[: len(strata)] != [histogram for _, histogram in strata]:
+            for shard in shards:
+                shard.check()
 
     return weighted_quantiles(strata, quantiles, scan)

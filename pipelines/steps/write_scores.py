@@ -17,7 +17,7 @@ from datatrove.pipeline.base import PipelineStep
 from ifcurate.checksums import checked
 from ifcurate.corpus.documents import ID
 from ifcurate.corpus.messages import from_text, transcript
-from ifcurate.corpus.parquet import ParquetSink, writing_parquet
+from ifcurate.corpus.parquet import ParquetSink
 from ifcurate.corpus.shards import Shard, known, open_shard
 from ifcurate.corpus.text_hash import TextHash
 from ifcurate.errors import InputError
@@ -33,6 +33,7 @@ from ifcurate.selection.scores import (
     influence_column,
     selectable,
     sidecar_schema,
+    writing_scores,
 )
 from ifcurate.selection.scores import SHARD as SHARD_FACTS
 from ifcurate.selection.screened import SCREENED, ScreenedFacts, by_stratum
@@ -97,7 +98,7 @@ class WriteScores(PipelineStep):
         counted = {behaviour: Counted() for behaviour in self.behaviours}
         tokens = skipped = 0
         texts, scores = TextHash(), sha256()
-        with writing_parquet(shard.output(self.folder), columns) as sink:
+        with writing_scores(shard.output(self.folder), columns) as sink:
             of_shard = documents.take_while_in(shard.name)
             while rows := list(islice(of_shard, ROWS_PER_BATCH)):
                 tokens += self._write_rows(rows, columns, sink, counted, scores)

@@ -6,10 +6,12 @@ from datetime import datetime, time
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ifcurate.corpus import parquet
 from ifcurate.corpus.parquet import ParquetReader, writing_parquet
 from ifcurate.errors import InputError
 
@@ -70,3 +72,35 @@ def test_what_arrow_would_change_is_refused(columns: str, reason: str, tmp_path:
     duckdb.execute(f"COPY (SELECT {columns}) TO '{tmp_path / 'a.parquet'}' (FORMAT parquet)")
     with pytest.raises(InputError, match=f"a.parquet: .*{reason}"):
         ParquetReader(str(tmp_path / "a.parquet"))
+
+
+def test_parts_are_the_whole_cut_between_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"n": range(1000), "x": [[float(row)] * (row % 5) for row in range(1000)]})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=90)
+    monkeypatch.setattr(parquet, "PART_BYTES", 4000)
+    reader = ParquetReader(str(tmp_path / "a.parquet"))
+    parts = reader.parts()
+    assert 3 < len(parts) < 12
+    assert [part.first_row for part in parts] == [0, *np.cumsum([part.rows for part in parts])[:-1].tolist()]
+    batches = [batch for part in parts for batch in reader.batches(["x"], part=part)]
+    assert pa.Table.from_batches(batches) == table.select(["x"])
+    with writing_parquet(tmp_path / "none.parquet", table.schema):
+        pass
+    assert ParquetReader(str(tmp_path / "none.parquet")).parts() == []
+
+
+def test_encodings_are_of_the_columns_that_are_named(tmp_path: Path) -> None:
+    table = pa.table({"id": ["a", "b"], "at": [[1, 2, 3], []], "x": pa.array([[0.5], [1.5]], pa.list_(pa.float32()))})
+    encodings = {"at": "DELTA_BINARY_PACKED", "x": "BYTE_STREAM_SPLIT"}
+    with writing_parquet(tmp_path / "a.parquet", table.schema, encodings=encodings) as sink:
+        sink.write(table.to_batches()[0])
+    group = pq.read_metadata(tmp_path / "a.parquet").row_group(0)
+    of_columns = [group.column(number).encodings for number in range(3)]
+    assert "RLE_DICTIONARY" in of_columns[0]
+    assert "DELTA_BINARY_PACKED" in of_columns[1]
+    assert "BYTE_STREAM_SPLIT" in of_columns[2]
+    assert pq.read_table(tmp_path / "a.parquet") == table
+    assert duckdb.execute("SELECT x[1] FROM read_parquet(?)", [str(tmp_path / "a.parquet")]).fetchall() == [
+        (0.5,),
+        (1.5,),
+    ]

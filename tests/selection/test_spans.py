@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -192,3 +193,33 @@ def test_nothing_in_nothing_out() -> None:
     assert lists(mask_to_spans(np.zeros(0, bool), ranges())) == []
     with pytest.raises(ValueError, match="2 documents cannot mark tokens of 1"):
         spans_to_mask(nothing, ranges([]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), max_size=6).map(
+            lambda pairs: [(start, start + size) for start, size in pairs]
+        ),
+        max_size=5,
+    ),
+    st.booleans(),
+)
+def test_groups_are_the_components_of_shared_characters(documents: list[list[tuple[int, int]]], ordered: bool) -> None:
+    """Two neighbouring tokens are apart where no character lies in, or between characters of, what is on both sides."""
+    if ordered:  # most tokenizers', which are looked at in a quicker way
+        documents = [sorted((start, max(end, start + 1)) for start, end in document) for document in documents]
+    found = character_groups(ranges(*documents)).tolist()
+    expected: list[int] = []
+    for document in documents:
+        spelled = [place for place, (start, end) in enumerate(document) if end > start]
+        cuts = {
+            before + 1
+            for before, after in pairwise(spelled)
+            if min(document[place][0] for place in spelled if place >= after)
+            >= max(document[place][1] for place in spelled if place <= before)
+        }
+        for place in range(len(document)):
+            new = place == 0 or place in cuts
+            expected.append((expected[-1] + 1 if expected else 0) if new else expected[-1])
+    assert found == expected
