@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PLACES = frozenset({"model", "tokenizer", "corpus", "queries", "contrast", "direction", "run"})
+PLACES = frozenset({"model", "tokenizer", "corpus", "queries", "contrast", "direction", "run", "student"})
 """Keys whose values are places."""
 
 

@@ -16,10 +16,15 @@ from transformers import AutoModelForCausalLM
 
 from ifcurate.distilling import learning
 from ifcurate.errors import InputError
+from ifcurate.export.config import ExportConfig
 from ifcurate.influence.student import STUDENT_FILE, Student
 from ifcurate.pipelines.distil import SETTINGS_FILE, UNFINISHED, distil
 from ifcurate.pipelines.distil_config import DistilConfig
+from ifcurate.pipelines.export import export
 from ifcurate.pipelines.finished_run import FinishedRun
+from ifcurate.pipelines.publish import write_dataset
+from ifcurate.pipelines.publish_config import PublishConfig, PublishDirectionConfig
+from ifcurate.pipelines.publish_direction import publish_direction
 from ifcurate.pipelines.run import Run
 from ifcurate.screening.threshold import draw_of
 
@@ -84,6 +89,17 @@ def test_metadata_report_card_and_inspect_say_that_it_is_approximate(
     assert sentence in (annotated.root / "README.md").read_text()
     assert sentence in " ".join(command("inspect", annotated.root).out.split())
     FinishedRun.open(str(annotated.root))
+
+
+def test_exports_and_publications_know_it(annotated: Run, tmp_path: Path) -> None:
+    export(ExportConfig(data=str(annotated.root), out=str(tmp_path / "hf"), format="hf"))
+    out = tmp_path / "published"
+    write_dataset(PublishConfig(run=str(annotated.root), repo="org/name", license="other", out=str(out), figures=False))
+    card = (out / "README.md").read_text()
+    assert "The scores are approximate, by a student" in card and str(annotated.root.parents[1]) not in card
+    assert not (out / "directions").exists()
+    with pytest.raises(InputError, match="has directions of nothing"):
+        publish_direction(PublishDirectionConfig(direction=str(annotated.root), repo="org/name", license="other"))
 
 
 def test_a_run_goes_on_with_the_same_student_alone(
