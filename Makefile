@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TYPED := build/typed
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-real pictures test test-browser test-faults test-models test-exports mutants quick test-lowest bench-gpu lint types clean
+.PHONY: demo demo-real pictures test test-browser test-faults test-models test-cluster test-exports mutants quick test-lowest bench-gpu lint types clean
 
 demo: $(INSTALLED)
 	$(BIN)/ifcurate demo --out demo
@@ -61,9 +61,14 @@ $(EXPORTS)/%/.installed: pyproject.toml
 test-models: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/model/test_architectures.py tests/pipelines/test_models.py -m models --numprocesses auto
 
+# Runs on a Slurm of one node that the tests start, as root; needs apt-get install slurm-wlm munge, which it tries.
+test-cluster: $(INSTALLED)
+	command -v slurmctld > /dev/null || apt-get install --yes --no-install-recommends slurm-wlm munge || true
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/cluster -m cluster -r s
+
 # Those that take seconds.
 quick: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow and not faults and not models"
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow and not faults and not models and not cluster"
 
 # Single mistakes in the code, one at a time, and whether a test notices: about half an hour.
 mutants: $(INSTALLED)

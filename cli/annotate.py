@@ -8,10 +8,14 @@ from ifcurate.pipelines.run_config import PRESETS, RunConfig
 
 def annotate(settings: RunConfig) -> None:
     """Find and mark the tokens of a corpus that teach a behaviour."""
-    from ifcurate.cli.tables import print_summary
+    from ifcurate.cli.tables import print_submission, print_summary
     from ifcurate.pipelines.annotate import annotate as run
+    from ifcurate.pipelines.annotate import submit
 
-    print_summary(run(settings))
+    if settings.executor == "slurm" and (submission := submit(settings)) is not None:
+        print_submission(submission)
+    else:
+        print_summary(run(settings))
 
 
 command = declared(RunConfig, annotate, arguments=["corpus"], presets=PRESETS)

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 COMMANDS = (
-    *("annotate", "fit", "direct", "score", "select", "write"),
+    *("annotate", "fit", "direct", "score", "select", "write", "status"),
     *("report", "inspect", "combine", "screen", "distil", "queries", "train", "verify", "export"),
     *("publish", "attach", "directions"),
     *("demo", "eval", "reward-model"),

@@ -28,6 +28,8 @@ Given = dict[str, Any]
 
 CONFIG = "config"
 NUMBERS = (int, float)
+SUBMITTED = "logs/jobs.json"
+"""In a run folder whose stages were submitted to a cluster, see `ifcurate.pipelines.cluster`."""
 
 
 def declared(
@@ -95,6 +97,10 @@ def _owning(folders: Iterable[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for folder in folders if os.environ.get("RANK", "0") == "0" else ():
             stack.enter_context(owning(Path(folder), f"ifcurate {command}"))
+            if (Path(folder) / SUBMITTED).is_file():
+                from ifcurate.pipelines.cluster import require_free
+
+                require_free(Path(folder))
         yield
 
 

@@ -12,6 +12,8 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from ifcurate.pipelines.annotate import Summary
+    from ifcurate.pipelines.cluster import Submission
+    from ifcurate.pipelines.status import StageState
     from ifcurate.selection.table import Selection
 
 UNBOUNDED = 1000
@@ -56,6 +58,35 @@ def print_summary(summary: Summary) -> None:
     if summary.limit is not None:
         console.print(f"only the first {summary.limit:,} documents were read (--limit); without it, give a new --out")
     console.print(f"annotated corpus: {summary.run.data}", soft_wrap=True)
+
+
+def print_submission(submission: Submission) -> None:
+    """Print the jobs of a run, and how to follow them."""
+    rows = [(each.stage, f"{each.tasks:,}", each.job) for each in submission.stages]
+    print_table("Submitted", ("stage", "tasks", "job"), rows)
+    plain_console().print(f"follow them with: ifcurate status {submission.run.root} --watch", soft_wrap=True)
+
+
+def print_status(states: Sequence[StageState]) -> None:
+    """Print how far the jobs of a run are, and the last words of tasks that failed."""
+    print_table(
+        "Stages",
+        ("stage", "tasks", "done", "running", "waiting", "failed", "tokens", "tokens/s", "left"),
+        [
+            (
+                *(state.stage, f"{state.tasks:,}", f"{state.done:,}", f"{state.running:,}", f"{state.waiting:,}"),
+                *(f"{len(state.failed):,}", f"{state.tokens:,}", f"{state.tokens_per_second:,.0f}", _minutes(state)),
+            )
+            for state in states
+        ],
+    )
+    for state in states:
+        for task, said in state.failed.items():
+            plain_console().print(f"{state.stage}, task {task} failed: {said}", soft_wrap=True)
+
+
+def _minutes(state: StageState) -> str:
+    return "" if state.seconds_left is None else f"{state.seconds_left / 60:,.1f} min"
 
 
 def print_selection(selection: Selection) -> None:

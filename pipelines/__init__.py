@@ -1,7 +1,7 @@
 """The recipe of every command, one file each, and the datatrove steps that some of them are made of.
 
-The steps, for anybody's pipeline: `ReadShards`, `ScoreTokens`, `WriteScores`, `SelectTokens` and
-`WriteAnnotations`; `__init__.pyi` says where each of them lives.
+The steps, for anybody's pipeline: `ReadShards`, `ScoreTokens`, `WriteScores`, `SelectTokens`,
+`WriteAnnotations` and, for a stage of a run, `RunStage`; `__init__.pyi` says where each of them lives.
 """
 
 import lazy_loader

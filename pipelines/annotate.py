@@ -17,6 +17,7 @@ from ifcurate.influence.query_sets import read_query_sets
 from ifcurate.model.devices import resolve_device
 from ifcurate.model.layers import Coverage
 from ifcurate.pipelines.adopted_student import require_student
+from ifcurate.pipelines.cluster import Submission, require_free, submit_missing
 from ifcurate.pipelines.corpus_record import reconcile
 from ifcurate.pipelines.direct import direct, published_directions
 from ifcurate.pipelines.fit import check_model, fit
@@ -49,14 +50,12 @@ class Summary:
 def annotate(config: RunConfig) -> Summary:
     """Run every stage that is not done yet; the same settings give the same bytes, however often it was stopped.
 
+    It is run here, whatever `config.executor` says: `submit` is for others.
+
     Raises:
         InputError: something given cannot be used; nothing half-written is left.
     """
-    listing = list_place(config.corpus, config.part)
-    shards = [known(shard) for shard in listing.shards]
-    said = _refuse_early(config, shards)
-    run = create_run(config, shards)
-    log.info(listing.sentence())
+    run, shards, said = _begin(config)
     if not config.directions and config.student is None:
         fit(run, config, shards)
     direct(run, config)
@@ -70,6 +69,27 @@ def annotate(config: RunConfig) -> Summary:
         selections = _score_and_write(run, config, shards)
     repeated = repeated_ids([shard.output(run.scores) for shard in shards])
     return Summary(run, selections, read_stages(run.logs), skipped_rows(run, shards), repeated, config.limit)
+
+
+def submit(config: RunConfig) -> Submission | None:
+    """Submit every stage that is not done yet to Slurm, and wait for none; None where nothing is left to be done.
+
+    Raises:
+        InputError: something given cannot be used, jobs of the run are still there, or Slurm refuses one.
+    """
+    run, shards, _ = _begin(config)
+    return submit_missing(run, config, shards)
+
+
+def _begin(config: RunConfig) -> tuple[Run, list[Shard], Coverage | None]:
+    """The run folder, made or taken up again, its corpus, and what was said of how much of the model is tracked."""
+    require_free(Path(config.out))
+    listing = list_place(config.corpus, config.part)
+    shards = [known(shard) for shard in listing.shards]
+    said = _refuse_early(config, shards)
+    run = create_run(config, shards)
+    log.info(listing.sentence())
+    return run, shards, said
 
 
 def _score_and_write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> list[Selection]:

@@ -148,6 +148,11 @@ def run_tasks(
         raise
 
 
+def environment(threads: int) -> dict[str, str]:
+    """Variables of a process that computes with so many threads."""
+    return {**dict.fromkeys(THREAD_VARIABLES, str(threads)), **QUIET_VARIABLES}
+
+
 def total(stats: PipelineStats, label: str) -> int:
     """Sum of the statistic `label` over all steps and tasks."""
     return int(sum(step.stats[label].total for step in stats.stats if label in step.stats))
@@ -165,7 +170,7 @@ def _interrupts_held_back() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment_of_children(threads: int) -> Iterator[None]:
-    variables = {**dict.fromkeys(THREAD_VARIABLES, str(threads)), **QUIET_VARIABLES}
+    variables = environment(threads)
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

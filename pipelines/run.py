@@ -29,11 +29,14 @@ from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.files import clear, is_free, remove_parts
 from ifcurate.model.settings import TrustSettings
+from ifcurate.pipelines.cluster_config import ClusterSettings
 from ifcurate.pipelines.corpus_record import absolute, reconcile, record_corpus, unseen_shards
 from ifcurate.pipelines.run_config import SELECTION_SETTINGS, STAGES, RunConfig, StageName, first_stage
 from ifcurate.provenance import versions
 
-FREE_TO_CHANGE = frozenset({"out", "workers", "overwrite", "corpus", *TrustSettings.model_fields})
+FREE_TO_CHANGE = frozenset(
+    {"out", "workers", "overwrite", "corpus", *TrustSettings.model_fields, *ClusterSettings.model_fields}
+)
 """Settings that leave no trace in the result; a corpus is told by its shards."""
 
 

@@ -10,6 +10,7 @@ from ifcurate.config import Restartable
 from ifcurate.corpus.settings import CorpusSettings
 from ifcurate.influence.settings import DirectionSettings, RefinementSettings, ScoringSettings, StudentSettings
 from ifcurate.model.settings import ComputeSettings, ModelSettings
+from ifcurate.pipelines.cluster_config import ClusterSettings
 from ifcurate.registry import OneOf
 from ifcurate.screening.settings import ScreeningSettings
 from ifcurate.selection.settings import SelectionOptions
@@ -60,12 +61,17 @@ class WorkerSettings(ComputeSettings):
     panel = "Machine"
 
     threads: int = Field(1, ge=1, description="CPU threads a worker")
-    workers: int | None = Field(None, ge=1, description="processes; default: what cores and memory allow, or one a GPU")
+    workers: int | None = Field(
+        None,
+        ge=1,
+        description="processes, or tasks of Slurm at a time; default: what cores and memory allow, or one a GPU",
+    )
     seed: int = Field(0, ge=0, description="of every random choice")
 
 
 class RunConfig(
     Restartable,
+    ClusterSettings,
     WorkerSettings,
     SelectionOptions,
     ScreeningSettings,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.stats import PipelineStats
 
 from ifcurate.corpus.documents import on_messages
@@ -27,13 +29,13 @@ from ifcurate.model.checkpoints import embedding_rows, load_tokenizer
 from ifcurate.model.conversations import hash_template
 from ifcurate.model.devices import resolve_device
 from ifcurate.pipelines.adopted_student import adopted_student, scored_model
-from ifcurate.pipelines.executor import run_tasks, total
+from ifcurate.pipelines.executor import Tasks, run_tasks, total
 from ifcurate.pipelines.found_engine import FoundEngine, FoundStep, keep_engine, kept_engine
 from ifcurate.pipelines.heartbeat import Pulse, watching
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.screening import screen_shards
-from ifcurate.pipelines.stage_times import timed
+from ifcurate.pipelines.stage_times import Stage, timed
 from ifcurate.pipelines.steps.choose_documents import ChooseDocuments
 from ifcurate.pipelines.steps.kept_groups import KeptGroups
 from ifcurate.pipelines.steps.read_shards import ReadShards
@@ -54,54 +56,47 @@ def score(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
     Raises:
         InputError: direction and model do not fit, a document cannot be read, or a score is not finite.
     """
-    pending = [shard for shard in shards if not shard.output(run.scores).is_file()]
+    pending = _unscored(run, shards)
     if pending:
         workers = config.workers or processes(config.threads)
         _score(run, config, shards, pending, screen_shards(run, config, shards, workers))
     remove(run.unfinished)
 
 
+def score_share(run: Run, config: RunConfig, shards: Sequence[Shard], rank: int, world_size: int) -> None:
+    """Write the missing sidecars of shards `rank`, `rank + world_size`, ... in this process.
+
+    Raises:
+        InputError: see `score`.
+    """
+    pending = _unscored(run, shards[rank::world_size])
+    if pending:
+        screened = screen_shards(run, config, shards, workers=1)
+        with timed(run.logs, "score") as stage:
+            steps = _steps(run, config, kept_engine(run), shards, pending, screened)
+            _count(stage, Tasks(steps, 1, 1).run_task(0))
+
+
+def find_engine(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
+    """Write `scores/engine.json`, unless it is there: what all that score go by."""
+    if not run.engine.is_file():
+        asked = _settings(run, config, on_messages(shards, config.text_column, config.on))
+        keep_engine(run, _find_engine(run, config, shards, asked))
+
+
+def _unscored(run: Run, shards: Sequence[Shard]) -> list[Shard]:
+    return [shard for shard in shards if not shard.output(run.scores).is_file()]
+
+
 def _score(
     run: Run, config: RunConfig, shards: Sequence[Shard], pending: Sequence[Shard], screened: ScreenedFacts | None
 ) -> None:
     with timed(run.logs, "score") as stage:
-
-        def count(stats: PipelineStats) -> None:
-            stage.add(**{label: total(stats, label) for label in ("tokens", "positions", "halvings", "context")})
-
-        asked = _settings(run, config, on_messages(shards, config.text_column, config.on))
-        if not run.engine.is_file():
-            keep_engine(run, _find_engine(run, config, shards, asked))
+        find_engine(run, config, shards)
         found = kept_engine(run)
-        settings = replace(
-            asked,
-            engine=found.engine,
-            dtype=found.dtype,
-            steps=found.relative_steps,
-            batch_tokens=found.batch_tokens,
-        )
-        beats = run.logs / "score" / "progress"
+        beats = _beats(run)
         shutil.rmtree(beats, ignore_errors=True)
-        metadata = {**_metadata(run, config, found), **_of_messages(config, settings.on)}
-        made_of = {**metadata, **found.model_dump(), "with_loss": config.with_loss}
-        kept = KeptGroups(run.unfinished, made_of | ({} if screened is None else screened.model_dump()))
-        steps = [
-            ReadShards(pending, config.text_column, config.id_column, config.bad_rows),
-            *([] if screened is None else [ChooseDocuments(run.screened, screened)]),
-            ScoreTokens(settings, config.with_loss, Pulse(beats, pending), kept),
-            WriteScores(
-                pending,
-                run.scores,
-                run.behaviours,
-                metadata,
-                config.with_loss,
-                kept,
-                settings.on is not None,
-                screened,
-            ),
-        ]
-        if settings.engine == "compiled-jvp":
-            log.info("every worker compiles the model first, which takes minutes")
+        steps = _steps(run, config, found, shards, pending, screened)
         workers = workers_for(config, found.worker_bytes)
         log.debug(
             f"score: {found.engine} in {found.dtype}, {found.batch_tokens:,} positions a batch, windows of "
@@ -109,7 +104,49 @@ def _score(
             f"errors of the steps: {found.errors}"
         )
         with watching(beats, track("score", sum(shard.size for shard in pending))):
-            run_tasks(steps, len(pending), workers, config.threads, run.logs / "score", run.scores, count)
+            run_tasks(
+                *(steps, len(pending), workers, config.threads, run.logs / "score", run.scores),
+                on_task=lambda stats: _count(stage, stats),
+            )
+
+
+def _count(stage: Stage, stats: PipelineStats) -> None:
+    stage.add(**{label: total(stats, label) for label in ("tokens", "positions", "halvings", "context")})
+
+
+def _beats(run: Run) -> Path:
+    return run.logs / "score" / "progress"
+
+
+def _steps(
+    run: Run,
+    config: RunConfig,
+    found: FoundEngine,
+    shards: Sequence[Shard],
+    pending: Sequence[Shard],
+    screened: ScreenedFacts | None,
+) -> list[PipelineStep]:
+    """What scores the shards `pending` of the corpus `shards`."""
+    settings = replace(
+        _settings(run, config, on_messages(shards, config.text_column, config.on)),
+        engine=found.engine,
+        dtype=found.dtype,
+        steps=found.relative_steps,
+        batch_tokens=found.batch_tokens,
+    )
+    metadata = {**_metadata(run, config, found), **_of_messages(config, settings.on)}
+    made_of = {**metadata, **found.model_dump(), "with_loss": config.with_loss}
+    kept = KeptGroups(run.unfinished, made_of | ({} if screened is None else screened.model_dump()))
+    if settings.engine == "compiled-jvp":
+        log.info("every worker compiles the model first, which takes minutes")
+    return [
+        ReadShards(pending, config.text_column, config.id_column, config.bad_rows),
+        *([] if screened is None else [ChooseDocuments(run.screened, screened)]),
+        ScoreTokens(settings, config.with_loss, Pulse(_beats(run), pending), kept),
+        WriteScores(
+            *(pending, run.scores, run.behaviours, metadata, config.with_loss, kept, settings.on is not None, screened)
+        ),
+    ]
 
 
 def workers_for(config: RunConfig, worker_bytes: int) -> int:

@@ -69,6 +69,16 @@ def timed(logs: Path, name: str, so_far: Callable[[], Mapping[str, int]] = dict)
         note()
 
 
+def span(logs: Path, name: str, since: int) -> float:
+    """Seconds from where a stage was first begun after `since`, in nanoseconds of the epoch, to what was last noted."""
+    begun_and_noted = []
+    for file in (logs / "stages").glob(f"*-{name}.json"):
+        begun = int(file.name.partition("-")[0])
+        if begun > since:
+            begun_and_noted.append((begun / 1e9, begun / 1e9 + json.loads(file.read_text(encoding="utf-8"))["seconds"]))
+    return max(end for _, end in begun_and_noted) - min(begun_and_noted)[0] if begun_and_noted else 0.0
+
+
 def read_stages(logs: Path) -> list[Stage]:
     """The stages of a run in their order, all invocations of a stage added up, killed ones too."""
     merged = {name: Stage(name) for name in TIMED}

@@ -25,6 +25,7 @@ from ifcurate.cli import (
     score,
     screen,
     select,
+    status,
     train,
     verify,
     write,
@@ -51,11 +52,13 @@ from ifcurate.pipelines.report_config import ReportConfig
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.screen_config import ScreenConfig
+from ifcurate.pipelines.status_config import StatusConfig
 from ifcurate.pipelines.verify_config import VerifyConfig
 from ifcurate.training.config import TrainConfig
 
 WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "annotate": (annotate, RunConfig),
+    "status": (status, StatusConfig),
     "report": (report, ReportConfig),
     "inspect": (inspect, InspectConfig),
     "combine": (combine, CombineConfig),
