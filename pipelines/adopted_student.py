@@ -16,7 +16,7 @@ from ifcurate.progress import log
 
 
 def require_student(config: RunConfig) -> Student:
-    """Say how near the student of `config` comes, or refuse it, before anything is made.
+    """The student of `config`, or refuse it, before anything is made.
 
     Raises:
         InputError: it is none, is damaged, or is of another behaviour.
@@ -33,12 +33,11 @@ def require_student(config: RunConfig) -> Student:
     check_vocabulary(tokenizer, model)
     hold_positions(model, context_length(model, config.context, config.overlap))
     check_student(student, config.student, hash_model(model), hash_tokenizer(tokenizer))
-    log.info(f"{config.student}: {student.sentence()}")
     return student
 
 
 def adopt_student(run: Run, config: RunConfig) -> None:
-    """Copy the head of the student into the run, unless it is there.
+    """Copy the head of the student into the run, unless it is there, and say how near it comes.
 
     Raises:
         InputError: see `require_student`, or the run began with another one.
@@ -46,9 +45,10 @@ def adopt_student(run: Run, config: RunConfig) -> None:
     assert config.student is not None
     adopted = run.student(config.behaviour)
     if not adopted.is_file():
-        require_student(config)
+        student = require_student(config)
         with finishing(adopted) as part:
             shutil.copyfile(find_student(config.student), part)
+        log.info(f"{config.student}: {student.sentence()}")
     elif sha256_of(adopted) != sha256_of(find_student(config.student)):
         raise InputError(f"option --student: {config.student} is another than {run.root} has; give another --out.")
 
