@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ifcurate.pipelines.slurm import QueuedTask
 
 RUNNING = ("RUNNING", "COMPLETING", "CONFIGURING")
+SAID_OF_EVERY_FAILURE = ("srun: Force Terminated", "srun: Terminating", "Exited with exit code")
 
 
 @dataclass(frozen=True)
@@ -86,5 +87,7 @@ def _state(run: Run, submitted: SubmittedStage, queue: Sequence[QueuedTask]) -> 
 
 
 def _last_line(file: Path) -> str:
+    """The last one that says why."""
     lines = [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "without a word"
+    telling = [line for line in lines if not any(said in line for said in SAID_OF_EVERY_FAILURE)]
+    return telling[-1] if telling else "without a word"

@@ -125,7 +125,7 @@ def test_tasks_that_are_requeued_drained_killed_and_cancelled_lose_nothing(
     score, *later = wait_for_the_end(run)[1:]
     assert (score.stage, score.done, score.tokens > 0) == ("score", 0, True)
     assert "Killed" in score.failed[0]
-    assert "CANCELLED" in score.failed[1]
+    assert "Terminated" in score.failed[1]
     assert [(state.done, state.running, len(state.failed)) for state in later] == [(0, 0, 0)] * 3
     require_free(run.root)
     again = submitted(workshop, slurm, run.root)

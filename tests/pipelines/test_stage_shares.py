@@ -119,7 +119,7 @@ def test_status_tells_what_each_task_does_and_other_commands_are_refused(
         logs / "ranks_to_run.json": "[0, 2, 3]",
         logs / "completions" / "00001": "",
         logs / "slurm_logs" / "7_0.out": "at work",
-        logs / "slurm_logs" / "7_1.out": "began\nsrun: error: Killed\n\n",
+        logs / "slurm_logs" / "7_1.out": "began\nsrun: error: Killed\nsrun: Force Terminated StepId=7.0\n\n",
         tmp_path / "squeue": f'#!/bin/sh\necho "7|{job_name(run, "score")}|0|RUNNING"',
     }
     for file, text in files.items():
