@@ -1,11 +1,14 @@
 """How fast a corpus of any size is selected from, and in how much memory.
 
     python benchmarks/selection.py --out FOLDER --tokens 10000000 100000000 1000000000 [--plot selection.svg]
+    python benchmarks/selection.py --out FOLDER --tokens 1000000000 --tokens-a-shard 100000
+    python benchmarks/selection.py --out FOLDER --tokens 750000000 --one-shard
 
-Score files are drawn, of some five million tokens each: documents of about a hundred tokens, heavy-tailed influence,
-higher in some of them, ranges of characters one after the other. `DISTINCT` of them are drawn, and a larger corpus has
-several names for each (hard links), so that its files are read as often as they are named. Every size is selected from
-in a process of its own. Printed: seconds, tokens a second, peak memory, and how far from linear the largest is.
+Score files are drawn: documents of about a hundred tokens, heavy-tailed influence, higher in some of them, ranges of
+characters one after the other. `DISTINCT` of them are drawn, and a larger corpus has several names for each (hard
+links), so that its files are read as often as they are named; or they are written one after the other into a single
+shard. Every size is selected from in a process of its own. Printed: bytes a token, seconds, tokens a second, peak
+memory, and how far from linear the largest is.
 """
 
 from __future__ import annotations
@@ -15,14 +18,16 @@ import json
 import os
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ifcurate.corpus.documents import ID
+from ifcurate.corpus.parquet import ParquetReader
 from ifcurate.selection.quantile import Histogram
 from ifcurate.selection.scores import (
     DIRECTIONS,
@@ -32,6 +37,7 @@ from ifcurate.selection.scores import (
     TOKEN_ENDS,
     TOKEN_IDS,
     TOKEN_STARTS,
+    Sidecar,
     influence_column,
     sidecar_schema,
     writing_scores,
@@ -39,7 +45,7 @@ from ifcurate.selection.scores import (
 
 BEHAVIOUR = "toxic"
 DISTINCT = 20
-TOKENS_A_SHARD, DOCUMENTS_A_SHARD = 5_000_000, 50_000
+TOKENS_A_DOCUMENT = 100
 ROWS = 2_000
 """Documents that are written at a time, as scoring does."""
 CHILD = """
@@ -60,13 +66,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tokens", type=int, nargs="+", default=[10_000_000, 100_000_000, 1_000_000_000])
+    parser.add_argument("--tokens-a-shard", type=int, default=5_000_000)
+    parser.add_argument("--one-shard", action="store_true", help="write all of them into one")
     parser.add_argument("--plot", type=Path, help="SVG of seconds against tokens")
     asked = parser.parse_args()
-    drawn = asked.out / "drawn"
-    for number in range(min(DISTINCT, -(-max(asked.tokens) // TOKENS_A_SHARD))):
+    size = asked.tokens_a_shard
+    drawn = asked.out / f"drawn-{size}"
+    for number in range(min(DISTINCT, -(-max(asked.tokens) // size))):
         if not (file := drawn / f"{number:03}.parquet").is_file():
-            draw(file, number)
-    found = [measured(asked.out, drawn, tokens) for tokens in asked.tokens]
+            draw(file, number, size)
+    files = sorted(drawn.glob("*.parquet"))
+    found = []
+    for tokens in asked.tokens:
+        corpus = asked.out / f"corpus-{tokens}-{'one' if asked.one_shard else size}"
+        (join if asked.one_shard else link)(files, -(-tokens // size), corpus)
+        found.append(measured(corpus, asked.out / "selection"))
     first, last = found[0], found[-1]
     times, longer = (last[what] / first[what] for what in ("tokens", "seconds"))
     print(f"{times:,.1f} times the tokens took {longer:,.1f} times as long")
@@ -74,10 +88,10 @@ def main() -> None:
         plot(found, asked.plot)
 
 
-def draw(file: Path, seed: int) -> None:
+def draw(file: Path, seed: int, size: int) -> None:
     generator = np.random.default_rng(seed)
-    lengths = generator.lognormal(0, 1, DOCUMENTS_A_SHARD)
-    lengths = np.maximum(1, lengths * (TOKENS_A_SHARD / lengths.sum())).astype(np.int64)
+    lengths = generator.lognormal(0, 1, max(1, size // TOKENS_A_DOCUMENT))
+    lengths = np.maximum(1, lengths * (size / lengths.sum())).astype(np.int64)
     total, behaviour = int(lengths.sum()), influence_column(BEHAVIOUR)
     harm = np.repeat(generator.gamma(0.3, 1.0, len(lengths)), lengths)
     values = (generator.standard_t(4, total) * (0.2 + harm)).astype(np.float32)
@@ -101,28 +115,52 @@ def draw(file: Path, seed: int) -> None:
                 behaviour: lists(offsets, values[tokens], FLOAT_LIST),
             }
             sink.write(pa.RecordBatch.from_pydict(columns, schema=schema))
-        direction = {"direction_hash": sha256(b"drawn").hexdigest(), "relative_error": None}
-        sink.describe({HISTOGRAMS: {BEHAVIOUR: histogram.to_text()}, DIRECTIONS: {BEHAVIOUR: direction}})
+        sink.describe(said(histogram))
+
+
+def said(histogram: Histogram) -> dict[str, Any]:
+    """The footer of a score file."""
+    direction = {"direction_hash": sha256(b"drawn").hexdigest(), "relative_error": None}
+    return {HISTOGRAMS: {BEHAVIOUR: histogram.to_text()}, DIRECTIONS: {BEHAVIOUR: direction}}
+
+
+def link(files: Sequence[Path], count: int, corpus: Path) -> None:
+    """A corpus of `count` shards."""
+    corpus.mkdir(exist_ok=True)
+    for number in range(count):
+        name = corpus / f"{number:05}.parquet"
+        if not name.exists():
+            os.link(files[number % len(files)], name)
+
+
+def join(files: Sequence[Path], count: int, corpus: Path) -> None:
+    """A corpus of one shard, in which are `count`."""
+    corpus.mkdir(exist_ok=True)
+    shard, histogram = corpus / "one.parquet", Histogram()
+    if shard.exists():
+        return
+    with writing_scores(shard, sidecar_schema([BEHAVIOUR], with_loss=False)) as sink:
+        for number in range(count):
+            file = files[number % len(files)]
+            histogram.merge(Sidecar(file.stem, file, BEHAVIOUR).histogram())
+            for batch in ParquetReader(str(file)).batches():
+                sink.write(batch)
+        sink.describe(said(histogram))
 
 
 def lists(offsets: np.ndarray, values: np.ndarray, kind: pa.DataType) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values), type=kind)
 
 
-def measured(out: Path, drawn: Path, tokens: int) -> dict[str, float]:
-    corpus = out / f"corpus-{tokens}"
-    corpus.mkdir(exist_ok=True)
-    files = sorted(drawn.glob("*.parquet"))
-    for number in range(-(-tokens // TOKENS_A_SHARD)):
-        link = corpus / f"{number:05}.parquet"
-        if not link.exists():
-            os.link(files[number % len(files)], link)
-    time.sleep(1)
-    command = [sys.executable, "-c", CHILD, str(corpus), str(out / f"selection-{tokens}")]
+def measured(corpus: Path, selection: Path) -> dict[str, float]:
+    command = [sys.executable, "-c", CHILD, str(corpus), str(selection)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)
+    files = list(corpus.iterdir())
+    size = sum(file.stat().st_size for file in files)
     print(
-        f"{found['tokens']:>15,} tokens, {found['documents']:>12,} documents: {found['seconds']:,.1f} s, "
+        f"{found['tokens']:>15,} tokens, {found['documents']:>12,} documents, {len(files):>6,} shards, "
+        f"{size / found['tokens']:.2f} bytes a token: {found['seconds']:,.1f} s, "
         f"{found['cpu']:,.1f} CPU s, {found['tokens'] / found['seconds'] / 1e6:,.1f} M tokens/s, "
         f"{found['peak']:,.0f} MiB, tau {found['tau']:.9g}",
         flush=True,
