@@ -27,6 +27,8 @@ Settings = TypeVar("Settings", bound=Config)
 Given = dict[str, Any]
 
 CONFIG = "config"
+LAUNCHED = ("fit", "direct", "train", "eval")
+"""Commands that torchrun may start in several processes, which then share the work out."""
 NUMBERS = (int, float)
 SUBMITTED = "logs/jobs.json"
 """In a run folder whose stages were submitted to a cluster, see `ifcurate.pipelines.cluster`."""
@@ -90,10 +92,17 @@ def _written_by(settings: Config) -> list[str]:
 
 @contextmanager
 def _owning(folders: Iterable[str]) -> Iterator[None]:
-    """The folders belong to this command, and to all processes of its launch, while the block runs."""
+    """The folders belong to this command, and to all processes of its launch, while the block runs.
+
+    Raises:
+        InputError: another command has one of them, or a launch was started of a command that knows none.
+    """
+    from ifcurate.errors import InputError
     from ifcurate.lock import owning
 
     command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and command not in LAUNCHED:
+        raise InputError(f"ifcurate {command}: the processes of a launch cannot share it out; start it once, alone.")
     with ExitStack() as stack:
         for folder in folders if os.environ.get("RANK", "0") == "0" else ():
             stack.enter_context(owning(Path(folder), f"ifcurate {command}"))

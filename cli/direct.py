@@ -20,16 +20,19 @@ FIELDS = {
 
 
 def direct(run: str, given: Given) -> None:
-    """Stage 2: make the direction that queries and curvature point to."""
+    """Stage 2: make the direction that queries and curvature point to; under torchrun, in several processes."""
+    from ifcurate.model.ranks import find_ranks
     from ifcurate.pipelines.direct import direct as run_stage
-    from ifcurate.pipelines.run import continue_run
+    from ifcurate.pipelines.run import continue_run, open_run
     from ifcurate.pipelines.tracked import say_tracked
 
-    opened, settings = continue_run(run, "direct", given)
-    run_stage(opened, settings)
-    say_tracked(opened, settings)
-    for behaviour in opened.behaviours:
-        print(f"direction: {opened.direction(behaviour)}")
+    ranks = find_ranks(open_run(run)[1].device)
+    opened, settings = ranks.lead(lambda: continue_run(run, "direct", given), lambda: open_run(run))
+    run_stage(opened, settings, ranks)
+    if ranks.first:
+        say_tracked(opened, settings)
+        for behaviour in opened.behaviours:
+            print(f"direction: {opened.direction(behaviour)}")
 
 
 command = declared_stage(RunConfig, FIELDS, direct)

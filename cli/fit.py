@@ -23,18 +23,25 @@ FIELDS = {
 
 
 def fit(settings: RunConfig) -> None:
-    """Stage 1: start a run and fit the model's curvature on a sample of the corpus."""
+    """Stage 1: start a run and fit the curvature on a sample of the corpus; under torchrun in several processes."""
     from ifcurate.corpus.places import list_place
     from ifcurate.corpus.shards import known
+    from ifcurate.model.ranks import find_ranks
     from ifcurate.pipelines.fit import check_model
     from ifcurate.pipelines.fit import fit as run_stage
-    from ifcurate.pipelines.run import create_run
+    from ifcurate.pipelines.run import Run, create_run, open_run
 
     shards = [known(shard) for shard in list_place(settings.corpus, settings.part).shards]
-    check_model(settings)
-    started = create_run(settings, shards)
-    run_stage(started, settings, shards)
-    print(f"factors: {started.factors}")
+
+    def begin() -> Run:
+        check_model(settings)
+        return create_run(settings, shards)
+
+    ranks = find_ranks(settings.device)
+    started = ranks.lead(begin, lambda: open_run(settings.out)[0])
+    run_stage(started, settings, shards, ranks)
+    if ranks.first:
+        print(f"factors: {started.factors}")
 
 
 command = declared(RunConfig, fit, arguments=["corpus"], presets=PRESETS, only=FIELDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from ifcurate.model.experts import ExpertLayout
 from ifcurate.model.hashes import hash_model, hash_tokenizer
 from ifcurate.model.layers import coverage
 from ifcurate.model.positions import hold_positions
+from ifcurate.model.ranks import Ranks
 from ifcurate.pipelines.adopted_student import adopt_student
 from ifcurate.pipelines.refine import refined_direction
 from ifcurate.pipelines.run import Run
@@ -33,26 +35,36 @@ from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import Stage, timed
 
 
-def direct(run: Run, config: RunConfig) -> None:
+def direct(run: Run, config: RunConfig, ranks: Ranks | None = None) -> None:
     """Make `RUN/direction/<behaviour>.safetensors` unless it is there, or copy the published ones, or a student, there.
+
+    The processes of a launch, `ranks`, share the queries out, and the first one writes.
 
     Raises:
         InputError: there are neither queries nor a direction, or they cannot be used.
     """
+    ranks = ranks or Ranks(0, 1, resolve_device(config.device))
     if config.student is not None:
-        adopt_student(run, config)
+        ranks.lead(lambda: adopt_student(run, config), lambda: None)
         return
     published = published_directions(config)
     missing = [behaviour for behaviour in published or [config.behaviour] if not run.direction(behaviour).is_file()]
+    ranks.wait()
     if not missing:
         if not published:
             _refuse_edited_queries(run, config)
         return
-    with timed(run.logs, "direct") as stage:
+    if ranks.count > 1 and config.refine != NONE:
+        raise InputError("option --refine: cannot be shared out; start one process.")
+    with timed(run.logs, "direct") if ranks.first else nullcontext(Stage("direct")) as stage:
         if published:
-            _adopt(run, {behaviour: published[behaviour] for behaviour in missing}, config)
-        else:
-            save_direction(_compute(run, config, stage), run.direction(config.behaviour))
+            found = {behaviour: published[behaviour] for behaviour in missing}
+            ranks.lead(lambda: _adopt(run, found, config), lambda: None)
+            return
+        direction = _compute(run, config, stage, ranks)
+        if ranks.first:
+            save_direction(direction, run.direction(config.behaviour))
+    ranks.wait()
 
 
 def _refuse_edited_queries(run: Run, config: RunConfig) -> None:
@@ -98,12 +110,12 @@ def _adopt(run: Run, published: Mapping[str, Path], config: RunConfig) -> None:
             shutil.copyfile(file, part)
 
 
-def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
+def _compute(run: Run, config: RunConfig, stage: Stage, ranks: Ranks) -> Direction:
     if not run.factors.is_dir():
         raise InputError(f"{run.root}: has no curvature factors yet; run `ifcurate fit` with this --out first.")
-    torch.set_num_threads(cores())
+    torch.set_num_threads(max(1, cores() // ranks.count))
     forbid_reduced_precision()
-    device = resolve_device(config.device)
+    device = ranks.device
     tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
     model = load_causal_lm(config.model, config.revision, device=device, trust=config.trust, stored=config.stored)
     check_vocabulary(tokenizer, model)
@@ -115,7 +127,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage) -> Direction:
     mean: dict[str, torch.Tensor] = {}
     described = []
     for query_set in sets:
-        pulled = pull(query_set, model, tokenizer, context, batch_tokens, config.query_mean, config.overlap)
+        pulled = pull(query_set, model, tokenizer, context, batch_tokens, config.query_mean, config.overlap, ranks)
         for name, tensor in pulled.tensors.items():
             part = tensor / len(sets)
             mean[name] = mean[name] + part if name in mean else part

@@ -20,7 +20,6 @@ from ifcurate.evaluation.fluency import Reader, measure_lambada, measure_perplex
 from ifcurate.evaluation.lm_eval import check_tasks, run_tasks
 from ifcurate.evaluation.metrics import measure
 from ifcurate.evaluation.prompts import PromptSet, read_prompts, sample_prompts
-from ifcurate.evaluation.ranks import Ranks, find_ranks
 from ifcurate.evaluation.results import (
     EVALUATION_FILE,
     Evaluation,
@@ -34,6 +33,7 @@ from ifcurate.files import clear
 from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer
 from ifcurate.model.control_tokens import ControlTokens, load_control_tokens
 from ifcurate.model.devices import resolve_batch_tokens, resolve_dtype
+from ifcurate.model.ranks import Ranks, find_ranks
 from ifcurate.model.stored_hash import hash_stored
 from ifcurate.model.trust import NOBODY, Trust
 from ifcurate.pipelines.available import NO_CLASSIFIER, available

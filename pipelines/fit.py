@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +34,7 @@ from ifcurate.model.devices import forbid_reduced_precision, is_out_of_memory, r
 from ifcurate.model.experts import ExpertLayout
 from ifcurate.model.layers import Coverage, say_coverage
 from ifcurate.model.positions import hold_positions
+from ifcurate.model.ranks import Ranks
 from ifcurate.model.windows import Window
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
@@ -40,20 +42,26 @@ from ifcurate.pipelines.stage_times import Stage, timed
 from ifcurate.progress import log
 
 
-def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
+def fit(run: Run, config: RunConfig, shards: Sequence[Shard], ranks: Ranks | None = None) -> None:
     """Fit `RUN/factors` unless they are there; computes in float32 with all CPU threads or on the GPU.
 
-    Batches are halved, and the stage begun anew, when memory runs out.
+    Batches are halved, and the stage begun anew, when memory runs out. The processes of a launch, `ranks`, share the
+    work out, and the first one writes; in a launch, memory that runs out is refused.
 
     Raises:
         InputError: the model, its tokenizer or the corpus cannot be used, or one window does not fit into memory.
     """
-    if run.factors.is_dir():
+    ranks = ranks or Ranks(0, 1, resolve_device(config.device))
+    if ranks.count > 1 and config.fit_with == "kronfluence":
+        raise InputError("option --fit-with: kronfluence cannot share work out; start one process.")
+    found = run.factors.is_dir()
+    ranks.wait()
+    if found:
         return
-    with timed(run.logs, "fit") as stage:
-        torch.set_num_threads(cores())
+    with timed(run.logs, "fit") if ranks.first else nullcontext(Stage("fit")) as stage:
+        torch.set_num_threads(max(1, cores() // ranks.count))
         forbid_reduced_precision()
-        device = resolve_device(config.device)
+        device = ranks.device
         tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
         shape = _checked_shape(config, tokenizer)
         sample = sample_windows(
@@ -70,14 +78,20 @@ def fit(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
             on_messages(shards, config.text_column, config.on),
         )
         facts = {"documents": sample.documents, "tokens": sample.tokens, "hash": sample.hash()}
-        write_text(run.sample, json.dumps(facts, indent=2) + "\n")
+        if ranks.first:
+            write_text(run.sample, json.dumps(facts, indent=2) + "\n")
         log.debug(f"fit: {sample.tokens:,} tokens of {sample.documents:,} documents, on {device}")
         batch_tokens = resolve_batch_tokens(config.batch_tokens, device)
         longest = max(len(window) for window in sample.windows)
-        while not _fits(run, config, device, sample.windows, start_token(tokenizer), batch_tokens, stage):
+        while not _fits(run, config, ranks, sample.windows, start_token(tokenizer), batch_tokens, stage):
             gc.collect()  # what was computed hangs in the hooks of the model's layers
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+            if ranks.count > 1:
+                raise InputError(
+                    f"option --batch-tokens: {batch_tokens} positions a batch do not fit into the memory of process "
+                    f"{ranks.index} of {ranks.count}; give fewer."
+                )
             if batch_tokens <= longest:
                 raise InputError(
                     f"option --context: fitting on a window of {longest} tokens does not fit into the memory of "
@@ -129,19 +143,20 @@ def _say_idle_experts(run: Run, experts: ExpertLayout) -> None:
 def _fits(
     run: Run,
     config: RunConfig,
-    device: str,
+    ranks: Ranks,
     windows: Sequence[Window],
     start: int,
     batch_tokens: int,
     stage: Stage,
 ) -> bool:
     """False where memory ran out: then there are no factors, and nobody holds the model, which fitting changes."""
-    model = load_causal_lm(config.model, config.revision, device=device, trust=config.trust, stored=config.stored)
-    passes = through_kronfluence if config.fit_with == "kronfluence" else own_passes
+    model = load_causal_lm(config.model, config.revision, device=ranks.device, trust=config.trust, stored=config.stored)
+    given = model, windows, start, run.factors, batch_tokens, config.seed, lambda tokens: stage.add(computed=tokens)
     try:
-        passes.fit_factors(
-            model, windows, start, run.factors, batch_tokens, config.seed, lambda tokens: stage.add(computed=tokens)
-        )
+        if config.fit_with == "kronfluence":
+            through_kronfluence.fit_factors(*given)
+        else:
+            own_passes.fit_factors(*given, ranks)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

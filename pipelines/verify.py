@@ -24,12 +24,12 @@ from ifcurate.artifacts import read_artifact
 from ifcurate.config import build, read_provenance, save
 from ifcurate.errors import InputError
 from ifcurate.evaluation.fluency import Reader
-from ifcurate.evaluation.ranks import Ranks
 from ifcurate.evaluation.retraining import HeldOutTexts, Piece, Rise, rise
 from ifcurate.evaluation.retraining_rows import MARKED, RANDOM, write_rows
 from ifcurate.files import clear, is_free, remove, remove_parts, write_text
 from ifcurate.model.checkpoints import load_causal_lm
 from ifcurate.model.devices import resolve_batch_tokens, resolve_device
+from ifcurate.model.ranks import Ranks
 from ifcurate.pipelines.train import train
 from ifcurate.pipelines.verify_config import VerifyConfig
 from ifcurate.pipelines.verify_inputs import Inputs, read_inputs

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commands import Command, Outcome
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when `huggingface_hub` is imported, which waits for the network
 
 if TYPE_CHECKING:
     from runs import Workshop

@@ -15,11 +15,11 @@ from ifcurate.annotation.schema import mask_column
 from ifcurate.config import build
 from ifcurate.corpus.parquet import attach
 from ifcurate.evaluation.fluency import Reader
-from ifcurate.evaluation.ranks import Ranks
 from ifcurate.evaluation.retraining import HeldOutTexts
 from ifcurate.files import finishing, remove, write_text
 from ifcurate.model.checkpoints import load_causal_lm, load_tokenizer
 from ifcurate.model.hashes import hash_tokenizer
+from ifcurate.model.ranks import Ranks
 from ifcurate.pipelines.train import train
 from ifcurate.training.config import TrainConfig
 from retrained.documents import Documents

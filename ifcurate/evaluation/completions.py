@@ -34,8 +34,8 @@ from ifcurate.evaluation.classifiers.base import Classifier
 from ifcurate.evaluation.generation import Complete, EncodedPrompt, plan_batches
 from ifcurate.evaluation.metrics import Scores
 from ifcurate.evaluation.prompts import Prompt, PromptSet
-from ifcurate.evaluation.ranks import Ranks
 from ifcurate.files import finishing, write_text
+from ifcurate.model.ranks import Ranks
 from ifcurate.progress import track
 
 Provenance = Mapping[str, Any]

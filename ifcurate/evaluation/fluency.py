@@ -14,9 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ifcurate.errors import InputError
 from ifcurate.evaluation.bootstrap import Interval, mean_interval, ratio_intervals
-from ifcurate.evaluation.ranks import Ranks
 from ifcurate.model.checkpoints import check_token_ids, embedding_rows, start_token
 from ifcurate.model.control_tokens import NO_CONTROL, ControlTokens
+from ifcurate.model.ranks import Ranks
 from ifcurate.model.token_loss import Head, rows_per_chunk, split, token_losses
 from ifcurate.model.windows import bucket_by_length, encode_documents
 from ifcurate.progress import track

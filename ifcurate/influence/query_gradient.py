@@ -23,6 +23,7 @@ from ifcurate.influence.queries import Query
 from ifcurate.model.checkpoints import check_token_ids
 from ifcurate.model.devices import is_out_of_memory
 from ifcurate.model.layers import tracked_parameters
+from ifcurate.model.ranks import ALONE, Ranks
 from ifcurate.model.token_loss import Body, Head, split, token_losses
 from ifcurate.model.windows import CONTEXT_LABEL, Window, WindowBatch, bucket_by_length, collate, encode_documents
 
@@ -119,13 +120,15 @@ def query_gradient(
     batch_tokens: int,
     on_batch: Callable[[int], None] = lambda tokens: None,
     mean: QueryMean = "token",
+    ranks: Ranks = ALONE,
 ) -> QueryGradient:
     """Mean gradient of the completions' loss, with respect to the tracked weights and biases.
 
     `mean="token"` divides the summed gradient by the number of completion tokens, `mean="query"` by that of queries
     (Eq. 6: the mean over queries of each one's summed loss); with weights, which are positive, by the sum of weight x
     tokens, or of weights. Batches are summed in float64, so that their number and order leave no trace beyond rounding
-    in a batch. One that does not fit into memory is halved.
+    in a batch. One that does not fit into memory is halved. The processes of a launch, `ranks`, share batches out, and
+    all of them have the gradient then; `on_batch` is told of this one's.
 
     Raises:
         InputError: a window alone does not fit into memory.
@@ -139,7 +142,7 @@ def query_gradient(
     largest = max(query.weight for query in windows)
     weights = [query.weight / largest for query in windows]  # only their ratios count, and these fit any dtype
     tokens = halvings = 0
-    pending = deque(bucket_by_length([len(query.window) for query in windows], batch_tokens))
+    pending = deque(ranks.share(bucket_by_length([len(query.window) for query in windows], batch_tokens)))
     while pending:
         group = pending.popleft()
         batch = collate_queries([windows[index] for index in group], start).to(str(model.device))
@@ -159,6 +162,8 @@ def query_gradient(
         tokens += found
         on_batch(found)
     model.requires_grad_(False)
+    ranks.sum(sums.values())
+    tokens, halvings = (sum(ranks.gather(number)) for number in (tokens, halvings))
     counted = [query.tokens if mean == "token" else query.begins for query in windows]
     count = math.fsum(weight * each for weight, each in zip(weights, counted, strict=True))
     return QueryGradient({name: (total / count).float() for name, total in sums.items()}, tokens, halvings)

@@ -27,6 +27,7 @@ from ifcurate.influence.query_gradient import (
 )
 from ifcurate.influence.settings import DirectionSettings
 from ifcurate.model.checkpoints import embedding_rows, start_token
+from ifcurate.model.ranks import ALONE, Ranks
 from ifcurate.progress import counting, track
 
 Side = Literal["behaviour", "contrast"]
@@ -111,8 +112,9 @@ def pull(
     batch_tokens: int,
     mean: QueryMean,
     overlap: int = 0,
+    ranks: Ranks = ALONE,
 ) -> Pull:
-    """g_behaviour - g_contrast of one set.
+    """g_behaviour - g_contrast of one set, in every process of a launch.
 
     Raises:
         InputError: a query has no completion token or does not fit into memory, or the sides are the same.
@@ -122,7 +124,7 @@ def pull(
         for side, file in query_set.items()
     }
     behaviour, contrast = (
-        _gradient(model, side, windows, start_token(tokenizer), batch_tokens, mean)
+        _gradient(model, side, windows, start_token(tokenizer), batch_tokens, mean, ranks)
         for side, windows in sides_of(found).items()
     )
     difference = {name: behaviour.tensors[name] - contrast.tensors[name] for name in behaviour.tensors}
@@ -146,10 +148,16 @@ def sides_of(files: dict[Side, QueryWindows]) -> dict[Side, list[QueryWindow]]:
 
 
 def _gradient(
-    model: PreTrainedModel, side: Side, windows: Sequence[QueryWindow], start: int, batch_tokens: int, mean: QueryMean
+    model: PreTrainedModel,
+    side: Side,
+    windows: Sequence[QueryWindow],
+    start: int,
+    batch_tokens: int,
+    mean: QueryMean,
+    ranks: Ranks,
 ) -> QueryGradient:
-    with track(f"{side} queries", sum(window.tokens for window in windows)) as tracker:
-        return query_gradient(model, windows, start, batch_tokens, counting(tracker), mean)
+    with track(f"{side} queries", sum(window.tokens for window in windows) / ranks.count) as tracker:
+        return query_gradient(model, windows, start, batch_tokens, counting(tracker), mean, ranks)
 
 
 def _facts(queries: Sequence[Query], found: QueryWindows) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 import csv
 import json
-import os
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
+from launches import in_two_processes
 from tiny_classifiers import reward_model, save_toxigen
 from tiny_models import save_tiny_model, tiny_tokenizer
 from transformers import GenerationConfig
@@ -21,8 +20,8 @@ from ifcurate.evaluation.classifiers import load_classifier
 from ifcurate.evaluation.comparison import compare_models, trade_off
 from ifcurate.evaluation.comparison_files import can_be_drawn, draw_comparison, write_comparison
 from ifcurate.evaluation.config import EvaluationConfig, FluencyConfig, ToxicityConfig
-from ifcurate.evaluation.ranks import find_ranks
 from ifcurate.evaluation.results import ModelFolder
+from ifcurate.model.ranks import find_ranks
 from ifcurate.pipelines.evaluate import evaluate_all, evaluate_fluency, evaluate_saved, evaluate_toxicity
 
 TEXTS = ["the garden was bright", "a neighbour wrote a letter", "the river was calm in winter", "x y"]
@@ -148,29 +147,17 @@ def test_reward_augmented_decoding_changes_the_completions(place, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="forks processes that have imported torch")
 def test_two_processes_give_the_bytes_of_one(place, tmp_path):
-    """The same command under torchrun, which is what `accelerate launch` starts."""
+    """As under torchrun, which is what `accelerate launch` starts."""
     one = evaluate_toxicity(settings(place, tmp_path / "one", "base"))[0]
     evaluate_fluency(fluency(place, tmp_path / "one"))
-    script = tmp_path / "both.py"
-    script.write_text(
-        "import sys, yaml\n"
-        "from pathlib import Path\n"
-        "from ifcurate.config import build\n"
-        "from ifcurate.pipelines.evaluate import evaluate_fluency, evaluate_toxicity\n"
-        "from ifcurate.evaluation.config import FluencyConfig, ToxicityConfig\n"
-        "toxicity, fluency = yaml.safe_load(Path(sys.argv[1]).read_text())\n"
-        "evaluate_toxicity(build(ToxicityConfig, toxicity))\n"
-        "evaluate_fluency(build(FluencyConfig, fluency))\n"
-    )
-    configs = [settings(place, tmp_path / "two", "base"), fluency(place, tmp_path / "two")]
-    (tmp_path / "both.json").write_text(json.dumps([config.model_dump() for config in configs]))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(
-        [*command, str(script), str(tmp_path / "both.json")], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+
+    def both() -> None:
+        evaluate_toxicity(settings(place, tmp_path / "two", "base"))
+        evaluate_fluency(fluency(place, tmp_path / "two"))
+
+    in_two_processes(both, tmp_path / "said.txt")
     two = ModelFolder(tmp_path / "two" / "base")
     assert two.completions("prompts").path.read_bytes() == one.completions("prompts").path.read_bytes()
     assert two.read().perplexity == one.read().perplexity

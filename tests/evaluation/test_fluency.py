@@ -6,8 +6,8 @@ from tiny_models import tiny_model, tiny_tokenizer
 
 from ifcurate.errors import InputError
 from ifcurate.evaluation.fluency import Reader, measure_lambada, measure_perplexity, slide
-from ifcurate.evaluation.ranks import Ranks
 from ifcurate.model.control_tokens import ControlTokens
+from ifcurate.model.ranks import Ranks
 
 DOCUMENTS = [
     "The river was calm, 日本 and the garden was bright in the long winter.",

@@ -12,9 +12,9 @@ from ifcurate.evaluation.completions import CompletionFile, generate, score
 from ifcurate.evaluation.generation import Completer, SamplingSettings, encode_prompts, end_tokens, plan_batches
 from ifcurate.evaluation.metrics import TOXIC_FROM
 from ifcurate.evaluation.prompts import Prompt, PromptSet
-from ifcurate.evaluation.ranks import Ranks
 from ifcurate.evaluation.sampling import prompt_keys
 from ifcurate.model.control_tokens import ControlTokens
+from ifcurate.model.ranks import Ranks
 
 TEXTS = ["The river", "A neighbour was", "x", "", "It was calm in winter and the garden", "x", "Why", "The table was"]
 SETTINGS = SamplingSettings(completions=3, max_new_tokens=6)

@@ -13,11 +13,11 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from ifcurate.annotation.reader import AnnotatedCorpus, MarkedDocument
 from ifcurate.errors import InputError
 from ifcurate.evaluation.fluency import Reader
-from ifcurate.evaluation.ranks import Ranks
 from ifcurate.evaluation.retraining import ordinary_texts, query_texts, rise
 from ifcurate.evaluation.retraining_rows import MARKED, RANDOM, RowShape, draw, random_marks, write_rows
 from ifcurate.influence.queries import Query
 from ifcurate.model.hashes import hash_tokenizer
+from ifcurate.model.ranks import Ranks
 
 SHAPE = RowShape(6, 8, 2)
 

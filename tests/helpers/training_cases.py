@@ -147,20 +147,11 @@ SPARED = (1,)
 CASES = [(1, "ascent"), (4, "ascent"), (4, "unlikelihood"), (4, "clamped"), (4, "npo")]
 
 
-def train_every_case(rank: int, processes: int, port: int, folder: Path) -> None:
-    """Entry point of each process: trains all `CASES` with gloo and saves what rank 0 has."""
-    torch.set_num_threads(1)
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE=str(processes),
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-    )
+def train_every_case(folder: Path) -> None:
+    """What each process of a launch does: trains all `CASES` with gloo and saves what rank 0 has."""
     for accumulation, form in CASES:
         trainer = trained(folder / "out", uneven_rows(), accumulation, form)
-        if rank == 0:
+        if os.environ["RANK"] == "0":
             logs = [entry for entry in trainer.state.log_history if "loss_unmarked" in entry]
             weights = {name: value.clone() for name, value in trainer.model.state_dict().items()}
             torch.save({"weights": weights, "logs": logs}, folder / f"{accumulation}-{form}.pt")
-    torch.distributed.destroy_process_group()

@@ -27,14 +27,14 @@ def short_of_memory(largest: int, monkeypatch: pytest.MonkeyPatch) -> list[weakr
     """Fitting fails in the middle for batches larger than that; the models it is given, alone in memory each time."""
     real, models = own_passes.fit_factors, []
 
-    def limited(model, windows, start, folder, batch_tokens, seed, on_batch):
+    def limited(model, windows, start, folder, batch_tokens, seed, on_batch, ranks):
         assert all(earlier() is None for earlier in models)
         models.append(weakref.ref(model))
         if batch_tokens > largest:
             model.knot = [model]  # a cycle, as hooks make them
             on_batch(1000)
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        real(model, windows, start, folder, batch_tokens, seed, on_batch)
+        real(model, windows, start, folder, batch_tokens, seed, on_batch, ranks)
 
     monkeypatch.setattr(own_passes, "fit_factors", limited)
     return models

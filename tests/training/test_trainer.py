@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
-import socket
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from launches import in_two_processes
 from torch.nn import functional
 from training_cases import (
     CASES,
@@ -78,11 +79,9 @@ def test_stored_losses_take_the_place_of_a_reference_model(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="forks processes that have imported torch")
 def test_two_processes_equal_the_plain_loop(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(train_every_case, args=(2, port, tmp_path), nprocs=2)
+    in_two_processes(lambda: train_every_case(tmp_path), tmp_path / "said.txt")
     for accumulation, form in CASES:
         found = torch.load(tmp_path / f"{accumulation}-{form}.pt")
         expected = plain_loop(uneven_rows(), 2 * MICRO_BATCH * accumulation, form)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from ifcurate.influence.curvature.signals import Layer
+from ifcurate.model.ranks import Ranks
 
 
 class Covariances:
@@ -28,6 +29,11 @@ class Covariances:
         if layer == first:
             _add_products(self.inputs, first, with_ones(inputs) if self._layers[layer].has_bias else inputs)
         _add_products(self.gradients, layer, gradients)
+
+    def join(self, ranks: Ranks) -> None:
+        """Add what the other processes of a launch have."""
+        self.inputs, self.gradients = ranks.sum_named(self.inputs), ranks.sum_named(self.gradients)
+        self.tokens = sum(ranks.gather(self.tokens))
 
 
 def with_ones(inputs: torch.Tensor) -> torch.Tensor:

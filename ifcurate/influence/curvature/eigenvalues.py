@@ -12,6 +12,7 @@ import torch
 
 from ifcurate.influence.curvature.covariances import with_ones
 from ifcurate.influence.curvature.signals import Layer
+from ifcurate.model.ranks import Ranks
 
 CACHED_VALUES = 1 << 18
 """Of a gradient that are squared at once on a CPU: what its cache holds."""
@@ -58,6 +59,11 @@ class CorrectedEigenvalues:
             else:
                 whole = self._whole(layer, inputs[place])
                 _add_rotated_squares(sums, gradients[place], whole, (basis_out, basis_in))
+
+    def join(self, ranks: Ranks) -> None:
+        """Add what the other processes of a launch have."""
+        self.sums = ranks.sum_named(self.sums)
+        self.windows = sum(ranks.gather(self.windows))
 
     def forget(self) -> None:
         """Let go of what a batch left: call it between batches."""
