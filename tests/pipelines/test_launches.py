@@ -53,12 +53,15 @@ def test_two_processes_give_the_factors_and_the_direction_of_one(
     assert found[0].provenance["sample"] == found[1].provenance["sample"]
 
 
-def test_a_command_that_knows_no_launch_is_refused(workshop: Workshop, tmp_path: Path, ifcurate: Command) -> None:
+def test_a_command_that_knows_no_launch_is_refused(
+    workshop: Workshop, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = workshop.options(out=tmp_path / "run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLD_SIZE", "2")
-        said = ifcurate("annotate", *words).error
-    assert said == "ifcurate annotate: the processes of a launch cannot share it out; start it once, alone."
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert (
+        command("annotate", *words).error
+        == "ifcurate annotate: the processes of a launch cannot share it out; start it once, alone."
+    )
     assert not (tmp_path / "run").exists()
 
 
