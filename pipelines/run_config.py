@@ -43,7 +43,8 @@ _FIRST_STAGE: dict[StageName, frozenset[str]] = {
         | RefinementSettings.model_fields.keys()
     ),
     "score": frozenset(
-        {"engine", "alignment", "dtype", "threads", "with_loss", "bad_rows"} | ScreeningSettings.model_fields.keys()
+        {"engine", "alignment", "dtype", "threads", "precision", "with_loss", "bad_rows"}
+        | ScreeningSettings.model_fields.keys()
     ),
     "select": SELECTION_SETTINGS,
     "write": frozenset({"token_ids", "output_format"}),

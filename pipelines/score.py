@@ -144,7 +144,8 @@ def _steps(
         *([] if screened is None else [ChooseDocuments(run.screened, screened)]),
         ScoreTokens(settings, config.with_loss, Pulse(_beats(run), pending), kept),
         WriteScores(
-            *(pending, run.scores, run.behaviours, metadata, config.with_loss, kept, settings.on is not None, screened)
+            *(pending, run.scores, run.behaviours, metadata, config.with_loss, kept, settings.on is not None, screened),
+            precision=config.precision,
         ),
     ]
 
@@ -244,6 +245,7 @@ def _metadata(run: Run, config: RunConfig, found: FoundEngine) -> dict[str, Any]
         DIRECTIONS: _of_directions(run, found) if student is None else {student.behaviour: _of_student(run, student)},
         "engine": found.engine,
         "dtype": found.dtype,
+        "precision": config.precision,
         "context": found.context,
         "overlap": config.overlap,
         "alignment": config.alignment,

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from ifcurate.config import Config
 from ifcurate.corpus.settings import On
 from ifcurate.influence.engines import AUTO, ENGINES, Alignment
+from ifcurate.influence.precision import Precision
 from ifcurate.influence.refinement import NONE, REFINEMENTS
 from ifcurate.model.stored import AS_IS, Stored
 from ifcurate.model.trust import Trust
@@ -156,6 +157,9 @@ class ScoringSettings(Config):
     engine: EngineName = Field(AUTO, description="auto: the fastest exact one for alignment, dtype and device")
     alignment: Alignment = Field(
         "label", description="label: a token's score is its own loss's derivative; position: Kronfluence's"
+    )
+    precision: Precision = Field(
+        "float32", description="significant bits that are stored of influence: 24, 11 or 8; fewer take less room"
     )
     with_loss: bool = Field(False, description="store each token's own loss too, as the column `loss`")
 

@@ -21,6 +21,7 @@ from ifcurate.corpus.parquet import ParquetSink
 from ifcurate.corpus.shards import Shard, known, open_shard
 from ifcurate.corpus.text_hash import TextHash
 from ifcurate.errors import InputError
+from ifcurate.influence.precision import Precision, rounded
 from ifcurate.pipelines.steps.kept_groups import KeptGroups
 from ifcurate.pipelines.steps.read_shards import SHARD, SKIPPED
 from ifcurate.selection.quantile import Histogram
@@ -59,6 +60,7 @@ class WriteScores(PipelineStep):
         messages: documents are messages, and `loss_mask` says which of their tokens carry a loss.
         screened: how the documents were chosen that have a score; None: all have one.
         kept: groups that `ScoreTokens` keeps, deleted once their shard's sidecar is finished.
+        precision: how exactly influence is stored.
     """
 
     name = "✍️ Scores"
@@ -75,6 +77,7 @@ class WriteScores(PipelineStep):
         kept: KeptGroups | None = None,
         messages: bool = False,
         screened: ScreenedFacts | None = None,
+        precision: Precision = "float32",
     ) -> None:
         super().__init__()
         self.shards = [known(shard) for shard in shards]
@@ -85,6 +88,7 @@ class WriteScores(PipelineStep):
         self.kept = kept
         self.messages = messages
         self.screened = screened
+        self.precision: Precision = precision
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Passes the documents on after their row is written."""
@@ -143,12 +147,24 @@ class WriteScores(PipelineStep):
         values[ID] = [document.id for document in rows]
         if self.messages:
             values[MESSAGE_STARTS] = [transcript(from_text(document.text)).starts for document in rows]
-        batch = pa.RecordBatch.from_pydict(values, schema=columns)
+        batch = _rounded(pa.RecordBatch.from_pydict(values, schema=columns), self.behaviours, self.precision)
         for behaviour, of_one in counted.items():
             of_one.add(batch, behaviour)
             scores.update(batch.column(influence_column(behaviour)).flatten().to_numpy().tobytes())
         sink.write(batch)
         return len(batch.column(TOKEN_IDS).flatten())
+
+
+def _rounded(batch: pa.RecordBatch, behaviours: Sequence[str], precision: Precision) -> pa.RecordBatch:
+    """A batch whose influence is stored no more exactly than that."""
+    if precision == "float32":
+        return batch
+    for name in map(influence_column, behaviours):
+        column = batch.column(name)
+        values = rounded(column.values.to_numpy(), precision)
+        lists = pa.ListArray.from_arrays(column.offsets, pa.array(values), type=column.type, mask=column.is_null())
+        batch = batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), lists)
+    return batch
 
 
 @dataclass

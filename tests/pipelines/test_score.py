@@ -7,18 +7,23 @@ import logging
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from runs import Workshop
 from tiny_models import tiny_model
 
 from ifcurate.config import read_provenance
 from ifcurate.errors import InputError
 from ifcurate.influence.batch_size import bytes_per_worker
+from ifcurate.influence.precision import rounded
 from ifcurate.machine import cores, memory
 from ifcurate.model.layers import tracked_parameters
 from ifcurate.pipelines.found_engine import keep_engine, kept_engine
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.score import workers_for
+from ifcurate.selection.footers import sidecar_metadata
 
 
 def config_with(**settings: object) -> RunConfig:
@@ -85,3 +90,14 @@ def test_a_run_is_not_scored_for_other_behaviours(finished: Run, tmp_path: Path)
     keep_engine(run, found)
     with pytest.raises(InputError, match="was scored for toxic, and now has directions for loud"):
         kept_engine(run)
+
+
+def test_influence_is_stored_as_exactly_as_is_asked_for(workshop: Workshop, finished: Run, tmp_path: Path) -> None:
+    run = workshop.annotate(out=tmp_path / "run", direction=finished.direction("toxic"), precision="float16")
+    for exact in sorted(finished.scores.glob("*.parquet")):
+        stored = run.scores / exact.name
+        one, two = (pq.read_table(file)["toxic_influence"].combine_chunks() for file in (exact, stored))
+        assert two.offsets.equals(one.offsets)
+        assert np.array_equal(two.values.to_numpy(), rounded(one.values.to_numpy(), "float16"))
+        assert sidecar_metadata(stored).model_extra["precision"] == "float16"
+        assert sidecar_metadata(exact).model_extra["precision"] == "float32"
