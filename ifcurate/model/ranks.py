@@ -109,9 +109,12 @@ def find_ranks(device: str) -> Ranks:
     Raises:
         InputError: a GPU is asked for that is not there.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return Ranks(0, 1, resolve_device(device))
+    own = resolve_device(device)
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched == 1:
+        return Ranks(0, 1, own)
     from accelerate import PartialState
 
-    state = PartialState(cpu=device == "cpu")
+    state = PartialState(cpu=own == "cpu")  # left to itself it takes each process for alone where there is no GPU
+    assert state.num_processes == launched, "the processes of a launch know of each other"
     return Ranks(state.process_index, state.num_processes, str(state.device))

@@ -32,7 +32,7 @@ def test_two_processes_give_the_factors_and_the_direction_of_one(
     workshop: Workshop, finished: Run, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    given = {"out": out, "batch_tokens": 64, "device": "cpu"}
+    given = {"out": out, "batch_tokens": 64}
     words = workshop.options(**given, queries=None, contrast=None, workers=None, budget=None, quantile=None)
     queries = ["--queries", str(workshop.root / "toxic.jsonl"), "--contrast", str(workshop.root / "safe.jsonl")]
     commands = ["fit", *words], ["direct", str(out), *queries]
