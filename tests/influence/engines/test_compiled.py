@@ -207,7 +207,7 @@ def test_whoever_waits_for_the_compiler_is_told(workshop, finished, tmp_path, co
     class StopError(Exception):
         pass
 
-    def stop(*given):
+    def stop(*given, **named):
         raise StopError
 
     monkeypatch.setattr(recipe, "run_tasks", stop)
