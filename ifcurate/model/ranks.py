@@ -9,9 +9,13 @@ from typing import TypeVar
 
 import torch
 
+from ifcurate.errors import InputError
 from ifcurate.model.devices import resolve_device
 
 Item = TypeVar("Item")
+
+LAUNCH = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun tells its processes in their environment, besides WORLD_SIZE."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +111,16 @@ def find_ranks(device: str) -> Ranks:
     """Where this process stands; on its own, it does everything on `device`.
 
     Raises:
-        InputError: a GPU is asked for that is not there.
+        InputError: a GPU is asked for that is not there, or of a launch only WORLD_SIZE is told.
     """
     own = resolve_device(device)
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched == 1:
         return Ranks(0, 1, own)
+    if missing := [name for name in LAUNCH if name not in os.environ]:
+        raise InputError(
+            f"WORLD_SIZE is {launched}, but {missing[0]} is not set; start this with torchrun, or unset WORLD_SIZE."
+        )
     from accelerate import PartialState
 
     state = PartialState(cpu=own == "cpu")  # left to itself it takes each process for alone where there is no GPU

@@ -16,6 +16,7 @@ from ifcurate.cli import main
 from ifcurate.influence.curvature.factors import load_factors
 from ifcurate.influence.curvature.inverse import precondition
 from ifcurate.influence.direction import load_direction
+from ifcurate.model.ranks import LAUNCH
 from ifcurate.pipelines.run import Run
 
 
@@ -62,6 +63,20 @@ def test_a_command_that_knows_no_launch_is_refused(
         command("annotate", *words).error
         == "ifcurate annotate: the processes of a launch cannot share it out; start it once, alone."
     )
+    assert not (tmp_path / "run").exists()
+
+
+def test_half_of_a_launch_is_refused(
+    workshop: Workshop, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in LAUNCH:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    words = workshop.options(
+        out=tmp_path / "run", queries=None, contrast=None, workers=None, budget=None, quantile=None
+    )
+    said = "WORLD_SIZE is 2, but RANK is not set; start this with torchrun, or unset WORLD_SIZE."
+    assert command("fit", *words).error == said
     assert not (tmp_path / "run").exists()
 
 
