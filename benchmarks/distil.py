@@ -57,7 +57,7 @@ class Truth:
         lengths = np.concatenate([np.diff(scored.tokens.rows) for scored in sidecar.batches()])
         ends = np.cumsum(lengths)
         count = int(np.searchsorted(ends, most, side="right"))
-        influence = np.concatenate([values for _, values in sidecar.influence()[0]])
+        influence = np.concatenate([values for _, values in sidecar.influence()])
         return cls(texts[:count], influence[: ends[count - 1]])
 
 

@@ -69,7 +69,11 @@ class Histogram:
             InputError: a value is NaN or infinite; the message names `source`.
         """
         require_finite(values, source)
-        self.counts += np.bincount(sort_keys(values) >> 16, minlength=BINS)
+        self.add_keys(sort_keys(values))
+
+    def add_keys(self, keys: NDArray[np.uint32]) -> None:
+        """Count values by their sort keys (uint32, any length)."""
+        self.counts += np.bincount(keys >> 16, minlength=BINS)
 
     def merge(self, other: Histogram) -> None:
         """Add the counts of `other`."""
@@ -104,46 +108,35 @@ class Histogram:
 Stratum = tuple[float, Histogram]
 """Values of one weight: how many values of the corpus each stands for, and how many there are."""
 
-
-def corpus_quantile(
-    histogram: Histogram, quantile: float, scan: Callable[[], Iterable[NDArray[np.float32]]]
-) -> np.float32:
-    """The `quantile` of all values of a corpus; arguments and errors of `corpus_quantiles`."""
-    (found,) = corpus_quantiles(histogram, [quantile], scan)
-    return found
+Bins = NDArray[np.uint32]
+"""Some bins, by number."""
+Scan = Callable[[Bins], Iterable[tuple[int, NDArray[np.uint32]]]]
+"""Goes once over a corpus. Gives pieces of any size and order, each the number of a stratum and the sort keys (uint32)
+of its values in some bins, see `keys_in`."""
 
 
-def corpus_quantiles(
-    histogram: Histogram, quantiles: Sequence[float], scan: Callable[[], Iterable[NDArray[np.float32]]]
-) -> list[np.float32]:
+def keys_in(bins: Bins, keys: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Those of `keys` (uint32) that are in one of `bins`, which are few."""
+    upper = keys >> 16
+    return keys[np.logical_or.reduce([upper == bin_ for bin_ in bins])]
+
+
+def weighted_quantiles(strata: Sequence[Stratum], quantiles: Sequence[float], scan: Scan) -> list[np.float32]:
     """The `quantiles` of all values of a corpus, interpolated linearly between the two nearest (as `numpy.quantile`).
 
+    Every value stands for as many as its weight says: with whole weights these are the quantiles of all values, each
+    repeated. Weights of strata are multiplied with counts, so the result does not depend on the order of the values.
+
     Args:
-        histogram: counts over the whole corpus.
+        strata: weight and counts of each.
         quantiles: each in [0, 1].
-        scan: gives every value of the corpus again, in pieces of any size and order; called once.
+        scan: over the corpus; called once.
 
     Returns:
         float32: interpolated in float64 between the order statistics around `quantile * (n - 1)`, then rounded.
 
     Raises:
-        ValueError: the corpus holds no values, or `scan` gives other values than `histogram` counted.
-    """
-    return weighted_quantiles([(1.0, histogram)], quantiles, lambda: ((0, values) for values in scan()))
-
-
-def weighted_quantiles(
-    strata: Sequence[Stratum], quantiles: Sequence[float], scan: Callable[[], Iterable[tuple[int, NDArray[np.float32]]]]
-) -> list[np.float32]:
-    """`corpus_quantiles` of a corpus in which every value stands for as many as its weight says.
-
-    With whole weights these are the quantiles of all values, each repeated. Weights of strata are multiplied with
-    counts, so the result does not depend on the order of the values.
-
-    Args:
-        strata: weight and counts of each; together they hold a value of positive weight.
-        quantiles: each in [0, 1].
-        scan: as in `corpus_quantiles`, each piece with the number of its stratum.
+        ValueError: no value has a weight, or `scan` gives other values than were counted.
     """
     total = sum(weight * histogram.total for weight, histogram in strata)
     if total == 0:
@@ -161,9 +154,7 @@ def weighted_quantiles(
     return found
 
 
-def order_statistics(
-    strata: Sequence[Stratum], ranks: Sequence[float], scan: Callable[[], Iterable[tuple[int, NDArray[np.float32]]]]
-) -> list[float]:
+def order_statistics(strata: Sequence[Stratum], ranks: Sequence[float], scan: Scan) -> list[float]:
     """The least values up to which the corpus weighs more than `ranks`; arguments of `weighted_quantiles`.
 
     Of weights that are all 1 these are the values at zero-based ranks of the sorted corpus.
@@ -172,11 +163,9 @@ def order_statistics(
     cumulative = np.cumsum(_weighed(weights, [histogram.counts for _, histogram in strata]))
     bins = [int(np.searchsorted(cumulative, rank, side="right")) for rank in ranks]
     inside = {bin_: [np.zeros(BINS, dtype=np.int64) for _ in strata] for bin_ in bins}
-    for stratum, values in scan():
-        keys = sort_keys(values)
-        upper = keys >> 16
+    for stratum, keys in scan(np.unique(bins).astype(np.uint32)):
         for bin_, counts in inside.items():
-            counts[stratum] += np.bincount(keys[upper == bin_] & 0xFFFF, minlength=BINS)
+            counts[stratum] += np.bincount(keys[keys >> 16 == bin_] & 0xFFFF, minlength=BINS)
     for bin_, counts in inside.items():
         if [int(found.sum()) for found in counts] != [int(histogram.counts[bin_]) for _, histogram in strata]:
             raise ValueError("the values scanned are not those that the histogram counted")

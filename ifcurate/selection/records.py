@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifcurate.selection.scores import ScoredTokens
-from ifcurate.selection.spans import Ints, Mask, Ranges, group_begins
+from ifcurate.selection.spans import Ints, Mask, Ranges, group_borders
 
 
 @dataclass(frozen=True)
@@ -24,28 +24,33 @@ class Records:
 
     `rows` is int64 [records + 1]: record r holds tokens `rows[r] .. rows[r + 1]`. `document` and `window` are int64
     [records]: the document in the batch, and the number of the window in the document (0 for whole documents).
-    `begins` is int64 [groups], from `group_begins`; no group lies in two records.
+    `borders` is int64 [groups + 1], from `group_borders`; no group lies in two records.
     """
 
     rows: Ints
     document: Ints
     window: Ints
-    begins: Ints
+    borders: Ints
+
+    @property
+    def begins(self) -> Ints:
+        """int64 [groups]: the first token of each group."""
+        return self.borders[:-1]
 
     @property
     def ends(self) -> Ints:
         """int64 [groups]: the token behind each group."""
-        return np.append(self.begins, self.rows[-1])[1:]
+        return self.borders[1:]
 
     @property
     def groups(self) -> Ints:
         """int64 [tokens]: the group that each token is in."""
-        return np.repeat(np.arange(len(self.begins)), self.ends - self.begins)
+        return np.repeat(np.arange(len(self.begins)), np.diff(self.borders))
 
     @property
     def last_of_group(self) -> Ints:
         """int64 [tokens]: the last token of the group that each token is in."""
-        return np.repeat(self.ends - 1, self.ends - self.begins)
+        return np.repeat(self.ends - 1, np.diff(self.borders))
 
     @property
     def tokens(self) -> Ints:
@@ -84,19 +89,19 @@ def cut_records(tokens: Ranges, context: int | None) -> Records:
 
     A group of tokens that share characters belongs to the window in which it begins. An empty document is one record.
     """
-    begins = group_begins(tokens)
+    borders = group_borders(tokens)
     if context is None:
         documents = np.arange(tokens.documents)
-        return Records(tokens.rows, documents, np.zeros_like(documents), begins)
+        return Records(tokens.rows, documents, np.zeros_like(documents), borders)
     windows = np.maximum(1, -(-np.diff(tokens.rows) // context))
     first_record = np.append(0, np.cumsum(windows))
     document_of = tokens.document_of
-    first_of_group = np.repeat(begins, np.diff(begins, append=len(tokens)))
+    first_of_group = np.repeat(borders[:-1], np.diff(borders))
     window_of = (first_of_group - tokens.rows[document_of]) // context
     sizes = np.bincount(first_record[document_of] + window_of, minlength=first_record[-1])
     document = np.repeat(np.arange(tokens.documents), windows)
     window = np.arange(first_record[-1]) - first_record[document]
-    return Records(np.append(0, np.cumsum(sizes)), document, window, begins)
+    return Records(np.append(0, np.cumsum(sizes)), document, window, borders)
 
 
 def reach_of(scored: ScoredTokens, records: Records, tau: np.float32, neighbours: int) -> tuple[Ints, Ints]:

@@ -35,7 +35,7 @@ from ifcurate.selection.footers import SidecarMetadata as SidecarMetadata
 from ifcurate.selection.footers import hash_sidecars as hash_sidecars
 from ifcurate.selection.footers import read_sidecar_metadata as read_sidecar_metadata
 from ifcurate.selection.footers import sidecar_metadata as sidecar_metadata
-from ifcurate.selection.quantile import Histogram, Stratum, require_finite
+from ifcurate.selection.quantile import Bins, Histogram, Stratum, keys_in, require_finite, sort_keys
 from ifcurate.selection.screened import FIELDS, WEIGHT, by_stratum, is_screened, weights_of, with_lists
 from ifcurate.selection.spans import Ints, Mask, Ranges
 
@@ -190,31 +190,38 @@ class Sidecar:
         """What threads may share out."""
         return self._reader().parts()
 
-    def influence(self, part: Part | None = None) -> tuple[list[tuple[int, NDArray[np.float32]]], list[Histogram]]:
+    def influence(self, part: Part | None = None) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """The influence of every token that has one, of the whole file or of a part.
 
-        Returns:
-            Pieces, each the number of its stratum and float32 [tokens]; and the counts of either stratum.
+        Yields:
+            The number of a stratum, and float32 [tokens], finite.
 
         Raises:
             InputError: NaN or infinity.
         """
-        pieces, counted = [], [Histogram(), Histogram()]
         for batch in self._batches([influence_column(self.behaviour)], [TOKEN_STARTS, TOKEN_ENDS, LOSS_MASK], part):
             for stratum, rows in by_stratum(batch):
                 _, values = _flat(rows, influence_column(self.behaviour), str(self.path))
                 if (chosen := selectable(rows)) is not None:
                     values = values[chosen]
-                counted[stratum].add(values, str(self.path))
-                pieces.append((stratum, values))
-        return pieces, counted
+                require_finite(values, str(self.path))
+                yield stratum, values
+
+    def keys(self, bins: Bins, part: Part) -> tuple[list[NDArray[np.uint32]], list[Histogram]]:
+        """The sort keys (uint32) of the influence that is in some bins, and the counts of all; of either stratum."""
+        found: list[list[NDArray[np.uint32]]] = [[], []]
+        counted = [Histogram(), Histogram()]
+        for stratum, values in self.influence(part):
+            keys = sort_keys(values)
+            counted[stratum].add_keys(keys)
+            found[stratum].append(keys_in(bins, keys))
+        return [np.concatenate([*pieces, bins[:0]]) for pieces in found], counted
 
     def check(self) -> None:
         """Refuse scores that are not those that the histograms in the footer counted."""
         counted = [Histogram(), Histogram()]
-        for part in self.parts():
-            for total, found in zip(counted, self.influence(part)[1], strict=True):
-                total.merge(found)
+        for stratum, values in self.influence():
+            counted[stratum].add(values)
         strata, _ = self.strata()
         if counted[: len(strata)] != [histogram for _, histogram in strata]:
             raise InputError(f"{self.path}: the scores are not those that its histogram counted; {REMEDY}.")

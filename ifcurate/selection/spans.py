@@ -74,22 +74,22 @@ class Ranges:
         return self.starts + shift, self.ends + shift
 
 
-def group_begins(tokens: Ranges) -> Ints:
-    """Where the groups of tokens that share characters begin.
+def group_borders(tokens: Ranges) -> Ints:
+    """Where the groups of tokens that share characters begin, and behind the last one.
 
     Groups are runs of neighbouring tokens, within one document, and no two groups have a character in common. An
     empty token belongs to the group of the next token that has characters, or of the previous one where none follows;
     a document of empty tokens is one group.
 
     Returns:
-        int64 [groups]: the first token of each.
+        int64 [groups + 1]: the first token of each, and the number of all tokens.
     """
-    opens = np.zeros(len(tokens), dtype=bool)
+    opens = np.zeros(len(tokens) + 1, dtype=bool)
     if _are_ordinary(tokens):
-        np.greater_equal(tokens.starts[1:], tokens.ends[:-1], out=opens[1:])
+        np.greater_equal(tokens.starts[1:], tokens.ends[:-1], out=opens[1:-1])
     else:
         opens[_last_before_gaps(tokens) + 1] = True
-    opens[tokens.rows[:-1][np.diff(tokens.rows) > 0]] = True
+    opens[tokens.rows] = True
     return np.flatnonzero(opens)
 
 
@@ -115,9 +115,9 @@ def _last_before_gaps(tokens: Ranges) -> Ints:
 
 
 def character_groups(tokens: Ranges) -> Ints:
-    """int64 [tokens], from 0, never decreasing: the number of the group that each token is in, see `group_begins`."""
-    begins = group_begins(tokens)
-    return np.repeat(np.arange(len(begins)), np.diff(begins, append=len(tokens)))
+    """int64 [tokens], from 0, never decreasing: the number of the group that each token is in, see `group_borders`."""
+    sizes = np.diff(group_borders(tokens))
+    return np.repeat(np.arange(len(sizes)), sizes)
 
 
 def has_characters(tokens: Ranges, groups: Ints) -> Mask:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifcurate.errors import InputError
-from ifcurate.selection.quantile import Histogram, Stratum, weighted_quantiles
+from ifcurate.selection.quantile import Bins, Histogram, Stratum, weighted_quantiles
 from ifcurate.selection.scores import Sidecar
 from ifcurate.threads import in_order
 
@@ -47,21 +47,20 @@ def corpus_taus(
         shards: the corpus.
         strata: its own, from `corpus_strata`.
         quantiles: each in [0, 1].
-        on_tokens: called with the number of tokens of every piece that was read.
+        on_tokens: called with the number of tokens of every part that was read.
 
     Raises:
         InputError: a score file is missing or damaged, or holds other scores than its histogram counted.
     """
 
-    def scan() -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def scan(bins: Bins) -> Iterator[tuple[int, NDArray[np.uint32]]]:
         counted = [Histogram(), Histogram()]
         parts = ((shard, part) for shard in shards for part in shard.parts())
-        for pieces, histograms in in_order(lambda unit: unit[0].influence(unit[1]), parts):
+        for keys, histograms in in_order(lambda unit: unit[0].keys(bins, unit[1]), parts):
             for total, found in zip(counted, histograms, strict=True):
                 total.merge(found)
-            for stratum, values in pieces:
-                on_tokens(len(values))
-                yield stratum, values
+            on_tokens(sum(histogram.total for histogram in histograms))
+            yield from zip(range(len(strata)), keys, strict=False)
         if counted[: len(strata)] != [histogram for _, histogram in strata]:
             for shard in shards:
                 shard.check()

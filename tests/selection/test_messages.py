@@ -50,7 +50,7 @@ def scores(path: Path) -> Path:
 
 def test_what_no_span_can_name_is_not_counted(tmp_path: Path) -> None:
     sidecar = Sidecar("a", scores(tmp_path / "a.parquet"), "toxic")
-    assert np.concatenate([values for _, values in sidecar.influence()[0]]).tolist() == [1.0, 8.0, 2.0, 0.5, 4.0]
+    assert np.concatenate([values for _, values in sidecar.influence()]).tolist() == [1.0, 8.0, 2.0, 0.5, 4.0]
     (batch,) = sidecar.batches()
     assert batch.tokens.rows.tolist() == [0, 4, 5]
     assert batch.apart is not None
@@ -86,6 +86,6 @@ def test_sums_over_checkpoints_keep_which_tokens_carry_a_loss(tmp_path: Path) ->
     (batch,) = table.to_batches()
     assert selectable(batch).tolist() == [False, True, True, False, True, True, False, True]
     assert (
-        sum(float(values.sum()) for _, values in Sidecar("s", tmp_path / "sum.parquet", "toxic").influence()[0])
+        sum(float(values.sum()) for _, values in Sidecar("s", tmp_path / "sum.parquet", "toxic").influence())
         == 2 * 15.5
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ifcurate.errors import InputError
-from ifcurate.selection.quantile import BINS, Histogram, corpus_quantile, sort_keys, value_of, weighted_quantiles
+from ifcurate.selection.quantile import BINS, Bins, Histogram, Scan, keys_in, sort_keys, value_of, weighted_quantiles
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 clustered = st.sampled_from([-1.0, -0.0, 0.0, 1e-45, 1.0, np.float32(1.0000001), 1.0078125, 3e38, -3e38])
@@ -24,6 +25,21 @@ def histogram_of(values: np.ndarray) -> Histogram:
     return histogram
 
 
+def scanning(*pieces: tuple[int, np.ndarray]) -> Scan:
+    """Of a corpus whose values are at hand, each piece with the number of its stratum."""
+
+    def scan(bins: Bins) -> Iterator[tuple[int, np.ndarray]]:
+        return ((stratum, keys_in(bins, sort_keys(values))) for stratum, values in pieces)
+
+    return scan
+
+
+def quantile_of(counted: np.ndarray, quantile: float, pieces: Iterable[np.ndarray]) -> np.float32:
+    """Of values that have one weight."""
+    (found,) = weighted_quantiles([(1.0, histogram_of(counted))], [quantile], scanning(*((0, each) for each in pieces)))
+    return found
+
+
 def by_sorting(values: np.ndarray, quantile: float) -> np.float32:
     ordered = np.sort(values.astype(np.float64) + 0.0)
     position = quantile * (len(ordered) - 1)
@@ -34,7 +50,7 @@ def by_sorting(values: np.ndarray, quantile: float) -> np.float32:
 
 @given(samples, st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 0.99, 1.0])), st.integers(1, 9))
 def test_equals_the_quantile_of_the_sorted_values(values: np.ndarray, quantile: float, pieces: int) -> None:
-    found = corpus_quantile(histogram_of(values), quantile, lambda: np.array_split(values, pieces))
+    found = quantile_of(values, quantile, np.array_split(values, pieces))
     assert found.dtype == np.float32
     assert found == by_sorting(values, quantile)
 
@@ -46,7 +62,7 @@ def test_a_weighted_quantile_is_that_of_values_repeated(
 ) -> None:
     counted = [(float(weight), histogram_of(values)) for values, weight in strata]
     scan = [(n, part) for n, (values, _) in enumerate(strata) for part in np.array_split(values, pieces)][::-1]
-    (found,) = weighted_quantiles(counted, [quantile], lambda: scan)
+    (found,) = weighted_quantiles(counted, [quantile], scanning(*scan))
     assert found == by_sorting(np.concatenate([np.repeat(values, weight) for values, weight in strata]), quantile)
 
 
@@ -56,29 +72,29 @@ def test_any_weights_give_a_value_with_its_share_on_both_sides(
     strata: list[tuple[np.ndarray, float]], quantile: float
 ) -> None:
     counted = [(weight, histogram_of(values)) for values, weight in strata]
-    (found,) = weighted_quantiles(counted, [quantile], lambda: enumerate(values for values, _ in strata))
+    (found,) = weighted_quantiles(counted, [quantile], scanning(*enumerate(values for values, _ in strata)))
     values = np.concatenate([values for values, _ in strata])
     weights = np.concatenate([np.full(len(values), weight) for values, weight in strata])
     assert weights[values < found].sum() <= quantile * (weights.sum() - 1) + 1 + 1e-6
     assert weights[values > found].sum() <= (1 - quantile) * (weights.sum() - 1) + 2 + 1e-6
-    ends = weighted_quantiles(counted, [0.0, 1.0], lambda: enumerate(values for values, _ in strata))
+    ends = weighted_quantiles(counted, [0.0, 1.0], scanning(*enumerate(values for values, _ in strata)))
     assert ends == [values.min(), values.max()]
 
 
 def test_agrees_with_numpy_on_many_values() -> None:
     values = np.random.default_rng(0).standard_t(3, 100_003).astype(np.float32)
     for quantile in (0.01, 0.5, 0.99, 0.9999):
-        found = corpus_quantile(histogram_of(values), quantile, lambda: [values])
+        found = quantile_of(values, quantile, [values])
         assert found == np.float32(np.quantile(values.astype(np.float64), quantile))
 
 
 def test_tied_corpus_and_hand_computed_values() -> None:
     tied = np.full(1000, 0.3, np.float32)
-    assert corpus_quantile(histogram_of(tied), 0.99, lambda: [tied]) == np.float32(0.3)
+    assert quantile_of(tied, 0.99, [tied]) == np.float32(0.3)
     few = np.array([4, -2, 1, 3], np.float32)
-    assert corpus_quantile(histogram_of(few), 0.5, lambda: [few]) == np.float32(2.0)
-    assert corpus_quantile(histogram_of(few), 0.25, lambda: [few]) == np.float32(0.25)
-    assert corpus_quantile(histogram_of(few[:1]), 0.99, lambda: [few[:1]]) == np.float32(4.0)
+    assert quantile_of(few, 0.5, [few]) == np.float32(2.0)
+    assert quantile_of(few, 0.25, [few]) == np.float32(0.25)
+    assert quantile_of(few[:1], 0.99, [few[:1]]) == np.float32(4.0)
 
 
 @given(hnp.arrays(np.float32, st.integers(0, 50), elements=finite))
@@ -122,8 +138,8 @@ def test_refuses_what_is_not_finite(wrong: float) -> None:
 
 def test_refuses_an_empty_corpus_and_another_corpus() -> None:
     with pytest.raises(ValueError, match="no values"):
-        corpus_quantile(Histogram(), 0.5, list)
+        weighted_quantiles([(1.0, Histogram())], [0.5], scanning())
     ones = np.ones(3, np.float32)
     with pytest.raises(ValueError, match="not those that the histogram counted"):
-        corpus_quantile(histogram_of(ones), 0.5, lambda: [ones, ones])
+        quantile_of(ones, 0.5, [ones, ones])
     assert len(Histogram().counts) == BINS
