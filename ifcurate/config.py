@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
+from ifcurate.credentials import REMEDY, has_credentials, masked
 from ifcurate.errors import InputError
 from ifcurate.files import write_text
 
@@ -18,6 +20,9 @@ Settings = TypeVar("Settings", bound="Config")
 PROVENANCE_KEY = "ifcurate"
 """Top-level key of a saved file that holds versions and counts, not settings; loading ignores it."""
 
+
+CREDENTIALS = "credentials"
+"""Kind of the error of a value that must not be repeated."""
 
 ALIASES = "aliases"
 """Key of a field's `json_schema_extra`: further names of its option, for those who know another tool's."""
@@ -40,6 +45,16 @@ class Config(BaseModel):
         """The heading of field `name`: that of the class that declares it."""
         declaring = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
         return vars(declaring).get("panel")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _holds_no_credentials(cls, value: Any) -> Any:
+        """Settings are written into what they made."""
+        texts = value if isinstance(value, list | tuple) else [value]
+        for text in texts:
+            if isinstance(text, str) and has_credentials(text):
+                raise PydanticCustomError(CREDENTIALS, "holds credentials ({masked}); {remedy}", _shown(text))
+        return value
 
 
 class Restartable(Config):
@@ -73,6 +88,10 @@ def build(
         return kind(**{name: _listed(kind, name, value) for name, value in merged.items()})
     except ValidationError as error:
         raise InputError(_sentence(error, file)) from error
+
+
+def _shown(text: str) -> dict[str, str]:
+    return {"masked": masked(text), "remedy": REMEDY}
 
 
 def _preset(settings: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -135,5 +154,7 @@ def _sentence(error: ValidationError, file: Path | None) -> str:
         return f"{where}unknown option {name!r}; remove it or correct its spelling."
     if first["type"] == "missing":
         return f"{where}option --{name.replace('_', '-')} is required; give it on the command line or in --config."
+    if first["type"] == CREDENTIALS:
+        return f"{where}option --{name.replace('_', '-')}: {first['msg']}."
     problem = first["msg"].removeprefix("Value error, ")
     return f"{where}option --{name.replace('_', '-')}: {problem} (got {first['input']!r})."

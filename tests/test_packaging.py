@@ -17,6 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = (
     "root",
+    "storage",
     "corpus",
     "model",
     "influence",

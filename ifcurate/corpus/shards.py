@@ -10,13 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fsspec import AbstractFileSystem
-from fsspec.core import has_magic, url_to_fs
+from fsspec.core import has_magic
 from fsspec.implementations.local import LocalFileSystem
 
 from ifcurate.corpus.facts import Facts
 from ifcurate.corpus.formats import FORMATS, ShardReader
 from ifcurate.corpus.jsonl import JsonlReader
 from ifcurate.errors import InputError, first_line
+from ifcurate.storage.filesystems import located, persistently
 
 _STAMPS = ("mtime", "created", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash", "blob_id")
 """What file systems call the time of a file's last change, or a hash; on disk, `created` is that of its inode's."""
@@ -149,8 +150,10 @@ def list_corpus(source: str) -> Listing:
         InputError: see `list_shards`.
     """
     try:
-        filesystem, path = url_to_fs(source)
-        root, found = _find(filesystem, path)
+        filesystem, path = located(source)
+        root, found = persistently(source, lambda: _find(filesystem, path))
+    except InputError:
+        raise
     except Exception as error:  # every fsspec backend raises its own kinds
         raise InputError(f"{source}: cannot be listed ({first_line(error)}); {_ADVICE}.") from error
     listing = Listing([])
@@ -179,6 +182,7 @@ def list_corpus(source: str) -> Listing:
 
 def _find(filesystem: AbstractFileSystem, path: str) -> tuple[str, list[dict[str, Any]]]:
     """The folder that names are relative to, and every file at `path` as fsspec's info."""
+    filesystem.invalidate_cache()
     if filesystem.exists(path):
         info = filesystem.info(path)
         if info["type"] != "directory":
@@ -199,7 +203,8 @@ def _find(filesystem: AbstractFileSystem, path: str) -> tuple[str, list[dict[str
 def _files_below(filesystem: AbstractFileSystem, folder: str) -> list[dict[str, Any]]:
     """Every file below `folder` as fsspec's info, sorted by path."""
     if not isinstance(filesystem, LocalFileSystem):
-        return list(filesystem.find(folder, detail=True).values())
+        found = filesystem.find(folder, detail=True).values()
+        return [info for info in found if not str(info["name"]).endswith("/")]  # object stores keep folders as such
     # fsspec's walk leaves out linked folders, and those that it may not read.
     return [filesystem.info(str(path)) for path in sorted(_walk(Path(folder), frozenset()))]
 

@@ -8,9 +8,11 @@ from io import RawIOBase
 from typing import cast
 
 import pyarrow as pa
-from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from ifcurate.errors import InputError, first_line
+from ifcurate.storage.filesystems import located
+from ifcurate.storage.remote_file import RemoteFile
 
 BATCH_ROWS = 4096
 """Most rows of a record batch."""
@@ -22,9 +24,13 @@ BATCH_BYTES = 8 << 20
 @contextmanager
 def open_bytes(path: str) -> Iterator[RawIOBase]:
     """Open a local path or fsspec URL for reading, uncached: readers here buffer for themselves."""
-    filesystem, inner = url_to_fs(path)
-    with filesystem.open(inner, "rb", cache_type="none") as stream:
-        yield cast(RawIOBase, stream)
+    filesystem, inner = located(path)
+    if isinstance(filesystem, LocalFileSystem):
+        with filesystem.open(inner, "rb", cache_type="none") as stream:
+            yield cast(RawIOBase, stream)
+        return
+    with RemoteFile(filesystem, inner) as remote:
+        yield remote
 
 
 @contextmanager
