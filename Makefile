@@ -61,9 +61,11 @@ $(EXPORTS)/%/.installed: pyproject.toml
 test-models: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/model/test_architectures.py tests/pipelines/test_models.py -m models --numprocesses auto
 
-# Runs on a Slurm of one node that the tests start, as root; needs apt-get install slurm-wlm munge, which it tries.
+# Runs on a Slurm of one node and on a Ray of two, which the tests start. Slurm needs root and apt-get install slurm-wlm
+# munge, Ray the extra `ray`; it tries to install both.
 test-cluster: $(INSTALLED)
 	command -v slurmctld > /dev/null || apt-get install --yes --no-install-recommends slurm-wlm munge || true
+	$(BIN)/python -c "import ray" 2> /dev/null || $(BIN)/python -m pip install --quiet --editable '.[ray]' || true
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/cluster -m cluster -r s
 
 # Those that take seconds.

@@ -10,12 +10,12 @@ def annotate(settings: RunConfig) -> None:
     """Find and mark the tokens of a corpus that teach a behaviour."""
     from ifcurate.cli.tables import print_submission, print_summary
     from ifcurate.pipelines.annotate import annotate as run
-    from ifcurate.pipelines.annotate import submit
+    from ifcurate.pipelines.annotate import annotate_on_ray, submit
 
     if settings.executor == "slurm" and (submission := submit(settings)) is not None:
         print_submission(submission)
     else:
-        print_summary(run(settings))
+        print_summary(annotate_on_ray(settings) if settings.executor == "ray" else run(settings))
 
 
 command = declared(RunConfig, annotate, arguments=["corpus"], presets=PRESETS)

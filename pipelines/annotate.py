@@ -50,7 +50,7 @@ class Summary:
 def annotate(config: RunConfig) -> Summary:
     """Run every stage that is not done yet; the same settings give the same bytes, however often it was stopped.
 
-    It is run here, whatever `config.executor` says: `submit` is for others.
+    It is run here, whatever `config.executor` says: `annotate_on_ray` and `submit` are for others.
 
     Raises:
         InputError: something given cannot be used; nothing half-written is left.
@@ -67,8 +67,20 @@ def annotate(config: RunConfig) -> Summary:
         shards = [known(shard) for shard in list_place(config.corpus, config.part).shards]
         reconcile(run, config, config.corpus, shards)
         selections = _score_and_write(run, config, shards)
-    repeated = repeated_ids([shard.output(run.scores) for shard in shards])
-    return Summary(run, selections, read_stages(run.logs), skipped_rows(run, shards), repeated, config.limit)
+    return _summary(run, config, shards, selections)
+
+
+def annotate_on_ray(config: RunConfig) -> Summary:
+    """`annotate` with the tasks of every stage on a Ray cluster, which this process waits for.
+
+    Raises:
+        InputError: something given cannot be used, there is no cluster, or a task failed; what others did stays.
+    """
+    from ifcurate.pipelines.ray import run_missing
+
+    run, shards, _ = _begin(config)
+    run_missing(run, config, shards)
+    return _summary(run, config, shards, [Selection.load(run.selection, behaviour) for behaviour in run.behaviours])
 
 
 def submit(config: RunConfig) -> Submission | None:
@@ -90,6 +102,11 @@ def _begin(config: RunConfig) -> tuple[Run, list[Shard], Coverage | None]:
     run = create_run(config, shards)
     log.info(listing.sentence())
     return run, shards, said
+
+
+def _summary(run: Run, config: RunConfig, shards: Sequence[Shard], selections: list[Selection]) -> Summary:
+    repeated = repeated_ids([shard.output(run.scores) for shard in shards])
+    return Summary(run, selections, read_stages(run.logs), skipped_rows(run, shards), repeated, config.limit)
 
 
 def _score_and_write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> list[Selection]:

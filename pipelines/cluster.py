@@ -18,6 +18,7 @@ from ifcurate.pipelines.run_config import RunConfig
 
 if TYPE_CHECKING:
     from ifcurate.pipelines.slurm import QueuedTask
+    from ifcurate.pipelines.stage_jobs import StageJob
 
 JOBS_FILE = "jobs.json"
 """In the run's logs: the jobs that were submitted last."""
@@ -60,13 +61,8 @@ def submit_missing(run: Run, config: RunConfig, shards: Sequence[Shard]) -> Subm
     Raises:
         InputError: there is no cluster here, or it refuses.
     """
-    from ifcurate.pipelines.stage_jobs import stage_jobs
-
     now = time.time_ns()
-    jobs = stage_jobs(run, config, shards, run.logs / "jobs" / str(now))
-    for stage in ("score", "write"):
-        shutil.rmtree(run.logs / stage / "progress", ignore_errors=True)
-    if not jobs:
+    if not (jobs := missing_jobs(run, config, shards, now)):
         return None
     from ifcurate.pipelines.slurm import submit
 
@@ -87,6 +83,15 @@ def submit_missing(run: Run, config: RunConfig, shards: Sequence[Shard]) -> Subm
     return Submission(run, stages)
 
 
+def missing_jobs(run: Run, config: RunConfig, shards: Sequence[Shard], now: int) -> list[StageJob]:
+    """What is missing, whose progress begins anew `now`, in nanoseconds of the epoch."""
+    from ifcurate.pipelines.stage_jobs import stage_jobs
+
+    for stage in ("score", "write"):
+        shutil.rmtree(run.logs / stage / "progress", ignore_errors=True)
+    return stage_jobs(run, config, shards, run.logs / "jobs" / str(now))
+
+
 def read_submitted(run: Run) -> SubmittedJobs:
     """What was submitted last.
 
@@ -95,7 +100,10 @@ def read_submitted(run: Run) -> SubmittedJobs:
     """
     file = run.logs / JOBS_FILE
     if not file.is_file():
-        raise InputError(f"{run.root}: has no jobs on a cluster; give a run of `annotate --executor slurm`.")
+        raise InputError(
+            f"{run.root}: has no jobs of Slurm; give a run of `annotate --executor slurm`. On Ray the command itself "
+            "shows how far it is."
+        )
     return read_artifact(SubmittedJobs, file.read_bytes(), file, REMEDY)
 
 

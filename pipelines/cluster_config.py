@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from ifcurate.config import Config
 
@@ -14,8 +14,10 @@ class ClusterSettings(Config):
 
     panel = "Cluster"
 
-    executor: Literal["local", "slurm"] = Field(
-        "local", description="where stages run: here, or as Slurm jobs, which are submitted and not waited for"
+    executor: Literal["local", "slurm", "ray"] = Field(
+        "local",
+        description="where stages run: here; as Slurm jobs, which are submitted and not waited for; or on the Ray "
+        "cluster that RAY_ADDRESS names, or that this machine is",
     )
     tasks: int | None = Field(None, ge=1, le=1000, description="most tasks of a stage; default: one a shard")
     cpus_per_task: int = Field(1, ge=1, description="cores of a task")
@@ -35,6 +37,14 @@ class ClusterSettings(Config):
             name, equals, of = each.partition("=")
             if name.startswith("-") or not (name and equals and of):
                 raise ValueError(f"{each!r} is not name=value, without dashes")
+        return value
+
+    @field_validator("partition", "time_limit", "sbatch", "setup")
+    @classmethod
+    def _is_given_to_slurm(cls, value: object, info: ValidationInfo) -> object:
+        default = cls.model_fields[str(info.field_name)].default
+        if info.data.get("executor") == "ray" and value != default:
+            raise ValueError("is for --executor slurm: tasks on Ray have the environment and the limits of its nodes")
         return value
 
     @property

@@ -65,7 +65,7 @@ class WorkerSettings(ComputeSettings):
     workers: int | None = Field(
         None,
         ge=1,
-        description="processes, or tasks of Slurm at a time; default: what cores and memory allow, or one a GPU",
+        description="processes, or tasks of a cluster at a time; default: what cores and memory allow, or one a GPU",
     )
     seed: int = Field(0, ge=0, description="of every random choice")
 

@@ -100,7 +100,7 @@ def test_the_table_of_private_interfaces_is_true() -> None:
     """Each name stands in the file that is named, and the bounds are those of `pyproject.toml`."""
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| (.*?) \| `(.*?\.py)` \| .* \| `(.*?)` \|$", page, re.M)
-    assert len(rows) == 13
+    assert len(rows) == 14
     for library, what, file, bounds in rows:
         text = (ROOT / file).read_text(encoding="utf-8")
         assert [name for name in re.findall(r"`(.*?)`", what) if name not in text] == [], file

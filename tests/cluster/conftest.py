@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from runs import Workshop
@@ -13,6 +14,8 @@ from ifcurate.pipelines.run import Run
 
 NEEDED = ("slurmctld", "slurmd", "munged", "sbatch")
 SMALL_BATCHES = 32
+SMALL_NODE = {"memory": 2 << 30, "object_store_memory": 100 << 20}
+"""Of Ray."""
 SCRIPT = Path(__file__).with_name("slurm.sh")
 
 
@@ -44,3 +47,22 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         subprocess.run(["sh", SCRIPT, "stop", folder], check=True)
         os.environ.pop("SLURM_CONF", None)
+
+
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[Any]:
+    """A Ray cluster on loopback of two nodes with a core each, which ends with the tests; its head has none."""
+    pytest.importorskip("ray", reason="needs Ray: pip install 'ifcurate[ray]'")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # else tasks hardly move beside whatever else computes
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **SMALL_NODE})
+        try:
+            for _ in range(2):
+                cluster.add_node(num_cpus=1, **SMALL_NODE)
+            patch.setenv("RAY_ADDRESS", cluster.address)
+            yield cluster
+        finally:
+            cluster.shutdown()

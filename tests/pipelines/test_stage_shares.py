@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections import deque
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from runs import Workshop, contents
 
 from ifcurate.corpus.shards import list_shards
 from ifcurate.errors import InputError
-from ifcurate.pipelines.annotate import submit
+from ifcurate.pipelines.annotate import annotate_on_ray, submit
 from ifcurate.pipelines.cluster import JOBS_FILE, SubmittedJobs, SubmittedStage, require_free
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.slurm import job_name
@@ -79,6 +80,25 @@ def test_options_of_sbatch_have_a_name_and_a_value(workshop: Workshop, given: st
         workshop.config(sbatch=[given])
 
 
+@pytest.mark.parametrize(
+    ("option", "given"), [("setup", "module load cuda"), ("partition", "gpu"), ("time-limit", "1"), ("sbatch", ["a=b"])]
+)
+def test_what_slurm_alone_understands_is_refused_on_ray(workshop: Workshop, option: str, given: object) -> None:
+    with pytest.raises(InputError, match=rf"option --{option}: is for --executor slurm"):
+        workshop.config(executor="ray", **{option.replace("-", "_"): given})
+
+
+def test_ray_is_asked_for_where_it_is_missing(
+    workshop: Workshop, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path / "run")
+    shutil.copytree(finished.root, run.root, ignore=shutil.ignore_patterns("data", "logs"))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"option --executor ray: .* install `ifcurate\[ray\]`"):
+        annotate_on_ray(workshop.config(out=run.root, executor="ray"))
+    assert not run.data.exists()
+
+
 def test_what_slurm_needs_is_asked_for_before_anything_is_submitted(
     workshop: Workshop, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,5 +158,5 @@ def test_status_tells_what_each_task_does_and_other_commands_are_refused(
 
 
 def test_a_run_without_jobs_has_no_status(finished: Run) -> None:
-    with pytest.raises(InputError, match="has no jobs on a cluster"):
+    with pytest.raises(InputError, match="has no jobs of Slurm"):
         status(str(finished.root))
