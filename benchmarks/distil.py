@@ -114,9 +114,8 @@ def part_of(run: Run, settings: RunConfig, shards: Sequence[Shard], place: Path)
     for shard in shards:
         if not (folder / f"{shard.name}{shard.format}").exists():
             shutil.copyfile(shard.path, folder / f"{shard.name}{shard.format}")
-    config = changed(
-        settings, corpus=str(folder), out=str(place / "run"), direction=str(run.direction(settings.behaviour))
-    )
+    direction = {"queries": None, "contrast": None, "direction": str(run.direction(settings.behaviour))}
+    config = changed(settings, corpus=str(folder), out=str(place / "run"), **direction)
     part = create_run(config, present(folder))
     direct(part, config)
     part.scores.mkdir(exist_ok=True)

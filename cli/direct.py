@@ -14,6 +14,7 @@ FIELDS = {
     "query_mean",
     "damping",
     "direction",
+    "device_map",
     *RefinementSettings.model_fields,
     *TrustSettings.model_fields,
 }

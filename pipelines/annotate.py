@@ -12,9 +12,10 @@ from ifcurate.annotation.writer import check_new_columns
 from ifcurate.corpus.documents import on_messages
 from ifcurate.corpus.places import list_place
 from ifcurate.corpus.shards import Shard, known, open_shard
+from ifcurate.errors import InputError
 from ifcurate.influence.engines.choice import choose_dtype, choose_engine
 from ifcurate.influence.query_sets import read_query_sets
-from ifcurate.model.devices import resolve_device
+from ifcurate.model.device_map import resolve_devices
 from ifcurate.model.layers import Coverage
 from ifcurate.pipelines.adopted_student import require_student
 from ifcurate.pipelines.cluster import Submission, require_free, submit_missing
@@ -121,12 +122,17 @@ def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> Coverage | None
 
     Returns what was said of how much of the model is tracked; None where a run goes on.
     """
-    device = resolve_device(config.device)
-    dtype = choose_dtype(config.dtype, config.engine, config.alignment, device)
-    choose_engine(config.engine, config.alignment, dtype, device)
+    devices = resolve_devices(config.device, config.device_map)
+    dtype = choose_dtype(config.dtype, config.engine, config.alignment, devices[0])
+    choose_engine(config.engine, config.alignment, dtype, devices)
     published = published_directions(config)
     if not published and config.student is None:
         read_query_sets(config, config.seed)
+        if config.device_map is not None and not Run(Path(config.out)).factors.is_dir():
+            raise InputError(
+                "option --device-map: is for direct and score, and curvature is fitted on one device; "
+                "run `ifcurate fit` first, with --device cpu where no GPU holds the model, or give --direction."
+            )
     if not config.overwrite and Run(Path(config.out)).has_results_from(STAGES[0]):  # they were looked at before it
         return None
     behaviours = list(published) or [config.behaviour]

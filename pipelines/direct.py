@@ -22,6 +22,7 @@ from ifcurate.influence.query_sets import pull, read_query_sets
 from ifcurate.influence.refinement import NONE
 from ifcurate.machine import cores
 from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer
+from ifcurate.model.device_map import place, resolve_devices
 from ifcurate.model.devices import forbid_reduced_precision, resolve_batch_tokens, resolve_device
 from ifcurate.model.experts import ExpertLayout
 from ifcurate.model.hashes import hash_model, hash_tokenizer
@@ -56,6 +57,8 @@ def direct(run: Run, config: RunConfig, ranks: Ranks | None = None) -> None:
         return
     if ranks.count > 1 and config.refine != NONE:
         raise InputError("option --refine: cannot be shared out; start one process.")
+    if config.device_map is not None and (ranks.count > 1 or config.refine != NONE):
+        raise InputError("option --device-map: goes with one process and --refine none; leave it out.")
     with timed(run.logs, "direct") if ranks.first else nullcontext(Stage("direct")) as stage:
         if published:
             found = {behaviour: published[behaviour] for behaviour in missing}
@@ -115,14 +118,15 @@ def _compute(run: Run, config: RunConfig, stage: Stage, ranks: Ranks) -> Directi
         raise InputError(f"{run.root}: has no curvature factors yet; run `ifcurate fit` with this --out first.")
     torch.set_num_threads(max(1, cores() // ranks.count))
     forbid_reduced_precision()
-    device = ranks.device
+    devices = [ranks.device] if config.device_map is None else resolve_devices(config.device, config.device_map)
     tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
-    model = load_causal_lm(config.model, config.revision, device=device, trust=config.trust, stored=config.stored)
+    model = load_causal_lm(config.model, config.revision, trust=config.trust, stored=config.stored)
     check_vocabulary(tokenizer, model)
     hashes = {"model_hash": hash_model(model), "tokenizer_hash": hash_tokenizer(tokenizer)}
     context = context_length(model, config.context, config.overlap)
     hold_positions(model, context)
-    batch_tokens = resolve_batch_tokens(config.batch_tokens, device)
+    model = place(model, devices)
+    batch_tokens = resolve_batch_tokens(config.batch_tokens, devices[0])
     sets = read_query_sets(config, config.seed)
     mean: dict[str, torch.Tensor] = {}
     described = []
@@ -139,7 +143,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage, ranks: Ranks) -> Directi
     idle = idle_layers(load_factors(run.factors), layout) if layout.fused else set()
     gradient = without(layout.open(mean), idle)
     if config.refine == NONE:
-        solved, refinement = precondition(gradient, run.factors, config.damping, device), {}
+        solved, refinement = precondition(gradient, run.factors, config.damping, devices[0]), {}
     else:
         solved, facts = refined_direction(run, config, model, tokenizer, gradient, stage)
         refinement = {"refinement": facts}

@@ -151,9 +151,11 @@ def _steps(
 
 
 def workers_for(config: RunConfig, worker_bytes: int) -> int:
-    """Processes that score: those asked for, one a GPU, or one a core as far as memory for `worker_bytes` each goes."""
+    """Processes that score: those asked for, one a GPU or device map, or one a core as far as memory for each goes."""
     if config.workers is not None:
         return config.workers
+    if config.device_map is not None:
+        return 1
     device = resolve_device(config.device)
     if device.startswith("cuda"):
         return torch.cuda.device_count() if config.device in ("auto", "cuda") else 1
@@ -187,6 +189,7 @@ def _settings(run: Run, config: RunConfig, on: On | None) -> ScoreSettings:
         engine=config.engine,
         alignment=config.alignment,
         device=config.device,
+        device_map=config.device_map,
         dtype=config.dtype,
         batch_tokens=config.batch_tokens,
         threads=config.threads,

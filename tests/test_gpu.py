@@ -10,7 +10,7 @@ from tiny_models import FAMILIES, VOCABULARY, tiny_model
 from ifcurate.influence.curvature.fit import compute_factors, fit_factors
 from ifcurate.influence.curvature.inverse import precondition
 from ifcurate.influence.direction import Direction
-from ifcurate.influence.engines.calibration import calibrate
+from ifcurate.influence.engines.calibration import Step, calibrate
 from ifcurate.influence.engines.choice import build_engine
 from ifcurate.influence.engines.compiled import CompiledForwardMode
 from ifcurate.influence.engines.forward_mode import ForwardMode
@@ -19,6 +19,7 @@ from ifcurate.influence.refinement.gauss_newton import GaussNewton
 from ifcurate.influence.refinement.vectors import joined
 from ifcurate.influence.scorer import Scorer
 from ifcurate.model.batching import OneWindowARow, PackedRows
+from ifcurate.model.device_map import place
 from ifcurate.model.devices import forbid_reduced_precision, is_out_of_memory
 from ifcurate.model.windows import Encoding, collate
 from ifcurate.training.penalty import penalized_loss
@@ -81,6 +82,22 @@ def test_compiled_forward_mode_in_float32_is_the_gradient_along_the_direction(fa
     batch, order = packed()
     scores = CompiledForwardMode(tiny_model(family).cuda(), [direction]).score(batch)
     assert relative_error(scores.influence[0], expected[order]) < 1e-5
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@pytest.mark.parametrize("engine", ["finite-difference", "jvp"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_on_two_gpus_has_the_scores_and_the_gradient_of_one(family, engine):
+    direction, expected = by_autograd(family)
+    model = place(tiny_model(family), ["cuda:0", "cuda:1"])
+    assert {str(parameter.device) for parameter in model.parameters()} == {"cuda:0", "cuda:1"}
+    batch = collate(WINDOWS, 0).to("cuda:0")
+    scores = build_engine(engine, model, [direction], [Step(1e-3, 0.0)]).score(batch)
+    assert relative_error(scores.influence[0], expected) < 1e-3
+    queries = [QueryWindow(window, 0, 1.0) for window in WINDOWS]
+    gradients = [query_gradient(each, queries, 0, 64).tensors for each in (model, tiny_model(family))]
+    for name, tensor in gradients[1].items():
+        assert relative_error(gradients[0][name], tensor) < 1e-5, name
 
 
 @pytest.mark.parametrize("engine", [ForwardMode, CompiledForwardMode])

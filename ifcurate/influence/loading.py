@@ -36,7 +36,8 @@ from ifcurate.model.checkpoints import (
     start_token,
 )
 from ifcurate.model.conversations import encode, require_template
-from ifcurate.model.devices import forbid_reduced_precision, resolve_device
+from ifcurate.model.device_map import place, resolve_devices
+from ifcurate.model.devices import forbid_reduced_precision
 from ifcurate.model.hashes import hash_model, hash_tokenizer
 from ifcurate.model.positions import hold_positions
 from ifcurate.model.windows import Encoding, Window, bucket_by_length, collate, split_into_windows
@@ -55,9 +56,9 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
     """
     torch.set_num_threads(settings.threads)
     forbid_reduced_precision()
-    device = resolve_device(settings.device)
-    dtype = choose_dtype(settings.dtype, settings.engine, settings.alignment, device)
-    engine = choose_engine(settings.engine, settings.alignment, dtype, device, len(settings.directions))
+    devices = resolve_devices(settings.device, settings.device_map)
+    dtype = choose_dtype(settings.dtype, settings.engine, settings.alignment, devices[0])
+    engine = choose_engine(settings.engine, settings.alignment, dtype, devices, len(settings.directions))
     if ENGINES[engine].needs_student != (settings.student is not None):
         raise InputError(f"option --engine: {engine} and a student do not go together; give --engine student with one.")
     tokenizer = load_tokenizer(settings.model, settings.revision, settings.trust, settings.stored)
@@ -68,12 +69,13 @@ def load_scorer(settings: ScoreSettings) -> LoadedScorer:
     student, directions = _load_checked(settings, model, tokenizer)
     context = context_length(model, settings.context, settings.overlap)
     hold_positions(model, context)
-    if engine == "compiled-jvp" and (obstacle := find_obstacle(model, device)):
+    if engine == "compiled-jvp" and (obstacle := find_obstacle(model, devices[0])):
         if settings.engine != AUTO:
             raise refusal(obstacle)
         log.info(f"scoring with jvp, as compiled-jvp cannot be used here: {obstacle}")
         engine = "jvp"
-    return LoadedScorer(settings, model.to(device, dtype), tokenizer, directions, engine, context, student)
+    placed = place(model.to(dtype), devices)
+    return LoadedScorer(settings, placed, tokenizer, directions, engine, context, student)
 
 
 def _load_checked(

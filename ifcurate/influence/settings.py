@@ -13,6 +13,7 @@ from ifcurate.corpus.settings import On
 from ifcurate.influence.engines import AUTO, ENGINES, Alignment
 from ifcurate.influence.precision import Precision
 from ifcurate.influence.refinement import NONE, REFINEMENTS
+from ifcurate.model.settings import DeviceMap
 from ifcurate.model.stored import AS_IS, Stored
 from ifcurate.model.trust import Trust
 from ifcurate.registry import OneOf
@@ -180,6 +181,7 @@ class ScoreSettings:
         engine: `auto` is the fastest exact one for alignment, dtype and device.
         alignment: `label`: a token's score is the derivative of its own loss.
         device: `auto`: a GPU where there is one.
+        device_map: `auto`: the model is shared out over all GPUs, in the place of `device`.
         dtype: `auto`: bfloat16 for forward mode on a GPU, else float32.
         batch_tokens: positions a batch, padding included; default: what fits into memory.
         threads: CPU threads of this process.
@@ -200,6 +202,7 @@ class ScoreSettings:
     engine: str = AUTO
     alignment: Alignment = "label"
     device: str = "auto"
+    device_map: DeviceMap | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
     batch_tokens: int | None = None
     threads: int = 1

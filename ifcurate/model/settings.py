@@ -89,6 +89,10 @@ class ModelSettings(WindowSettings, StoredSettings, RevisionSettings):
         return Stored(self.gguf_file, self.dequantize, self.adapter)
 
 
+DeviceMap = Literal["auto"]
+"""How a model is shared out over several devices."""
+
+
 class DeviceSettings(Config):
     """Where to compute."""
 
@@ -114,4 +118,7 @@ class ComputeSettings(DeviceSettings):
     )
     batch_tokens: int | None = Field(
         None, ge=1, description="positions a forward pass, padding included; default: what fits into memory"
+    )
+    device_map: DeviceMap | None = Field(
+        None, description="auto: direct and score with a model that no GPU holds alone, shared out over all of them"
     )

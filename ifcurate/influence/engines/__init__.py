@@ -25,6 +25,7 @@ class EngineSpec:
         carries_tangents: whether a forward pass holds a tangent a direction beside every activation.
         keeps_activations: whether it needs a backward pass.
         packs_rows: whether its batches have one shape, for a compiler.
+        on_several_devices: whether the model may be shared out over several.
         needs_student: whether it scores with a student in the place of directions, approximately.
     """
 
@@ -35,13 +36,18 @@ class EngineSpec:
     carries_tangents: bool = False
     keeps_activations: bool = False
     packs_rows: bool = False
+    on_several_devices: bool = False
     needs_student: bool = False
 
 
 ENGINES: dict[str, EngineSpec] = {
-    "finite-difference": EngineSpec(f"{_HERE}.finite_difference:FiniteDifference", only_float32=True, needs_step=True),
-    "one-sided": EngineSpec(f"{_HERE}.finite_difference:OneSidedDifference", only_float32=True, needs_step=True),
-    "jvp": EngineSpec(f"{_HERE}.forward_mode:ForwardMode", carries_tangents=True),
+    "finite-difference": EngineSpec(
+        f"{_HERE}.finite_difference:FiniteDifference", only_float32=True, needs_step=True, on_several_devices=True
+    ),
+    "one-sided": EngineSpec(
+        f"{_HERE}.finite_difference:OneSidedDifference", only_float32=True, needs_step=True, on_several_devices=True
+    ),
+    "jvp": EngineSpec(f"{_HERE}.forward_mode:ForwardMode", carries_tangents=True, on_several_devices=True),
     "compiled-jvp": EngineSpec(f"{_HERE}.compiled:CompiledForwardMode", carries_tangents=True, packs_rows=True),
     "kronfluence": EngineSpec(f"{_HERE}.kronfluence:PositionScores", alignment="position", keeps_activations=True),
     "student": EngineSpec(f"{_HERE}.student:StudentScores", needs_student=True),

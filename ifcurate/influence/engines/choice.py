@@ -36,19 +36,21 @@ def choose_dtype(dtype: str, engine: str, alignment: Alignment, device: str) -> 
 
 
 def choose_engine(
-    engine: str, alignment: Alignment, dtype: torch.dtype, device: str = "cpu", directions: int = 1
+    engine: str, alignment: Alignment, dtype: torch.dtype, devices: Sequence[str] = ("cpu",), directions: int = 1
 ) -> str:
-    """The engine asked for, or for `auto` the fastest exact one for alignment, dtype, device and number of directions.
+    """The engine asked for, or for `auto` the fastest exact one for alignment, dtype, devices and number of directions.
 
     Raises:
-        InputError: the engine cannot compute that alignment in that dtype, or needs a compiler that is not there.
+        InputError: the engine cannot compute that alignment in that dtype, needs a compiler that is not there, or the
+            whole model on one device.
     """
+    chosen = _fastest(alignment, dtype, devices, directions) if engine == AUTO else engine
+    if len(devices) > 1 and not ENGINES[chosen].on_several_devices:
+        raise InputError(
+            f"option --device-map: {chosen} needs the whole model on one device; leave it out, or give --engine jvp."
+        )
     if engine == AUTO:
-        if alignment == "position":
-            return "kronfluence"
-        if dtype != torch.float32:
-            return "compiled-jvp" if device.startswith("cuda") else "jvp"
-        return "finite-difference" if directions == 1 else "one-sided"
+        return chosen
     spec = ENGINES[engine]
     if spec.alignment != alignment:
         raise InputError(
@@ -59,9 +61,17 @@ def choose_engine(
             f"option --engine: {engine} needs float32, in {dtype} rounding drowns it; "
             "give --dtype float32 or --engine jvp."
         )
-    if spec.packs_rows and (missing := missing_compiler(device)):
+    if spec.packs_rows and (missing := missing_compiler(devices[0])):
         raise refusal(missing)
     return engine
+
+
+def _fastest(alignment: Alignment, dtype: torch.dtype, devices: Sequence[str], directions: int) -> str:
+    if alignment == "position":
+        return "kronfluence"
+    if dtype != torch.float32:
+        return "compiled-jvp" if devices[0].startswith("cuda") and len(devices) == 1 else "jvp"
+    return "finite-difference" if directions == 1 else "one-sided"
 
 
 def build_engine(

@@ -184,7 +184,7 @@ def test_a_machine_without_a_compiler_is_an_obstacle(monkeypatch):
     monkeypatch.setattr(module, "has_triton", lambda: False)
     assert "Triton is missing" in missing_compiler("cuda:0")
     with pytest.raises(InputError, match=r"option --engine: compiled-jvp .* Triton is missing.*; use --engine jvp"):
-        choose_engine("compiled-jvp", "label", torch.bfloat16, "cuda:0")
+        choose_engine("compiled-jvp", "label", torch.bfloat16, ["cuda:0"])
 
 
 def test_an_obstacle_is_refused_or_where_the_choice_is_ours_announced(workshop, finished, monkeypatch, messages):

@@ -169,8 +169,8 @@ def test_auto_picks_an_exact_engine_for_alignment_and_dtype():
     assert choose_engine("auto", "label", torch.float32) == "finite-difference"
     assert choose_engine("auto", "label", torch.bfloat16) == "jvp"
     assert choose_engine("auto", "label", torch.float64) == "jvp"
-    assert choose_engine("auto", "label", torch.bfloat16, "cuda:0") == "compiled-jvp"
-    assert choose_engine("auto", "label", torch.float32, "cuda:0") == "finite-difference"
+    assert choose_engine("auto", "label", torch.bfloat16, ["cuda:0"]) == "compiled-jvp"
+    assert choose_engine("auto", "label", torch.float32, ["cuda:0"]) == "finite-difference"
     assert choose_engine("auto", "position", torch.float32) == "kronfluence"
 
 
