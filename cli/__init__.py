@@ -11,6 +11,7 @@ from ifcurate.cli.messages import BROKEN_PIPE, VERBOSITY, close_quietly, is_brok
 from ifcurate.cli.stopping import INTERRUPTED, TERMINATED, stopping_in_order
 from ifcurate.errors import InputError, sentence
 from ifcurate.version import __version__
+from ifcurate.working import named
 
 USAGE_ERROR = 2
 DEBUG = "--debug"
@@ -70,5 +71,5 @@ def main() -> None:
     except (InputError, OSError) as error:
         if DEBUG in sys.argv[1:]:
             raise
-        typer.echo(f"Error: {sentence(error)}", err=True)
+        typer.echo(f"Error: {named(sentence(error))}", err=True)
         sys.exit(USAGE_ERROR)

@@ -10,7 +10,7 @@ import inspect
 import os
 import sys
 import types
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -22,6 +22,7 @@ from pydantic_core import PydanticUndefined
 from ifcurate.cli.commands import COMMANDS
 from ifcurate.config import ALIASES, Config
 from ifcurate.registry import OneOf
+from ifcurate.working import folder_of
 
 Settings = TypeVar("Settings", bound=Config)
 Given = dict[str, Any]
@@ -52,13 +53,15 @@ def declared(
     """
 
     def command(**given: Any) -> None:
+        from ifcurate.cli.at_urls import begin, folders_in
         from ifcurate.cli.quiet import quieten
         from ifcurate.config import build
 
         file = given.pop(CONFIG)
         quieten()
+        urls = begin(folders_in(kind, _really_given(given), file))
         settings = build(kind, _really_given(given), file, presets)
-        with _owning(_written_by(settings)):
+        with _owning(_written_by(settings), urls):
             run(settings)
 
     parameters = _parameters(kind, arguments, only)
@@ -73,13 +76,15 @@ def declared_stage(
     """A Typer command on an existing run that changes some of its settings, the `fields` of `kind`."""
 
     def command(run_folder: str, **given: Any) -> None:
+        from ifcurate.cli.at_urls import begin
         from ifcurate.cli.quiet import quieten
 
         quieten()
-        with _owning([run_folder]):
-            run(run_folder, _really_given(given))
+        urls = begin([run_folder])
+        with _owning([folder_of(run_folder)], urls):
+            run(folder_of(run_folder), _really_given(given))
 
-    folder = Annotated[str, typer.Argument(metavar="RUN", help="a folder made by `annotate` or `fit`")]
+    folder = Annotated[str, typer.Argument(metavar="RUN", help="a folder, or a URL, made by `annotate` or `fit`")]
     first = inspect.Parameter("run_folder", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=folder)
     return _with_signature(command, [first, *_parameters(kind, (), fields)], run)
 
@@ -91,20 +96,31 @@ def _written_by(settings: Config) -> list[str]:
 
 
 @contextmanager
-def _owning(folders: Iterable[str]) -> Iterator[None]:
+def _owning(folders: Collection[str], urls: list[str]) -> Iterator[None]:
     """The folders belong to this command, and to all processes of its launch, while the block runs.
+
+    Args:
+        folders: that it writes.
+        urls: that it works at; folders there belong to it with the whole URL.
 
     Raises:
         InputError: another command has one of them, or a launch was started of a command that knows none.
     """
+    from ifcurate.cli.at_urls import present
     from ifcurate.errors import InputError
     from ifcurate.lock import owning
 
     command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and command not in LAUNCHED:
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if launched and command not in LAUNCHED:
         raise InputError(f"ifcurate {command}: the processes of a launch cannot share it out; start it once, alone.")
+    if launched and urls:
+        raise InputError(
+            f"{urls[0]}: the processes of a launch work in one folder; give one on disk that all of them see."
+        )
     with ExitStack() as stack:
-        for folder in folders if os.environ.get("RANK", "0") == "0" else ():
+        elsewhere = stack.enter_context(present(urls, folders, f"ifcurate {command}"))
+        for folder in elsewhere if os.environ.get("RANK", "0") == "0" else ():
             stack.enter_context(owning(Path(folder), f"ifcurate {command}"))
             if (Path(folder) / SUBMITTED).is_file():
                 from ifcurate.pipelines.cluster import require_free

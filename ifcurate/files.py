@@ -106,6 +106,11 @@ def clear(folder: Path, marker: str) -> None:
     folder.rmdir()
 
 
+def is_part(name: str) -> bool:
+    """Whether a file or folder of this name is not finished yet."""
+    return bool(_PART_NAME.search(name))
+
+
 def remove_parts(folder: Path) -> None:
     """Delete what processes that are gone left half-written in `folder` and below."""
     for part in list(folder.rglob(f"*{PART_SUFFIX}")):

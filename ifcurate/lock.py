@@ -57,6 +57,16 @@ class Holder:
         except (ValueError, TypeError):
             return None
 
+    def encoded(self) -> bytes:
+        """What a lock file holds."""
+        return json.dumps(asdict(self)).encode()
+
+    def is_gone(self) -> bool:
+        """Whether it ran on this machine, since that was started, and has ended."""
+        boot = self.started.partition(":")[0]
+        here = self.host == socket.gethostname() and boot != "" and boot == _boot()
+        return here and _start_of(self.pid) != self.started
+
 
 @contextlib.contextmanager
 def owning(folder: Path, command: str) -> Iterator[None]:
@@ -71,7 +81,7 @@ def owning(folder: Path, command: str) -> Iterator[None]:
     """
     lock = _lock_file(folder)
     if lock in _held:
-        raise _refusal(folder, Holder.here(command))
+        raise refusal(folder, Holder.here(command))
     made = not lock.parent.exists()
     lock.parent.mkdir(parents=True, exist_ok=True)
     ours = Holder.here(command)
@@ -82,7 +92,7 @@ def owning(folder: Path, command: str) -> Iterator[None]:
             yield
     finally:
         _held.discard(lock)
-        if _content(lock) == _encoded(ours):
+        if _content(lock) == ours.encoded():
             lock.unlink(missing_ok=True)
         if made:
             with contextlib.suppress(OSError):
@@ -102,7 +112,7 @@ def _take(lock: Path, folder: Path, ours: Holder) -> None:
     """Create `lock`, in the place of one that a dead process left."""
     fresh = lock.with_name(f"{lock.name}.{ours.token}")
     try:
-        fresh.write_bytes(_encoded(ours))
+        fresh.write_bytes(ours.encoded())
         while not _created(fresh, lock):
             content = _content(lock)
             if content is None:
@@ -111,7 +121,7 @@ def _take(lock: Path, folder: Path, ours: Holder) -> None:
             if holder is None and _age(lock, fresh) < SECONDS_UNTIL_DEAD:
                 holder = Holder("an unknown host", 0, "", "an unknown command", "an unknown time", "")
             if holder is not None and (_kernel_says_held(lock) or _is_alive(holder, lock, fresh)):
-                raise _refusal(folder, holder)
+                raise refusal(folder, holder)
             _remove_stale(lock, content, fresh)
         _remove_strays(lock, fresh)
     finally:
@@ -180,11 +190,16 @@ def _start_of(pid: int) -> str:
     """When a process started, with the boot it belongs to; empty where there is none, or no /proc."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = _boot()
     except OSError:
         return ""
     state, started = fields[0], fields[19]
     return "" if state in "ZX" else f"{boot}:{started}"
+
+
+def _boot() -> str:
+    """What tells this start of this machine from others."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 @contextlib.contextmanager
@@ -242,12 +257,9 @@ def _content(lock: Path) -> bytes | None:
         return None
 
 
-def _encoded(holder: Holder) -> bytes:
-    return json.dumps(asdict(holder)).encode()
-
-
-def _refusal(folder: Path, holder: Holder) -> InputError:
+def refusal(place: Path | str, holder: Holder) -> InputError:
+    """Why `place` cannot be written now."""
     return InputError(
-        f"{folder}: is being written by `{holder.command}`, process {holder.pid} on {holder.host}, since "
+        f"{place}: is being written by `{holder.command}`, process {holder.pid} on {holder.host}, since "
         f"{holder.since}; wait for it, or stop it."
     )

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ifcurate.config import Restartable
 from ifcurate.corpus.settings import TextSettings
+from ifcurate.working import Folder
 
 
 class AttachConfig(Restartable, TextSettings):
@@ -17,7 +18,7 @@ class AttachConfig(Restartable, TextSettings):
         description="published annotations: ORG/NAME[@REVISION] of a data set on the Hub, or a folder, file or glob"
     )
     to: str = Field(description="your copy of the corpus: file, folder or glob, on disk or any fsspec URL")
-    out: str = Field(description="folder for the corpus with the columns; appears when it is complete")
+    out: Folder = Field(description="folder for the corpus with the columns; appears when it is complete")
     id_column: str | None = Field(
         None, description="column of the corpus that holds ids; default: `id`, if there is one"
     )

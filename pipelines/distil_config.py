@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from ifcurate.config import Config, Restartable
 from ifcurate.model.settings import DeviceSettings, RevisionSettings
 from ifcurate.screening.settings import percentage
+from ifcurate.working import Folder
 
 
 class LearningSettings(Config):
@@ -39,8 +40,8 @@ class LearningSettings(Config):
 class DistilConfig(Restartable, LearningSettings, DeviceSettings, RevisionSettings):
     """`ifcurate distil`."""
 
-    run: str = Field(description="a scored run, whose influence is learnt")
+    run: Folder = Field(description="a scored run, whose influence is learnt")
     student: str = Field(description="folder or Hub id of a small decoder-only model with the run's tokenizer")
-    out: str = Field(description="folder of the student; the same command continues a stopped one")
+    out: Folder = Field(description="folder of the student; the same command continues a stopped one")
     behaviour: str | None = Field(None, description="whose influence is learnt; default: the only one there is")
     corpus: str | None = Field(None, description="where the run's corpus is now; default: where it was")

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ifcurate.config import Config
 from ifcurate.model.settings import DeviceSettings, RevisionSettings, WindowSettings
+from ifcurate.working import Folder
 
 TOP = 5
 """Documents shown, where nobody says how many."""
@@ -42,5 +43,5 @@ class TextToScore(WindowSettings, RevisionSettings, DeviceSettings):
 class InspectConfig(TextToScore, DocumentChoice):
     """`ifcurate inspect`."""
 
-    run: str | None = Field(None, description="a run that is scored; or give --direction and a text")
+    run: Folder | None = Field(None, description="a run that is scored; or give --direction and a text")
     plain: bool = Field(False, description="no colours, selected runs between **; so in a pipe or file in any case")

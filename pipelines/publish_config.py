@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from ifcurate.config import Restartable
+from ifcurate.working import Folder
 
 FOLDER = "published"
 """Below the run."""
@@ -57,8 +58,8 @@ class PublishConfig(HubSettings):
 
     panel = "Data set"
 
-    run: str = Field(description="a run with an annotated corpus")
-    out: str | None = Field(None, description="folder of what is uploaded; default: RUN/published")
+    run: Folder = Field(description="a run with an annotated corpus")
+    out: Folder | None = Field(None, description="folder of what is uploaded; default: RUN/published")
     text: bool = Field(True, description="publish the corpus with its texts; otherwise annotations alone")
     token_scores: bool = Field(
         False, description="influence and loss of every token in `annotations`, too: texts can be rebuilt from them"
@@ -88,7 +89,7 @@ class PublishDirectionConfig(HubSettings):
 
     direction: str = Field(description="a run, the file of a direction, or a folder with one")
     behaviour: str | None = Field(None, description="whose direction of the run; default: the only one there is")
-    out: str | None = Field(None, description="folder of what is uploaded; default: published-NAME here")
+    out: Folder | None = Field(None, description="folder of what is uploaded; default: published-NAME here")
 
     @property
     def folder(self) -> Path:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from ifcurate.config import Config
+from ifcurate.working import Folder
 
 
 class ReportConfig(Config):
     """`ifcurate report`."""
 
-    run: str = Field(description="a run that is written")
+    run: Folder = Field(description="a run that is written")
     columns: list[str] = Field(
         default_factory=list,
         description="columns by which selected tokens are counted, dotted where nested; default: those with few values",

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from ifcurate.artifacts import BehaviourName
 from ifcurate.config import Restartable
 from ifcurate.model.settings import RevisionSettings
+from ifcurate.working import Folder
 
 
 class LabelSettings(RevisionSettings):
@@ -51,7 +52,7 @@ class RewardModelConfig(Restartable, FineTuningSettings):
     source: str = Field(
         description="labelled texts: files of .parquet, .arrow, .jsonl[.gz|.zst], .csv[.gz|.zst], or a Hub id"
     )
-    out: str = Field(description="folder of the classifier; the same command continues a stopped training")
+    out: Folder = Field(description="folder of the classifier; the same command continues a stopped training")
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU")
     seed: int = Field(0, ge=0, description="of the head, the order, the texts held out and the bootstrap")

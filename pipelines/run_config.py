@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from ifcurate.config import Restartable
 from ifcurate.corpus.settings import CorpusSettings
@@ -14,6 +14,7 @@ from ifcurate.pipelines.cluster_config import ClusterSettings
 from ifcurate.registry import OneOf
 from ifcurate.screening.settings import ScreeningSettings
 from ifcurate.selection.settings import SelectionOptions
+from ifcurate.working import Folder, named
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
@@ -85,7 +86,7 @@ class RunConfig(
 ):
     """Settings of a run; names are those of the options and of `run.yaml`."""
 
-    out: str = Field(description="the run folder; the same command continues a stopped run")
+    out: Folder = Field(description="the run folder, on disk or at a URL; the same command continues a stopped run")
     preset: Annotated[str, OneOf(PRESETS)] | None = Field(None, description="named settings, overridden by others")
     token_ids: bool = Field(True, description="write the column token_ids")
     output_format: Literal["same", "parquet", "jsonl"] = Field(
@@ -98,7 +99,10 @@ class RunConfig(
 
     @field_validator("out")
     @classmethod
-    def _is_on_disk(cls, value: str) -> str:
-        if "://" in value:
-            raise ValueError("must be a folder on disk, not a URL")
+    def _is_shared(cls, value: str, settings: ValidationInfo) -> str:
+        executor = settings.data.get("executor", "local")
+        if executor != "local" and named(value) != value:
+            raise ValueError(
+                f"must be a folder that all nodes share with --executor {executor}, not a URL, which one machine writes"
+            )
         return value

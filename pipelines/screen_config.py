@@ -9,6 +9,7 @@ from pydantic import Field
 from ifcurate.config import Restartable
 from ifcurate.registry import OneOf
 from ifcurate.screening.kinds import FEATURES
+from ifcurate.working import Folder
 
 
 class ProbeSettings(Restartable):
@@ -24,8 +25,8 @@ class ProbeSettings(Restartable):
 class ScreenConfig(ProbeSettings):
     """`ifcurate screen`."""
 
-    run: str = Field(description="a scored and selected run, whose documents are learnt from")
-    out: str = Field(description="folder of the screen")
+    run: Folder = Field(description="a scored and selected run, whose documents are learnt from")
+    out: Folder = Field(description="folder of the screen")
     kind: Annotated[str, OneOf(FEATURES)] = Field(
         "ngrams", description="ngrams: words and pairs of words, hashed; probe: the middle layer of a small model"
     )

@@ -9,6 +9,7 @@ from pydantic import Field
 from ifcurate.config import Restartable
 from ifcurate.model.settings import RevisionSettings
 from ifcurate.training.config import TrainMachineSettings
+from ifcurate.working import Folder
 
 FOLDER = "verify"
 """Below the run."""
@@ -50,9 +51,9 @@ class HeldOutSettings(RetrainingSettings):
 class VerifyConfig(Restartable, TrainMachineSettings, HeldOutSettings):
     """`ifcurate verify`."""
 
-    run: str = Field(description="a run with an annotated corpus")
+    run: Folder = Field(description="a run with an annotated corpus")
     behaviour: str | None = Field(None, description="whose marks are verified; default: the only one there is")
-    out: str | None = Field(None, description="folder of the results; default: RUN/verify")
+    out: Folder | None = Field(None, description="folder of the results; default: RUN/verify")
 
     @property
     def folder(self) -> Path:

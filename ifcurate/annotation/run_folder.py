@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ifcurate.storage.filesystems import exists, is_url
+from ifcurate.storage.filesystems import exists
+from ifcurate.working import is_url
 
 RUN_FILE = "run.yaml"
 """What makes a folder a run; its annotated shards lie in `data/` beside it."""

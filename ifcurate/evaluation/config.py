@@ -12,6 +12,7 @@ from ifcurate.evaluation.backends import BACKENDS
 from ifcurate.evaluation.classifiers import USAGE
 from ifcurate.model.settings import ContextSettings, DeviceSettings, RevisionSettings, TrustSettings
 from ifcurate.registry import OneOf
+from ifcurate.working import Folder
 
 
 class ModelsConfig(Restartable, RevisionSettings, DeviceSettings):
@@ -20,7 +21,7 @@ class ModelsConfig(Restartable, RevisionSettings, DeviceSettings):
     panel = "Machine"
 
     models: list[str] = Field(min_length=1, description="folders or Hub ids; NAME=MODEL gives one a name")
-    out: str = Field(description="folder of the results: one folder a model in it")
+    out: Folder = Field(description="folder of the results: one folder a model in it")
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = Field("auto", description="auto: bfloat16 on a GPU")
     threads: int | None = Field(None, ge=1, description="CPU threads a process; default: torch's")
     seed: int = Field(42, ge=0, description="of sampling, of drawing prompts and of the bootstrap")
@@ -122,7 +123,7 @@ class EvaluationConfig(ToxicityConfig, FluencyConfig):
 class ImplicitConfig(TrustSettings, DeviceSettings):
     """`ifcurate eval implicit`."""
 
-    folders: list[str] = Field(min_length=1, description="folders of models, made by `ifcurate eval`")
+    folders: list[Folder] = Field(min_length=1, description="folders of models, made by `ifcurate eval`")
     classifier: str = Field("toxigen", description=USAGE)
     label: str | None = Field(None, description="label that counts; required for hf:, the classifier's own otherwise")
     seed: int = Field(42, ge=0, description="of the bootstrap")
@@ -131,8 +132,8 @@ class ImplicitConfig(TrustSettings, DeviceSettings):
 class CompareConfig(Config):
     """`ifcurate eval compare`."""
 
-    folders: list[str] = Field(min_length=1, description="folders of models; the first is the baseline of differences")
-    out: str = Field("comparison", description="folder for comparison.json, .csv, .md and .png")
+    folders: list[Folder] = Field(min_length=1, description="folders of models; the first is the baseline")
+    out: Folder = Field("comparison", description="folder for comparison.json, .csv, .md and .png")
     figure: bool = Field(True, description="draw toxicity against perplexity")
     seed: int = Field(42, ge=0, description="of the bootstrap")
 
@@ -141,7 +142,7 @@ class MiningConfig(Restartable, ClassifierSettings, PromptTableSettings, TrustSe
     """`ifcurate queries`."""
 
     source: str = Field(description="rtp, a Hub id, or files of .parquet, .arrow, .jsonl[.gz|.zst], .csv[.gz|.zst]")
-    out: str = Field(description="folder of the two query sets and the summary")
+    out: Folder = Field(description="folder of the two query sets and the summary")
     continuation_column: str | None = Field(None, description="column of the continuation, dotted where nested")
     behaviour: str = Field("toxic", description="name of the file of the behaviour's queries")
     contrast: str = Field("safe", description="name of the file of the contrast's queries")

@@ -36,7 +36,7 @@ def write_queries(mined: Mined, config: MiningConfig, made_from: Mapping[str, st
         made_from: hashes by name, of whatever `config` only names.
     """
     summary = {
-        **config.model_dump(),
+        **config.model_dump(mode="json"),
         "rows": mined.rows,
         "counts": mined.counts,
         "spaces_added": mined.spaces_added,

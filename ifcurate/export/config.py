@@ -11,13 +11,14 @@ from ifcurate.corpus.settings import TextSettings
 from ifcurate.export import EXPORTERS, TEXT_EXPORTERS
 from ifcurate.model.settings import RevisionSettings
 from ifcurate.registry import OneOf
+from ifcurate.working import Folder
 
 
 class ExportConfig(Restartable, RevisionSettings, TextSettings):
     """Settings of an export; names are those of the options and of `export.yaml`."""
 
     data: str = Field(description="run folder, or folder, glob or Hub data set with the annotated columns")
-    out: str = Field(description="folder for the export")
+    out: Folder = Field(description="folder for the export")
     format: Annotated[str, OneOf((*EXPORTERS, *TEXT_EXPORTERS))] = Field(description="what is written")
     verify: bool = Field(
         False, exclude=True, description="read the beginning back with the target's own reader, where it is installed"

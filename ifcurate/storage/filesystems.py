@@ -29,11 +29,6 @@ _LASTING_NAMES = ("NoCredentialsError", "PartialCredentialsError", "CredentialRe
 """Of botocore, which may not be installed."""
 
 
-def is_url(place: str) -> bool:
-    """Whether `place` names something by a URL, or a chain of them."""
-    return "://" in place or "::" in place
-
-
 def located(place: str) -> tuple[AbstractFileSystem, str]:
     """The file system that `place` is on, a local path or any fsspec URL, and the path there.
 

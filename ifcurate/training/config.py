@@ -13,6 +13,7 @@ from ifcurate.errors import InputError
 from ifcurate.model.settings import RevisionSettings, StoredSettings
 from ifcurate.registry import OneOf
 from ifcurate.training.forms import ASCENT, PENALTY_FORMS, parse_clamp, parse_penalties, parse_penalty
+from ifcurate.working import Folder
 
 PRESETS: dict[str, dict[str, Any]] = {
     "recommended": {"penalty_form": "ascent", "penalty": ["1"], "spare": "end"},
@@ -146,7 +147,7 @@ class TrainConfig(
     """Settings of a training; names are those of the options and of `training.yaml`. Defaults are the paper's."""
 
     data: str = Field(description="run folder, or folder, glob or Hub data set with the annotated columns")
-    out: str = Field(description="folder for the trained model; the same command continues a stopped training")
+    out: Folder = Field(description="folder for the trained model; the same command continues a stopped training")
     preset: Annotated[str, OneOf(PRESETS)] | None = Field(None, description="named settings, overridden by others")
 
     @field_validator("penalty")

@@ -177,7 +177,14 @@ def empty_completion(folder: Path) -> Path:
         ({"workers": 0}, "option --workers: "),
         ({"damping": "0"}, "option --damping: "),
         ({"preset": "papers"}, "option --preset: must be one of paper"),
-        ({"out": "s3://bucket/run"}, "option --out: must be a folder on disk"),
+        (
+            {"out": "s3://bucket/run", "executor": "ray"},
+            "option --out: must be a folder that all nodes share",
+        ),
+        (
+            {"out": "s3://me:hush@bucket/run"},
+            "option --out: holds credentials (s3://***@bucket/run);",
+        ),
         ({"corpus": "ftp-like://x"}, "ftp-like://x: cannot be listed"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

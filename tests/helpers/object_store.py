@@ -69,6 +69,13 @@ def using(address: str) -> Iterator[Any]:
         S3FileSystem.clear_instance_cache()
 
 
+def objects_below(filesystem: Any, prefix: str) -> dict[str, bytes]:
+    """Every object below a prefix of the bucket, by its name there."""
+    filesystem.invalidate_cache()
+    root = f"{BUCKET}/{prefix}/"
+    return {path.removeprefix(root): filesystem.cat_file(path) for path in filesystem.find(root)}
+
+
 @dataclass
 class Faults:
     """What becomes of the next requests whose path contains `matching`: see `_Handler._answer`."""

@@ -26,6 +26,7 @@ import ifcurate.pipelines.executor
 import ifcurate.pipelines.train
 from ifcurate.cli.commands import COMMANDS, load
 from ifcurate.pipelines.steps import score_tokens
+from ifcurate.storage import mirrored
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
@@ -66,6 +67,9 @@ def suffer(fault: dict[str, Any]) -> None:
         score_tokens.CHARACTERS_PER_GROUP = fault["group_characters"]
     if "largest_file" in fault:
         resource.setrlimit(resource.RLIMIT_FSIZE, (fault["largest_file"],) * 2)
+    os.environ.update(fault.get("environment", {}))
+    if "seconds_between_sends" in fault:
+        mirrored.SECONDS_BETWEEN_SENDS = fault["seconds_between_sends"]
     if "clock" in fault:
         now, now_ns, shift = time.time, time.time_ns, fault["clock"]
         time.time = lambda: now() + shift
