@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 COMMANDS = (
     *("annotate", "fit", "direct", "score", "select", "write", "status"),
-    *("report", "inspect", "combine", "screen", "distil", "queries", "train", "verify", "export"),
+    *("report", "inspect", "combine", "screen", "distil", "queries", "train", "verify", "overlap", "export"),
     *("publish", "attach", "directions"),
     *("demo", "eval", "reward-model"),
 )

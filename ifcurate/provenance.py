@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ def versions() -> dict[str, Any]:
 
 def _git_revision() -> str | None:
     here = Path(__file__).resolve().parent.parent
-    if not (here / ".git").exists():
+    git = shutil.which("git")
+    if git is None or not (here / ".git").exists():
         return None
-    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
+    command = [git, "-C", str(here), "rev-parse", "HEAD"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return answer.stdout.strip() or None

@@ -18,6 +18,7 @@ from ifcurate.cli import (
     export,
     fit,
     inspect,
+    overlap,
     publish,
     queries,
     report,
@@ -47,6 +48,7 @@ from ifcurate.pipelines.attach_config import AttachConfig
 from ifcurate.pipelines.combine_config import CombineConfig
 from ifcurate.pipelines.distil_config import DistilConfig
 from ifcurate.pipelines.inspect_config import InspectConfig
+from ifcurate.pipelines.overlap_config import OverlapConfig
 from ifcurate.pipelines.publish_config import PublishConfig, PublishDirectionConfig
 from ifcurate.pipelines.report_config import ReportConfig
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
@@ -62,6 +64,7 @@ WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "report": (report, ReportConfig),
     "inspect": (inspect, InspectConfig),
     "combine": (combine, CombineConfig),
+    "overlap": (overlap, OverlapConfig),
     "train": (train, TrainConfig),
     "verify": (verify, VerifyConfig),
     "export": (export, ExportConfig),
