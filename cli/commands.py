@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 COMMANDS = (
-    *("annotate", "fit", "direct", "score", "select", "write", "status"),
+    *("plan", "annotate", "fit", "direct", "score", "select", "write", "status"),
     *("report", "inspect", "combine", "screen", "distil", "queries", "train", "verify", "overlap", "export"),
     *("publish", "attach", "directions"),
     *("demo", "eval", "reward-model"),

@@ -20,6 +20,7 @@ from ifcurate.influence.direction import Direction, check_direction, find_direct
 from ifcurate.influence.queries import hash_queries
 from ifcurate.influence.query_sets import pull, read_query_sets
 from ifcurate.influence.refinement import NONE
+from ifcurate.influence.settings import DirectionSettings
 from ifcurate.machine import cores
 from ifcurate.model.checkpoints import check_vocabulary, context_length, load_causal_lm, load_tokenizer
 from ifcurate.model.device_map import place, resolve_devices
@@ -79,7 +80,7 @@ def _refuse_edited_queries(run: Run, config: RunConfig) -> None:
                 raise InputError(f"{file.source}: changed since {run.root} was made from it; give another --out.")
 
 
-def published_directions(config: RunConfig) -> dict[str, Path]:
+def published_directions(config: DirectionSettings) -> dict[str, Path]:
     """The files of `--direction` by behaviour: the one that `--behaviour` names or, of several, each its own.
 
     Raises:

@@ -71,9 +71,7 @@ class WorkerSettings(ComputeSettings):
     seed: int = Field(0, ge=0, description="of every random choice")
 
 
-class RunConfig(
-    Restartable,
-    ClusterSettings,
+class AnnotationSettings(
     WorkerSettings,
     SelectionOptions,
     ScreeningSettings,
@@ -84,14 +82,19 @@ class RunConfig(
     ModelSettings,
     CorpusSettings,
 ):
-    """Settings of a run; names are those of the options and of `run.yaml`."""
+    """All that decides what an annotated corpus is, and how the work is divided here."""
 
-    out: Folder = Field(description="the run folder, on disk or at a URL; the same command continues a stopped run")
     preset: Annotated[str, OneOf(PRESETS)] | None = Field(None, description="named settings, overridden by others")
     token_ids: bool = Field(True, description="write the column token_ids")
     output_format: Literal["same", "parquet", "jsonl"] = Field(
         "same", description="of the annotated shards; same: JSON Lines stay lines, with our keys appended"
     )
+
+
+class RunConfig(Restartable, ClusterSettings, AnnotationSettings):
+    """Settings of a run; names are those of the options and of `run.yaml`."""
+
+    out: Folder = Field(description="the run folder, on disk or at a URL; the same command continues a stopped run")
 
     def of(self, behaviour: str) -> RunConfig:
         """The same settings for one of the behaviours that a run scores."""

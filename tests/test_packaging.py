@@ -25,6 +25,7 @@ ROOMS = (
     "screening",
     "distilling",
     "annotation",
+    "planning",
     "training",
     "export",
     "evaluation",

@@ -50,9 +50,13 @@ def bytes_per_position(model: PreTrainedModel, engine: str, directions: int, pas
     block = (LIVE_WIDTHS * hidden + LIVE_INNER_WIDTHS * inner) * model.dtype.itemsize
     if ENGINES[engine].keeps_activations:
         return block * 2 * int(config.num_hidden_layers) + 16 * int(config.vocab_size)
-    whole = isinstance(split(model)[1], torch.nn.Identity)  # then all logits are held as features are
-    ends = (2 + 2 * directions) * int(config.vocab_size if whole else hidden) * model.dtype.itemsize
+    ends = (2 + 2 * directions) * int(config.vocab_size if _holds_logits(model) else hidden) * model.dtype.itemsize
     return passes * ends + (block * (1 + 2 * directions) if ENGINES[engine].carries_tangents else block)
+
+
+def _holds_logits(model: PreTrainedModel) -> bool:
+    """Whether all logits are held as features are; an outline, which cannot be run, is taken to have a head."""
+    return model.device.type != "meta" and isinstance(split(model)[1], torch.nn.Identity)
 
 
 def bytes_per_worker(model: PreTrainedModel, engine: str, directions: int) -> int:

@@ -19,6 +19,7 @@ from ifcurate.cli import (
     fit,
     inspect,
     overlap,
+    plan,
     publish,
     queries,
     report,
@@ -49,6 +50,7 @@ from ifcurate.pipelines.combine_config import CombineConfig
 from ifcurate.pipelines.distil_config import DistilConfig
 from ifcurate.pipelines.inspect_config import InspectConfig
 from ifcurate.pipelines.overlap_config import OverlapConfig
+from ifcurate.pipelines.plan_config import PlanConfig
 from ifcurate.pipelines.publish_config import PublishConfig, PublishDirectionConfig
 from ifcurate.pipelines.report_config import ReportConfig
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
@@ -59,6 +61,7 @@ from ifcurate.pipelines.verify_config import VerifyConfig
 from ifcurate.training.config import TrainConfig
 
 WHOLE: dict[str, tuple[Any, type[Config]]] = {
+    "plan": (plan, PlanConfig),
     "annotate": (annotate, RunConfig),
     "status": (status, StatusConfig),
     "report": (report, ReportConfig),

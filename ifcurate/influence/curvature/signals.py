@@ -55,7 +55,7 @@ class Signals:
         model.requires_grad_(False)
         self._model = model
         self._body, self._head = split(model)
-        self.layers = _first_readers(model, tracked_linears(model))
+        self.layers = first_readers(model, tracked_linears(model))
         self._inputs: dict[str, torch.Tensor] = {}
 
     @property
@@ -121,8 +121,10 @@ def _with_gradient(module: nn.Module, given: Any, output: torch.Tensor) -> torch
     return output.detach().requires_grad_().clone()
 
 
-def _first_readers(model: PreTrainedModel, linears: dict[str, nn.Linear]) -> dict[str, Layer]:
+def first_readers(model: PreTrainedModel, linears: dict[str, nn.Linear], **reading: torch.Tensor) -> dict[str, Layer]:
     """Which layers read the very same tensor, and append a one to it or not: seen on a pass over two tokens.
+
+    `reading` is what `model` is given beside them.
 
     Raises:
         InputError: a layer is not run at all.
@@ -133,7 +135,7 @@ def _first_readers(model: PreTrainedModel, linears: dict[str, nn.Linear]) -> dic
         for name, linear in linears.items()
     ]
     with torch.no_grad():
-        model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=model.device), use_cache=False)
+        model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=model.device), use_cache=False, **reading)
     for hook in hooks:
         hook.remove()
     firsts: dict[tuple[int, bool], str] = {}

@@ -1,0 +1,128 @@
+"""A plan: what a run will take, as it is printed and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ifcurate.planning.estimates import Interval
+from ifcurate.planning.work import Basis
+
+SECONDS_AN_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class PlannedCorpus:
+    """Where it is, its shards, of which some were opened, its bytes as stored, and estimates of what they hold."""
+
+    place: str
+    shards: int
+    opened: int
+    bytes: int
+    documents: Interval
+    characters: Interval
+    tokens: Interval
+    tokenized: int
+
+
+@dataclass(frozen=True)
+class PlannedShape:
+    """The model: its parameters, those that influence is over, tokens a window, engine and dtype of scoring."""
+
+    name: str
+    parameters: int
+    tracked: int
+    context: int
+    engine: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class PlannedMachine:
+    """What computes: its name, the bytes a process may use, processes that score and threads of each."""
+
+    name: str
+    memory: int
+    processes: int
+    threads: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage: tokens it works on, hours on the clock, hours of cores or GPUs, and where they come from.
+
+    The interval is that of the corpus's tokens alone.
+    """
+
+    name: str
+    tokens: float
+    hours: Interval
+    device_hours: Interval
+    cost: float | None
+    basis: Basis
+
+
+@dataclass(frozen=True)
+class PlannedMemory:
+    """What a stage holds at its peak, all of its processes together, and whether it fits.
+
+    `positions` are those of a batch, halved until it fits, or until no batch would.
+    """
+
+    stage: str
+    bytes: int
+    mostly: str
+    positions: int
+    fits: bool
+
+
+@dataclass(frozen=True)
+class PlannedFiles:
+    """What is on disk in the end, or while a stage runs."""
+
+    what: str
+    bytes: Interval
+    stays: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of it; `notes` are sentences of what was assumed or left out."""
+
+    corpus: PlannedCorpus
+    model: PlannedShape
+    machine: PlannedMachine
+    stages: list[PlannedStage]
+    memory: list[PlannedMemory]
+    disk: list[PlannedFiles]
+    notes: list[str]
+    price: float | None = None
+
+    @property
+    def hours(self) -> float:
+        """On the clock, one stage after the other."""
+        return sum(stage.hours.value for stage in self.stages)
+
+    @property
+    def device_hours(self) -> float:
+        """Of cores or GPUs."""
+        return sum(stage.device_hours.value for stage in self.stages)
+
+    @property
+    def cost(self) -> float | None:
+        """At the price."""
+        costs = [stage.cost for stage in self.stages if stage.cost is not None]
+        return sum(costs) if costs else None
+
+    @property
+    def stored(self) -> float:
+        """Bytes that stay."""
+        return sum(files.bytes.value for files in self.disk if files.stays)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, sums too."""
+        from dataclasses import asdict
+
+        sums = {"hours": self.hours, "device_hours": self.device_hours, "cost": self.cost, "bytes": self.stored}
+        return {**asdict(self), "total": sums}
