@@ -21,8 +21,9 @@ from pydantic_core import PydanticUndefined
 
 from ifcurate.cli.commands import COMMANDS
 from ifcurate.config import ALIASES, Config
+from ifcurate.credentials import require_none
 from ifcurate.registry import OneOf
-from ifcurate.working import folder_of
+from ifcurate.working import folder_of, is_url
 
 Settings = TypeVar("Settings", bound=Config)
 Given = dict[str, Any]
@@ -80,6 +81,7 @@ def declared_stage(
         from ifcurate.cli.quiet import quieten
 
         quieten()
+        require_none(run_folder)
         urls = begin([run_folder])
         with _owning([folder_of(run_folder)], urls):
             run(folder_of(run_folder), _really_given(given))
@@ -90,9 +92,10 @@ def declared_stage(
 
 
 def _written_by(settings: Config) -> list[str]:
-    """The folders that a command writes: `out`, or those it adds to."""
+    """The folders on disk that a command writes: `out`, or those it adds to."""
     out = getattr(settings, "out", None)
-    return list(getattr(settings, "folders", [])) if out is None else [out]
+    places = list(getattr(settings, "folders", [])) if out is None else [out]
+    return [place for place in places if not is_url(place)]
 
 
 @contextmanager
