@@ -114,13 +114,8 @@ def _owning(folders: Collection[str], urls: list[str]) -> Iterator[None]:
     from ifcurate.lock import owning
 
     command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
-    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    if launched and command not in LAUNCHED:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and command not in LAUNCHED:
         raise InputError(f"ifcurate {command}: the processes of a launch cannot share it out; start it once, alone.")
-    if launched and urls:
-        raise InputError(
-            f"{urls[0]}: the processes of a launch work in one folder; give one on disk that all of them see."
-        )
     with ExitStack() as stack:
         elsewhere = stack.enter_context(present(urls, folders, f"ifcurate {command}"))
         for folder in elsewhere if os.environ.get("RANK", "0") == "0" else ():
