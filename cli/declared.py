@@ -11,7 +11,7 @@ import os
 import sys
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -21,9 +21,8 @@ from pydantic_core import PydanticUndefined
 
 from ifcurate.cli.commands import COMMANDS
 from ifcurate.config import ALIASES, Config
-from ifcurate.credentials import require_none
 from ifcurate.registry import OneOf
-from ifcurate.working import folder_of, is_url
+from ifcurate.working import folder_of
 
 Settings = TypeVar("Settings", bound=Config)
 Given = dict[str, Any]
@@ -62,7 +61,8 @@ def declared(
         quieten()
         urls = begin(folders_in(kind, _really_given(given), file))
         settings = build(kind, _really_given(given), file, presets)
-        with _owning(_written_by(settings), urls):
+        writes = not getattr(settings, "dry_run", False)
+        with _owning(_written_by(settings), urls) if writes else nullcontext():
             run(settings)
 
     parameters = _parameters(kind, arguments, only)
@@ -81,7 +81,6 @@ def declared_stage(
         from ifcurate.cli.quiet import quieten
 
         quieten()
-        require_none(run_folder)
         urls = begin([run_folder])
         with _owning([folder_of(run_folder)], urls):
             run(folder_of(run_folder), _really_given(given))
@@ -92,10 +91,9 @@ def declared_stage(
 
 
 def _written_by(settings: Config) -> list[str]:
-    """The folders on disk that a command writes: `out`, or those it adds to."""
+    """The folders that a command writes: `out`, or those it adds to."""
     out = getattr(settings, "out", None)
-    places = list(getattr(settings, "folders", [])) if out is None else [out]
-    return [place for place in places if not is_url(place)]
+    return list(getattr(settings, "folders", [])) if out is None else [out]
 
 
 @contextmanager
@@ -114,8 +112,13 @@ def _owning(folders: Collection[str], urls: list[str]) -> Iterator[None]:
     from ifcurate.lock import owning
 
     command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and command not in LAUNCHED:
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if launched and command not in LAUNCHED:
         raise InputError(f"ifcurate {command}: the processes of a launch cannot share it out; start it once, alone.")
+    if launched and urls:
+        raise InputError(
+            f"{urls[0]}: the processes of a launch work in one folder; give one on disk that all of them see."
+        )
     with ExitStack() as stack:
         elsewhere = stack.enter_context(present(urls, folders, f"ifcurate {command}"))
         for folder in elsewhere if os.environ.get("RANK", "0") == "0" else ():

@@ -10,9 +10,12 @@ from ifcurate.cli.tables import plain_console, print_table
 if TYPE_CHECKING:
     from ifcurate.planning.estimates import Interval
     from ifcurate.planning.result import Plan
+    from ifcurate.planning.work import Basis
 
 UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
-MINUTES, SECONDS = 60, 3600
+MINUTES, SECONDS, HOURS_A_YEAR = 60, 3600, 24 * 365
+LEAST_SHOWN = 0.005
+"""Half of an interval, as a share."""
 
 
 def print_plan(plan: Plan, as_json: bool) -> None:
@@ -24,6 +27,7 @@ def print_plan(plan: Plan, as_json: bool) -> None:
     _print_stages(plan)
     _print_memory(plan)
     _print_disk(plan)
+    _print_alternatives(plan)
     for note in plan.notes:
         plain_console().print(f"note: {note}", soft_wrap=True)
 
@@ -49,11 +53,11 @@ def _print_stages(plan: Plan) -> None:
     for stage in plan.stages:
         cost = [] if stage.cost is None else [f"{stage.cost:,.2f}"]
         hours = f"{stage.device_hours.value:,.3g}"
-        rows.append((stage.name, f"{stage.tokens:,.0f}", duration(stage.hours), hours, *cost, stage.basis))
+        rows.append((stage.name, f"{stage.tokens:,.0f}", with_half(stage.hours), hours, *cost, stage.basis))
     cost = [] if plan.cost is None else [f"{plan.cost:,.2f}"]
     total = [stage.hours for stage in plan.stages]
     whole = type(total[0])(*(sum(getattr(each, end) for each in total) for end in ("value", "low", "high")))
-    rows.append(("all", "", duration(whole), f"{plan.device_hours:,.3g}", *cost, ""))
+    rows.append(("all", "", with_half(whole), f"{plan.device_hours:,.3g}", *cost, _if_assumed(plan.basis)))
     machine = plan.machine
     where = f"{machine.name}, {machine.processes} to score, of {machine.threads} threads each"
     print_table(f"Time on {where}", headings, rows)
@@ -82,13 +86,44 @@ def _print_disk(plan: Plan) -> None:
     print_table("Disk", ("files", "bytes", "95 % interval"), [*rows, ("stays", size(plan.stored), "")])
 
 
-def duration(hours: Interval) -> str:
-    """In the unit that suits, with the half of its interval where it has one."""
-    for unit, factor in (("h", 1), ("min", MINUTES), ("s", SECONDS)):
-        if hours.value * factor >= 1 or unit == "s":
-            half = f" ± {hours.half:.0%}" if hours.half >= 0.005 else ""
-            return f"{hours.value * factor:,.1f} {unit}{half}"
-    raise AssertionError("seconds suit whatever is left")
+def _print_alternatives(plan: Plan) -> None:
+    if not plan.alternatives:
+        return
+    headings = ["instead", "time", f"{plan.machine.unit}-hours", *(["cost"] if plan.price else []), "disk", "", "by"]
+    rows = []
+    for each in plan.alternatives:
+        cost = [] if each.cost is None else [f"{each.cost:,.2f}"]
+        hours = duration(each.hours)
+        rows.append(
+            (
+                each.what,
+                hours,
+                f"{each.device_hours:,.3g}",
+                *cost,
+                size(each.bytes),
+                _if_assumed(each.basis),
+                each.because,
+            )
+        )
+    print_table("What another choice would make of it", headings, rows)
+
+
+def _if_assumed(basis: Basis) -> str:
+    return basis if basis == "assumed, not measured" else ""
+
+
+def with_half(hours: Interval) -> str:
+    """A duration, with half of its interval where it has one."""
+    half = f" ± {hours.half:.0%}" if hours.half >= LEAST_SHOWN else ""
+    return f"{duration(hours.value)}{half}"
+
+
+def duration(hours: float) -> str:
+    """In the unit that suits."""
+    for unit, factor in (("years", 1 / HOURS_A_YEAR), ("days", 1 / 24), ("h", 1.0), ("min", MINUTES)):
+        if hours * factor >= (3 if unit == "days" else 1):
+            return f"{hours * factor:,.1f} {unit}"
+    return f"{hours * SECONDS:,.1f} s"
 
 
 def size(count: float) -> str:

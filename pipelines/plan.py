@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from ifcurate.pipelines.plan_config import PlanConfig
 from ifcurate.pipelines.planned import Planned, planned
-from ifcurate.pipelines.planned_memory import planned_memory, this_machine
-from ifcurate.pipelines.planned_work import rehearsed_work
+from ifcurate.pipelines.planned_alternatives import planned_alternatives
+from ifcurate.pipelines.planned_memory import machine_of, planned_memory
+from ifcurate.pipelines.planned_work import Amounts, amounts_of, planned_work
 from ifcurate.planning.disk import Stored, direction_bytes, factors_bytes, stored_sample
 from ifcurate.planning.estimates import Interval
+from ifcurate.planning.gpus import REACHED
 from ifcurate.planning.result import (
     SECONDS_AN_HOUR,
     Plan,
+    PlannedAlternative,
     PlannedCorpus,
     PlannedFiles,
     PlannedShape,
     PlannedStage,
+    staying,
 )
 from ifcurate.planning.work import StageWork
 
-OF_THE_CORPUS = ("score", "select", "write")
+OF_THE_CORPUS = ("screen", "score", "select", "write")
 """Stages whose work is in proportion to its tokens."""
 RECORD_BYTES = 24
 """Of a selection, a document: shard, row, tokens, sparsity, score and rank, compressed."""
@@ -33,20 +37,26 @@ def plan(config: PlanConfig) -> Plan:
         InputError: something given cannot be used, or is not planned.
     """
     asked = planned(config)
-    machine = this_machine(asked)
+    machine = machine_of(asked)
     memory = planned_memory(asked, machine)
     stored = stored_sample([document.encoding for document in asked.sample.drawn], asked.stored(), config.seed)
+    disk = _disk(asked, stored, machine.processes)
     work: list[StageWork] = []
-    notes = ["no time is planned: a stage does not fit into the memory of this machine"]
+    others: list[PlannedAlternative] = []
+    notes = [f"no time is planned: a stage does not fit into the memory of {machine.name}"]
     if all(stage.fits for stage in memory):
-        work, notes = rehearsed_work(asked, machine, memory, stored)
+        amounts = amounts_of(asked, stored)
+        work = planned_work(asked, machine, memory, amounts)
+        others = planned_alternatives(asked, amounts, stored, work, staying(disk))
+        notes = _notes_of_time(asked, amounts)
     return Plan(
         _corpus(asked),
         _shape(asked),
         machine,
         [_stage(each, asked, config.price) for each in work],
         memory,
-        _disk(asked, stored, machine.processes),
+        disk,
+        others,
         notes + _notes(asked),
         config.price,
     )
@@ -102,6 +112,17 @@ def _disk(asked: Planned, stored: Stored, processes: int) -> list[PlannedFiles]:
         PlannedFiles("annotated corpus", annotated),
         PlannedFiles("shards being scored", in_work, stays=False),
     ]
+
+
+def _notes_of_time(asked: Planned, amounts: Amounts) -> list[str]:
+    notes = []
+    if asked.gpu is not None:
+        reached = ", ".join(f"{share:.0%} of its peak in {dtype}" for dtype, share in REACHED.items())
+        notes.append(f"hours are assumed, not measured: no {asked.gpu.name} was timed, {reached} are taken; see --rate")
+    queries = amounts.queries
+    if asked.fits and queries.assumed:
+        notes.append(f"no --queries: {len(queries.windows):,} of {queries.tokens:,} tokens are assumed")
+    return notes
 
 
 def _notes(asked: Planned) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from ifcurate.corpus.places import list_place
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
@@ -16,12 +18,15 @@ from ifcurate.pipelines.direct import published_directions
 from ifcurate.pipelines.plan_config import PlanConfig
 from ifcurate.pipelines.planned_model import PlannedModel, planned_model
 from ifcurate.planning.disk import Asked
+from ifcurate.planning.gpus import GPUS, Gpu
 from ifcurate.planning.tokens import CorpusSample, sample_corpus
+
+COMPILED = "compiled-jvp"
 
 
 @dataclass(frozen=True)
 class Planned:
-    """Settings, corpus and model, and how the corpus is to be scored."""
+    """Settings, corpus and model, how the corpus is to be scored, and the GPU that is planned for, if not at hand."""
 
     config: PlanConfig
     shards: list[Shard]
@@ -31,6 +36,7 @@ class Planned:
     engine: str
     dtype: str
     behaviours: list[str]
+    gpu: Gpu | None
 
     @property
     def fits(self) -> bool:
@@ -70,15 +76,24 @@ def planned(config: PlanConfig) -> Planned:
     _refuse_unplanned(config)
     published = published_directions(config)
     behaviours = list(published) or [config.behaviour]
-    device = resolve_device(config.device)
+    gpu = None if config.gpu is None else GPUS[config.gpu]
+    device = resolve_device(config.device) if gpu is None else "cuda"
     dtype = choose_dtype(config.dtype, config.engine, config.alignment, device)
-    engine = choose_engine(config.engine, config.alignment, dtype, [device], len(behaviours))
+    engine = _engine(config, dtype, device, len(behaviours))
     model = planned_model(config)
     shards = list_place(config.corpus, config.part).shards
     sample = sample_corpus(
         *(shards, model.tokenizer, config.text_column, config.id_column, config.bad_rows, config.on, config.seed)
     )
-    return Planned(config, shards, model, sample, device, engine, str(dtype).removeprefix("torch."), behaviours)
+    name = str(dtype).removeprefix("torch.")
+    return Planned(config, shards, model, sample, device, engine, name, behaviours, gpu)
+
+
+def _engine(config: PlanConfig, dtype: torch.dtype, device: str, directions: int) -> str:
+    """The engine of a run there; whether this machine could compile it is no matter for a GPU elsewhere."""
+    if config.gpu is not None and config.engine == COMPILED:
+        return COMPILED
+    return choose_engine(config.engine, config.alignment, dtype, [device], directions)
 
 
 def _refuse_unplanned(config: PlanConfig) -> None:

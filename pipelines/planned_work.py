@@ -1,29 +1,38 @@
-"""From what was rehearsed to what each stage takes."""
+"""What each stage takes: on this machine as a rehearsal says, on a GPU by name as its data sheet does."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ifcurate.influence.engines import ENGINES
 from ifcurate.machine import cores
 from ifcurate.model.checkpoints import load_causal_lm
+from ifcurate.model.windows import Window
+from ifcurate.pipelines.given_rates import parsed
 from ifcurate.pipelines.planned import Planned
-from ifcurate.pipelines.planned_model import planned_queries, scored_windows
+from ifcurate.pipelines.planned_model import PlannedQueries, planned_queries, scored_windows
+from ifcurate.pipelines.planned_screen import screened_work
 from ifcurate.pipelines.rehearsal import Material, Rehearsed, rehearse
 from ifcurate.planning.disk import Stored, factors_bytes
 from ifcurate.planning.durations import Took, clocked
+from ifcurate.planning.gpus import Gpu
+from ifcurate.planning.operations import Operations
 from ifcurate.planning.result import PlannedMachine, PlannedMemory
-from ifcurate.planning.work import StageWork
+from ifcurate.planning.work import Basis, StageWork
 
 SCORED_TOKENS = 1 << 17
 """Of the corpus sample's windows, from which those to be timed are taken."""
-
 SELECT_CPU = 90e-9
 """CPU seconds a token of `select`, on an AMD EPYC (Zen 4), of ten million tokens; of a billion it is 60e-9."""
 WRITE_CPU = 0.7e-6
 """CPU seconds a token of `write`, on an AMD EPYC (Zen 3)."""
-SELECT_START, WRITE_START = 1.0, 2.0
+SELECT_START, WRITE_START = 0.2, 0.3
 """CPU seconds of their databases and of the report."""
+STORED_A_SECOND = 1e9
+"""Bytes of weights and factors that are read or written, and hashed, beside a GPU: assumed."""
+COMPILING = 180.0
+"""Seconds in which every worker compiles a model: assumed, where its engine does."""
 
 
 @dataclass(frozen=True)
@@ -31,99 +40,145 @@ class Amounts:
     """How much there is of what the stages work on.
 
     Attributes:
-        fit_tokens: of the sample that the curvature is fitted on; 0 where nothing is fitted.
-        query_tokens: of the queries; 0 where there are none.
+        sample: windows that the curvature is fitted on.
+        fit_tokens: of these; 0 where nothing is fitted.
+        queries: those that are given, or assumed.
         tokens: of the corpus.
-        factors: bytes of the factors.
-        fit_threads: of fitting.
-        processes: that score, and that write.
+        windows: of documents of the corpus, each equally likely.
+        sampling: what drawing the sample took.
+        a_token: what tokenizing and writing score files take a token.
     """
 
+    sample: list[Window]
     fit_tokens: int
-    query_tokens: int
+    queries: PlannedQueries
     tokens: float
-    factors: int
-    fit_threads: int
-    processes: int
+    windows: list[Window]
+    sampling: Took
+    a_token: Took
+
+    @property
+    def length(self) -> float:
+        """Of the window that a token is in, on average over tokens."""
+        return sum(len(window) ** 2 for window in self.windows) / sum(map(len, self.windows))
 
 
-def rehearsed_work(
-    asked: Planned, machine: PlannedMachine, held: Sequence[PlannedMemory], stored: Stored
-) -> tuple[list[StageWork], list[str]]:
-    """The stages on this machine, and what was assumed: a sample is drawn, the model read, and all of it timed.
+def amounts_of(asked: Planned, stored: Stored) -> Amounts:
+    """Draw the sample of the fit, and read the queries.
 
     Raises:
-        InputError: the model or the queries cannot be used.
+        InputError: the queries cannot be used.
     """
-    config, model = asked.config, asked.model
+    config, model, sample = asked.config, asked.model, asked.sample
     fitted, sampling = clocked(asked.fit_sample)
     queries = planned_queries(config, model, config.overlap, config.seed, fitted.windows)
-    given = config.model, config.revision
+    a_token = (sample.tokenizing + stored.writing).times(1 / sample.tokens_drawn)
+    windows = scored_windows(sample, model.context, config.overlap, SCORED_TOKENS)
+    return Amounts(fitted.windows, fitted.tokens, queries, sample.tokens.value, windows, sampling, a_token)
+
+
+def planned_work(
+    asked: Planned, machine: PlannedMachine, held: Sequence[PlannedMemory], amounts: Amounts
+) -> list[StageWork]:
+    """All stages in their order, those at the rates that are given too.
+
+    Raises:
+        InputError: the model or a screen cannot be used.
+    """
+    if asked.gpu is not None:
+        stages = _assumed(asked, asked.gpu, machine, amounts)
+    else:
+        stages = _measured(asked, machine, amounts, _rehearsed(asked, held, amounts))
+    stages = [stage for stage in stages if asked.fits or stage.name not in ("fit", "direct")]
+    stages = screened_work(asked.config, stages) + _later(amounts, machine)
+    given = parsed(asked.config.rate)
+    return [stage.at_rate(given[stage.name]) if stage.name in given else stage for stage in stages]
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """What was rehearsed, and what reading the model took."""
+
+    parts: Rehearsed
+    reading: Took
+
+
+def _rehearsed(asked: Planned, held: Sequence[PlannedMemory], amounts: Amounts) -> _Timed:
+    config, model = asked.config, asked.model
+    given = model.name, config.revision
     loaded, reading = clocked(
         lambda: load_causal_lm(*given, device=asked.device, trust=config.trust, stored=config.stored)
     )
     batches = {stage.stage: stage.positions for stage in held}
-    timed = rehearse(
-        Material(
-            loaded,
-            model.tokenizer,
-            model.shape,
-            fitted.windows,
-            queries.windows,
-            scored_windows(asked.sample, model.context, config.overlap, SCORED_TOKENS),
-            asked.engine,
-            len(asked.behaviours),
-            (batches.get("fit", batches["score"]), batches["score"]),
-            (cores(), config.threads),
-            config.seed,
-        )
+    material = Material(
+        loaded,
+        model.tokenizer,
+        model.shape,
+        amounts.sample,
+        amounts.queries.windows,
+        amounts.windows,
+        asked.engine,
+        len(asked.behaviours),
+        (batches.get("fit", batches["score"]), batches["score"]),
+        (cores(), config.threads),
+        config.seed,
     )
-    amounts = Amounts(
-        fitted.tokens if asked.fits else 0,
-        queries.tokens if asked.fits else 0,
-        asked.sample.tokens.value,
-        factors_bytes(model.shape),
-        cores(),
-        machine.processes,
-    )
-    a_token = (asked.sample.tokenizing + stored.writing).times(1 / asked.sample.tokens_drawn)
-    assumed = f"no --queries: {len(queries.windows):,} of {queries.tokens:,} tokens are assumed"
-    notes = [assumed] if asked.fits and queries.assumed else []
-    return measured_work(amounts, timed, reading, sampling, a_token), notes
+    return _Timed(rehearse(material), reading)
 
 
-def measured_work(amounts: Amounts, timed: Rehearsed, reading: Took, sampling: Took, a_token: Took) -> list[StageWork]:
-    """The stages on this machine.
-
-    Args:
-        amounts: of everything.
-        timed: what was rehearsed.
-        reading: the model, once.
-        sampling: the windows of a sample.
-        a_token: of tokenizing and of writing score files.
-    """
-    storing = timed.storing.times(amounts.factors)
-    loading = reading + timed.hashing
-    decompositions = Took(timed.decompositions.seconds / amounts.fit_threads, timed.decompositions.cpu)
-    stages = []
-    if amounts.fit_tokens:
-        start = reading.times(2) + sampling + decompositions + storing
-        each = timed.covariances + timed.eigenvalues
-        stages.append(StageWork("fit", amounts.fit_tokens, start, each, 1, "measured here"))
-        start = loading + storing + timed.solving
-        stages.append(StageWork("direct", amounts.query_tokens, start, timed.query, 1, "measured here"))
-    start = loading.times(2) + sampling + timed.calibrating
-    each = timed.score + a_token
-    stages.append(StageWork("score", amounts.tokens, start, each, amounts.processes, "measured here"))
-    return stages + later_work(amounts)
-
-
-def later_work(amounts: Amounts) -> list[StageWork]:
-    """The stages without a model, by rates of `docs/scale.md`."""
-    select, write = Took(SELECT_CPU, SELECT_CPU), Took(WRITE_CPU, WRITE_CPU)
+def _measured(asked: Planned, machine: PlannedMachine, amounts: Amounts, timed: _Timed) -> list[StageWork]:
+    """A model is read by every stage, and twice where it is looked at first."""
+    parts, reading = timed.parts, timed.reading
+    storing = parts.storing.times(factors_bytes(asked.model.shape))
+    loading = reading + parts.hashing
+    decomposing = Took(parts.decompositions.seconds / cores(), parts.decompositions.cpu)
+    fit = reading.times(2) + amounts.sampling + decomposing + storing
+    direct = loading + storing + parts.solving
+    score = loading.times(2) + amounts.sampling + parts.calibrating
+    passes = (parts.covariances + parts.eigenvalues).times(1 / sum(map(len, amounts.sample)))
+    query = parts.queries.times(1 / amounts.queries.tokens)
+    here: Basis = "measured here"
     return [
-        StageWork("select", amounts.tokens, Took(SELECT_START, SELECT_START), select, 1, "measured elsewhere"),
-        StageWork(
-            "write", amounts.tokens, Took(WRITE_START, WRITE_START), write, amounts.processes, "measured elsewhere"
-        ),
+        StageWork("fit", amounts.fit_tokens, fit, passes, 1, here),
+        StageWork("direct", amounts.queries.tokens, direct, query, 1, here),
+        StageWork("score", amounts.tokens, score, parts.score, machine.processes, here, amounts.a_token),
     ]
+
+
+def _assumed(asked: Planned, gpu: Gpu, machine: PlannedMachine, amounts: Amounts) -> list[StageWork]:
+    """Operations counted from shapes, at rates from a data sheet; tokenizing and writing are this machine's."""
+    shape = asked.model.shape
+    basis: Basis = "assumed, not measured"
+    count = Operations(shape, amounts.length)
+
+    def took(multiplications: float, dtype: str = "float32") -> Took:
+        seconds = gpu.seconds(multiplications, dtype)
+        return Took(seconds, seconds)
+
+    def moved(size: float) -> Took:
+        return Took(size / STORED_A_SECOND, size / STORED_A_SECOND)
+
+    reading, factors = moved(4 * shape.parameters), moved(factors_bytes(shape))
+    fit = reading.times(2) + took(count.decompositions(), "float64") + factors
+    direct = reading.times(2) + factors + took(count.inverse())
+    compiling = COMPILING if ENGINES[asked.engine].packs_rows else 0.0
+    scoring = reading.times(4) + Took(compiling, compiling)
+    score = took(count.score(asked.engine, len(asked.behaviours)), asked.dtype)
+    besides = Took(amounts.a_token.cpu, amounts.a_token.cpu)
+    return [
+        StageWork("fit", amounts.fit_tokens, fit, took(count.fit()), 1, basis),
+        StageWork("direct", amounts.queries.tokens, direct, took(count.query()), 1, basis),
+        StageWork("score", amounts.tokens, scoring, score, machine.processes, basis, besides),
+    ]
+
+
+def _later(amounts: Amounts, machine: PlannedMachine) -> list[StageWork]:
+    """The stages without a model, by rates of `docs/scale.md`."""
+    stages = []
+    for name, each, start, processes in (
+        ("select", SELECT_CPU, SELECT_START, 1),
+        ("write", WRITE_CPU, WRITE_START, machine.processes),
+    ):
+        work = StageWork(name, amounts.tokens, Took(start, start), Took(), processes, "measured elsewhere")
+        stages.append(replace(work, besides=Took(each, each)))
+    return stages

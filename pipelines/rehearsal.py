@@ -27,14 +27,14 @@ from ifcurate.influence.query_gradient import QueryWindow, query_gradient
 from ifcurate.model.checkpoints import start_token
 from ifcurate.model.hashes import hash_model
 from ifcurate.model.layers import tracked_parameters
-from ifcurate.model.windows import Window, WindowBatch, bucket_by_length, collate
+from ifcurate.model.windows import Window, collate
 from ifcurate.planning.durations import Took, clocked
 from ifcurate.planning.matrices import decomposition, solving, storing
 from ifcurate.planning.shapes import ModelShape
-from ifcurate.planning.timing import SECONDS_A_PART, thinned, timed, tokens_of
+from ifcurate.planning.timing import FEWEST_TOKENS, SECONDS_A_PART, Batches, batches_of, shortened, timed
 
-FEWEST_TOKENS = 32
-"""Of a window that is cut for it."""
+PROBED_TOKENS = 32
+"""Of a window, whose pass says how long a whole one takes."""
 PASSES_A_PART = 8
 """Forward passes that the work of a part amounts to."""
 RELATIVE_STEP = 1e-3
@@ -47,15 +47,14 @@ class Rehearsed:
 
     Attributes:
         hashing: the model, once.
-        covariances: a token of the first pass of fitting.
-        eigenvalues: a token of the second pass.
+        covariances: the first pass of fitting, over the whole sample.
+        eigenvalues: the second pass.
         decompositions: all matrices, one thread.
         storing: a byte of factors, written and hashed.
-        query: a token of a query window.
+        queries: gradients of all queries.
         solving: H^-1 g of all layers.
         calibrating: finding a finite-difference step; none for engines without one.
         score: a token of the corpus along the directions, batching included.
-        tokens: that were scored for it.
     """
 
     hashing: Took
@@ -63,11 +62,10 @@ class Rehearsed:
     eigenvalues: Took
     decompositions: Took
     storing: Took
-    query: Took
+    queries: Took
     solving: Took
     calibrating: Took
     score: Took
-    tokens: int
 
 
 @dataclass(frozen=True)
@@ -103,31 +101,23 @@ class Material:
 
 def rehearse(material: Material) -> Rehearsed:
     """Time every part: scoring first, since fitting changes the model in place."""
-    material = _cut_to_speed(material)
     torch.set_num_threads(material.threads[1])
-    score, tokens, calibrating = _scoring(material)
+    material = _cut_to_speed(material)
+    score, calibrating = _scoring(material)
     torch.set_num_threads(material.threads[0])
     _, hashing = clocked(lambda: hash_model(material.model))
-    query = _querying(material)
+    queries = _querying(material)
     covariances, eigenvalues = _passes(material)
     decompositions = sum((decomposition(size, count) for size, count in material.shape.matrices.items()), Took())
     return Rehearsed(
-        hashing,
-        covariances,
-        eigenvalues,
-        decompositions,
-        storing(),
-        query,
-        solving(material.shape),
-        calibrating,
-        score,
-        tokens,
+        *(hashing, covariances, eigenvalues, decompositions, storing(), queries, solving(material.shape)),
+        *(calibrating, score),
     )
 
 
 def _cut_to_speed(material: Material) -> Material:
     """Where a whole window takes longer than a part may, their beginnings have to do."""
-    probe = thinned(material.scored, 1)[0].token_ids[:FEWEST_TOKENS].astype(np.int64)
+    probe = shortened(max(material.scored, key=len), PROBED_TOKENS).token_ids.astype(np.int64)
     read = torch.from_numpy(probe)[None].to(material.model.device)
 
     def forward() -> None:
@@ -136,53 +126,36 @@ def _cut_to_speed(material: Material) -> Material:
 
     forward()
     _, once = clocked(forward)
-    most = max(FEWEST_TOKENS, round(len(probe) * SECONDS_A_PART / PASSES_A_PART / max(once.seconds, 1e-6)))
-
-    def cut(windows: Sequence[Window]) -> list[Window]:
-        return [replace(window, token_ids=window.token_ids[:most], scored=None) for window in windows]
-
-    return replace(material, fitted=cut(material.fitted), scored=cut(material.scored))
+    most = max(PROBED_TOKENS, round(len(probe) * SECONDS_A_PART / PASSES_A_PART / max(once.seconds, 1e-6)))
+    fitted, scored = ([shortened(window, most) for window in windows] for windows in (material.fitted, material.scored))
+    return replace(material, fitted=fitted, scored=scored)
 
 
-def _batches(windows: Sequence[Window], positions: int) -> list[list[Window]]:
-    return [[windows[index] for index in group] for group in bucket_by_length(list(map(len, windows)), positions)]
-
-
-def _scoring(material: Material) -> tuple[Took, int, Took]:
-    """A token's time, how many were scored to find it, and the time of finding a step."""
+def _scoring(material: Material) -> tuple[Took, Took]:
+    """A token's time, and that of finding a step."""
     model, start = material.model, start_token(material.tokenizer)
     directions = [_random_direction(model, number) for number in range(material.directions)]
     engine = build_engine(material.engine, model, directions, [Step(RELATIVE_STEP, 0.0)] * material.directions)
-    positions = material.batch_tokens[1]
+    device = str(model.device)
 
-    def score(windows: Sequence[Window]) -> None:
-        for batch in _batches(windows, positions):
-            engine.score(collate(batch, start).to(str(model.device)))
+    def score(batches: Batches) -> None:
+        for batch in batches:
+            engine.score(collate(batch, start).to(device))
 
-    shortest = [min(material.scored, key=len)]
-    score(shortest)
-    _, moving = clocked(lambda: score(shortest))  # the weights, once a batch, and hardly anything else
-    took, chosen = timed(material.scored, score)
-    tokens, batches = tokens_of(chosen), len(_batches(chosen, positions))
-    whole = took.after(moving.times(batches)) + moving.times(tokens / positions)
-    each = whole.times(1 / tokens)
+    batches = batches_of(material.scored, material.batch_tokens[1])
+    smallest = shortened(material.scored[0], FEWEST_TOKENS)
+    rate = timed(batches, smallest, score)
     if not ENGINES[material.engine].needs_step:
-        return each, tokens, Took()
-    calibrated = min(CALIBRATION_TOKENS, tokens_of(material.fitted))
-    exact = _forward_mode(model, directions, thinned(chosen, CALIBRATION_TOKENS / 8), start)
-    tried = moving + whole.times(1 / tokens * calibrated)
-    return each, tokens, exact.times(calibrated) + tried.times(len(STEPS))
-
-
-def _forward_mode(
-    model: PreTrainedModel, directions: Sequence[Direction], windows: Sequence[Window], start: int
-) -> Took:
-    """A token's time."""
+        return rate.a_token(batches), Took()
     exact = ForwardMode(model, directions)
-    batch: WindowBatch = collate(windows, start).to(str(model.device))
-    exact.score(batch)
-    _, took = clocked(lambda: exact.score(batch))
-    return took.times(1 / tokens_of(windows))
+
+    def derive(batches: Batches) -> None:
+        for batch in batches:
+            exact.score(collate(batch, start).to(device))
+
+    longest = batches_of(material.fitted, CALIBRATION_TOKENS)[:1]
+    calibrating = timed(longest, smallest, derive).of(longest) + rate.of(longest).times(len(STEPS))
+    return rate.a_token(batches), calibrating
 
 
 def _random_direction(model: PreTrainedModel, seed: int) -> Direction:
@@ -194,41 +167,42 @@ def _random_direction(model: PreTrainedModel, seed: int) -> Direction:
 
 
 def _querying(material: Material) -> Took:
-    """A token's time, of prompts too."""
+    """The time of all queries."""
     of_window = {id(query.window): query for query in material.queries}
-    start = start_token(material.tokenizer)
+    windows = [query.window for query in material.queries]
+    start, positions = start_token(material.tokenizer), material.batch_tokens[0]
 
-    def gradient(windows: Sequence[Window]) -> None:
-        chosen = [of_window[id(window)] for window in windows]
-        query_gradient(material.model, chosen, start, material.batch_tokens[0])
+    def gradient(batches: Batches) -> None:
+        chosen = [of_window[id(window)] for batch in batches for window in batch]
+        query_gradient(material.model, chosen, start, positions)
 
-    took, chosen = timed([query.window for query in material.queries], gradient)
-    return took.times(1 / tokens_of(chosen))
+    batches = batches_of(windows, positions)
+    return timed(batches, min(windows, key=len), gradient).of(batches)
 
 
 def _passes(material: Material) -> tuple[Took, Took]:
-    """A token's time in either pass of fitting."""
+    """The time of either pass of fitting."""
     signals, start = Signals(material.model), start_token(material.tokenizer)
     first = Covariances(signals.layers)
 
     def nothing(tokens: int) -> None: ...
 
-    def covariances(windows: Sequence[Window]) -> None:
+    def covariances(batches: Batches) -> None:
         nonlocal first
-        first = fit_covariances(signals, _batches(windows, material.batch_tokens[0]), start, material.seed, nothing)
+        first = fit_covariances(signals, batches, start, material.seed, nothing)
 
-    took, chosen = timed(material.fitted, covariances)
+    batches = batches_of(material.fitted, material.batch_tokens[0])
+    smallest = shortened(material.fitted[0], FEWEST_TOKENS)
+    of_first = timed(batches, smallest, covariances).of(batches)
     basis = {
         INPUTS: {name: (matrix[0], _like_vectors(matrix)) for name, matrix in first.inputs.items()},
         GRADIENTS: {name: (matrix[0], _like_vectors(matrix)) for name, matrix in first.gradients.items()},
     }
 
-    def eigenvalues(windows: Sequence[Window]) -> None:
-        batches = _batches(windows, material.batch_tokens[0])
+    def eigenvalues(batches: Batches) -> None:
         fit_eigenvalues(signals, batches, start, material.seed, basis, nothing)
 
-    turned, of_turned = timed(material.fitted, eigenvalues)
-    return took.times(1 / tokens_of(chosen)), turned.times(1 / tokens_of(of_turned))
+    return of_first, timed(batches, smallest, eigenvalues).of(batches)
 
 
 def _like_vectors(matrix: torch.Tensor) -> torch.Tensor:

@@ -35,7 +35,7 @@ from ifcurate.pipelines.run_config import SELECTION_SETTINGS, STAGES, RunConfig,
 from ifcurate.provenance import versions
 
 FREE_TO_CHANGE = frozenset(
-    {"out", "workers", "overwrite", "corpus", *TrustSettings.model_fields, *ClusterSettings.model_fields}
+    {"out", "workers", "overwrite", "dry_run", "corpus", *TrustSettings.model_fields, *ClusterSettings.model_fields}
 )
 """Settings that leave no trace in the result; a corpus is told by its shards."""
 

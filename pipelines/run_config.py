@@ -94,6 +94,9 @@ class AnnotationSettings(
 class RunConfig(Restartable, ClusterSettings, AnnotationSettings):
     """Settings of a run; names are those of the options and of `run.yaml`."""
 
+    dry_run: bool = Field(
+        False, exclude=True, description="say what `ifcurate plan` says of these settings, and write nothing"
+    )
     out: Folder = Field(description="the run folder, on disk or at a URL; the same command continues a stopped run")
 
     def of(self, behaviour: str) -> RunConfig:

@@ -28,36 +28,45 @@ class Peak:
     mostly: str
 
 
-def fit_peak(shape: ModelShape, positions: int, threads: int) -> Peak:
+def fit_peak(shape: ModelShape, positions: int, decomposed: int, copies: int) -> Peak:
     """Of fitting, with the model in float32: the passes, the decompositions, or the copies that are stored.
 
-    `positions` are those of a batch, and `threads` how many matrices are decomposed at a time.
+    Args:
+        shape: of the model.
+        positions: of a batch.
+        decomposed: bytes of the matrices of float64 that are decomposed at a time.
+        copies: of the vectors that are made to be stored: `vectors_bytes`, or 0 on a GPU, where none are made.
     """
     activations = round(FIT_KEEPS * kept(shape, positions))
     squares = sum(count * size**2 for size, count in shape.matrices.items())
     covariances = vectors = FLOAT * squares
     eigenvalues = FLOAT * sum(count * layer.values for layer, count in shape.layers.items())
-    copies = FLOAT * sum(count * (layer.inputs**2 + layer.outputs**2) for layer, count in shape.layers.items())
-    workspace = threads * WORKSPACE * DOUBLE * max(shape.matrices) ** 2
     candidates = {
         "covariances, eigenvectors and eigenvalues": covariances + vectors + eigenvalues + activations,
-        "decompositions": covariances + vectors + workspace,
+        "decompositions": covariances + vectors + WORKSPACE * decomposed,
         "factors that are written": vectors + eigenvalues + copies,
     }
     return _highest(FLOAT * shape.parameters, candidates)
 
 
-def direct_peak(shape: ModelShape, positions: int) -> Peak:
-    """Of a direction: gradients of the queries, summed in float64, or the factors with the gradient."""
+def direct_peak(shape: ModelShape, positions: int, factors: int) -> Peak:
+    """Of a direction: gradients of the queries, summed in float64, or the `factors` that are read with the gradient."""
     gradients = shape.tracked * (DOUBLE + 2 * FLOAT)
-    factors = FLOAT * sum(
-        count * (layer.inputs**2 + layer.outputs**2 + layer.values) for layer, count in shape.layers.items()
-    )
     candidates = {
         "gradients of the queries": gradients + kept(shape, positions),
         "factors": factors + 3 * FLOAT * shape.tracked,
     }
     return _highest(FLOAT * shape.parameters, candidates)
+
+
+def matrices_bytes(shape: ModelShape, at_once: int) -> int:
+    """Of so many of the largest matrices in float64."""
+    return at_once * DOUBLE * max(shape.matrices) ** 2
+
+
+def vectors_bytes(shape: ModelShape) -> int:
+    """Of the eigenvectors as they are stored, where layers that read the same inputs have a copy each."""
+    return FLOAT * sum(count * (layer.inputs**2 + layer.outputs**2) for layer, count in shape.layers.items())
 
 
 def kept(shape: ModelShape, positions: int) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ifcurate.planning.estimates import Interval
-from ifcurate.planning.work import Basis
+from ifcurate.planning.work import Basis, least_sure
 
 SECONDS_AN_HOUR = 3600.0
 
@@ -86,6 +87,24 @@ class PlannedFiles:
     stays: bool = True
 
 
+def staying(files: Sequence[PlannedFiles]) -> float:
+    """Bytes of those that stay."""
+    return sum(each.bytes.value for each in files if each.stays)
+
+
+@dataclass(frozen=True)
+class PlannedAlternative:
+    """What all of it would be with one choice made otherwise, what its hours rest on, and what says so."""
+
+    what: str
+    hours: float
+    device_hours: float
+    cost: float | None
+    bytes: float
+    basis: Basis
+    because: str
+
+
 @dataclass(frozen=True)
 class Plan:
     """All of it; `notes` are sentences of what was assumed or left out."""
@@ -96,6 +115,7 @@ class Plan:
     stages: list[PlannedStage]
     memory: list[PlannedMemory]
     disk: list[PlannedFiles]
+    alternatives: list[PlannedAlternative]
     notes: list[str]
     price: float | None = None
 
@@ -110,6 +130,11 @@ class Plan:
         return sum(stage.device_hours.value for stage in self.stages)
 
     @property
+    def basis(self) -> Basis:
+        """What the sums rest on."""
+        return least_sure(stage.basis for stage in self.stages)
+
+    @property
     def cost(self) -> float | None:
         """At the price."""
         costs = [stage.cost for stage in self.stages if stage.cost is not None]
@@ -118,11 +143,10 @@ class Plan:
     @property
     def stored(self) -> float:
         """Bytes that stay."""
-        return sum(files.bytes.value for files in self.disk if files.stays)
+        return staying(self.disk)
 
     def as_json(self) -> dict[str, Any]:
         """Everything, sums too."""
-        from dataclasses import asdict
-
-        sums = {"hours": self.hours, "device_hours": self.device_hours, "cost": self.cost, "bytes": self.stored}
+        hours = {"hours": self.hours, "device_hours": self.device_hours, "cost": self.cost, "basis": self.basis}
+        sums = {**hours, "bytes": self.stored}
         return {**asdict(self), "total": sums}

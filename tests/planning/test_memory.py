@@ -12,7 +12,8 @@ from tiny_models import tiny_model
 from ifcurate.influence.curvature.fit import fit_factors
 from ifcurate.influence.query_gradient import QueryWindow, query_gradient
 from ifcurate.model.windows import Window
-from ifcurate.planning.memory import Peak, direct_peak, fit_peak, largest_that_fits
+from ifcurate.planning.disk import factors_bytes
+from ifcurate.planning.memory import Peak, direct_peak, fit_peak, largest_that_fits, matrices_bytes, vectors_bytes
 from ifcurate.planning.shapes import shape_of
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -38,7 +39,7 @@ def peak_of(work):
 
 @pytest.mark.skipif(not RESET.exists(), reason="resets its peak memory in /proc")
 def test_peaks_are_near_those_of_the_real_thing(tmp_path):
-    shape_given = {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "max_position_embeddings": 256}
+    shape_given = {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 2, "max_position_embeddings": 256}
     model = tiny_model("llama", **shape_given)
     held = 4 * sum(parameter.numel() for parameter in model.parameters())
     shape = shape_of(tiny_model("llama", **shape_given).to("meta"))
@@ -53,7 +54,8 @@ def test_peaks_are_near_those_of_the_real_thing(tmp_path):
     finally:
         torch.set_num_threads(threads)
     small = 64 << 20  # of logits, which are few here
-    for found, planned in ((fit, fit_peak(shape, POSITIONS, 1)), (direct, direct_peak(shape, POSITIONS))):
+    of_fit = fit_peak(shape, POSITIONS, matrices_bytes(shape, 1), vectors_bytes(shape))
+    for found, planned in ((fit, of_fit), (direct, direct_peak(shape, POSITIONS, factors_bytes(shape)))):
         expected = planned.bytes - held - small
         assert expected / FACTOR < found < expected * FACTOR, (planned.mostly, found >> 20, expected >> 20)
 
