@@ -55,6 +55,7 @@ def present(urls: Collection[str], written: Collection[str], command: str) -> It
     if not urls:
         yield list(written)
         return
+    from ifcurate.storage.launches import announced, is_first, require_one_machine, wait_for
     from ifcurate.storage.mirrored import read_at, written_at
 
     left = [folder for folder in written if not any(_lies_in(folder, url) for url in urls)]
@@ -62,8 +63,13 @@ def present(urls: Collection[str], written: Collection[str], command: str) -> It
         stack.enter_context(redirect_stdout(_naming(sys.stdout)))
         stack.enter_context(redirect_stderr(_naming(sys.stderr)))
         for url in dict.fromkeys(urls):
+            require_one_machine(url)
+            if not is_first():
+                wait_for(Path(folder_of(url)))
+                continue
             is_written = any(_lies_in(folder, url) for folder in written)
-            stack.enter_context((written_at if is_written else read_at)(url, command))
+            folder = stack.enter_context((written_at if is_written else read_at)(url, command))
+            stack.enter_context(announced(folder))
         yield left
 
 

@@ -21,8 +21,9 @@ from pydantic_core import PydanticUndefined
 
 from ifcurate.cli.commands import COMMANDS
 from ifcurate.config import ALIASES, Config
+from ifcurate.credentials import require_none
 from ifcurate.registry import OneOf
-from ifcurate.working import folder_of
+from ifcurate.working import folder_of, is_url
 
 Settings = TypeVar("Settings", bound=Config)
 Given = dict[str, Any]
@@ -81,6 +82,7 @@ def declared_stage(
         from ifcurate.cli.quiet import quieten
 
         quieten()
+        require_none(run_folder)
         urls = begin([run_folder])
         with _owning([folder_of(run_folder)], urls):
             run(folder_of(run_folder), _really_given(given))
@@ -91,9 +93,10 @@ def declared_stage(
 
 
 def _written_by(settings: Config) -> list[str]:
-    """The folders that a command writes: `out`, or those it adds to."""
+    """The folders on disk that a command writes: `out`, or those it adds to."""
     out = getattr(settings, "out", None)
-    return list(getattr(settings, "folders", [])) if out is None else [out]
+    places = list(getattr(settings, "folders", [])) if out is None else [out]
+    return [place for place in places if not is_url(place)]
 
 
 @contextmanager
@@ -112,13 +115,8 @@ def _owning(folders: Collection[str], urls: list[str]) -> Iterator[None]:
     from ifcurate.lock import owning
 
     command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
-    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    if launched and command not in LAUNCHED:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and command not in LAUNCHED:
         raise InputError(f"ifcurate {command}: the processes of a launch cannot share it out; start it once, alone.")
-    if launched and urls:
-        raise InputError(
-            f"{urls[0]}: the processes of a launch work in one folder; give one on disk that all of them see."
-        )
     with ExitStack() as stack:
         elsewhere = stack.enter_context(present(urls, folders, f"ifcurate {command}"))
         for folder in elsewhere if os.environ.get("RANK", "0") == "0" else ():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ifcurate.errors import InputError
+
 _PASSWORD = re.compile(r"(?<!github)://(?P<user>[^/?#@]*):(?P<secret>[^/?#]*)@")
 """`github://OWNER:REPOSITORY@BRANCH` is a place, not a password."""
 _SIGNED = re.compile(
@@ -20,6 +22,16 @@ REMEDY = (
 def has_credentials(text: str) -> bool:
     """Whether `text` is a URL, or a chain of them, with a password or a signature in it."""
     return "://" in text and bool(_PASSWORD.search(text) or _SIGNED.search(text))
+
+
+def require_none(place: str) -> None:
+    """Refuse a place whose URL holds credentials.
+
+    Raises:
+        InputError: it does; repeats nothing of them.
+    """
+    if has_credentials(place):
+        raise InputError(f"{masked(place)}: holds credentials; {REMEDY}.")
 
 
 def masked(text: str) -> str:

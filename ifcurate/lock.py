@@ -47,7 +47,7 @@ class Holder:
     def here(cls, command: str) -> Holder:
         """This process."""
         since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
-        return cls(socket.gethostname(), os.getpid(), _start_of(os.getpid()), command, since, secrets.token_hex(8))
+        return cls(socket.gethostname(), os.getpid(), start_of(os.getpid()), command, since, secrets.token_hex(8))
 
     @classmethod
     def of(cls, content: bytes) -> Holder | None:
@@ -65,7 +65,7 @@ class Holder:
         """Whether it ran on this machine, since that was started, and has ended."""
         boot = self.started.partition(":")[0]
         here = self.host == socket.gethostname() and boot != "" and boot == _boot()
-        return here and _start_of(self.pid) != self.started
+        return here and start_of(self.pid) != self.started
 
 
 @contextlib.contextmanager
@@ -174,7 +174,7 @@ def _aside(fresh: Path) -> Path:
 
 def _is_alive(holder: Holder, lock: Path, fresh: Path) -> bool:
     if holder.host == socket.gethostname() and holder.started:
-        return _start_of(holder.pid) == holder.started
+        return start_of(holder.pid) == holder.started
     return _age(lock, fresh) < SECONDS_UNTIL_DEAD
 
 
@@ -186,7 +186,7 @@ def _age(lock: Path, fresh: Path) -> float:
     return SECONDS_UNTIL_DEAD
 
 
-def _start_of(pid: int) -> str:
+def start_of(pid: int) -> str:
     """When a process started, with the boot it belongs to; empty where there is none, or no /proc."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()

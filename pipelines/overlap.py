@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 
@@ -16,9 +15,9 @@ from ifcurate.annotation.schema import spans_column
 from ifcurate.corpus.shards import Shard, list_shards, open_shard
 from ifcurate.errors import InputError
 from ifcurate.evaluation.overlap import Counts, Overlap, count_marked, overlap
-from ifcurate.files import write_text
 from ifcurate.pipelines.overlap_config import OverlapConfig
 from ifcurate.progress import track
+from ifcurate.storage.filesystems import write_text_at
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def overlaps(config: OverlapConfig) -> list[Pair]:
     numbers = combinations(range(len(config.runs)), 2)
     found = [Pair(config.runs[i], config.runs[j], overlap(counts, i, j, config.seed)) for i, j in numbers]
     if config.out is not None:
-        write_text(Path(config.out), json.dumps([asdict(pair) for pair in found], indent=2) + "\n")
+        write_text_at(config.out, json.dumps([asdict(pair) for pair in found], indent=2) + "\n")
     return found
 
 

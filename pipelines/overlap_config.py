@@ -14,5 +14,5 @@ class OverlapConfig(Config):
     runs: list[str] = Field(min_length=2, description="runs, or folders of annotated shards, of one corpus")
     behaviour: BehaviourName = Field("toxic", description="whose marks are compared")
     text_column: str = Field("text", description="column that holds the documents")
-    out: str | None = Field(None, description="JSON file of the results")
+    out: str | None = Field(None, description="JSON file of the results, on disk or at a URL")
     seed: int = Field(0, ge=0, description="of the bootstrap intervals")

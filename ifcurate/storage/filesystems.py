@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
-from ifcurate.credentials import REMEDY, has_credentials, masked
+from ifcurate.credentials import masked, require_none
 from ifcurate.errors import InputError, first_line
+from ifcurate.files import write_text
 from ifcurate.progress import log
+from ifcurate.working import is_url
 
 Result = TypeVar("Result")
 
@@ -35,8 +38,7 @@ def located(place: str) -> tuple[AbstractFileSystem, str]:
     Raises:
         InputError: the URL holds credentials, or a package that opens its kind is not installed.
     """
-    if has_credentials(place):
-        raise InputError(f"{masked(place)}: holds credentials; {REMEDY}.")
+    require_none(place)
     try:
         filesystem, path = url_to_fs(place)
     except ImportError as error:
@@ -56,6 +58,20 @@ def exists(url: str) -> bool:
     """
     filesystem, path = located(url)
     return persistently(url, lambda: bool(filesystem.exists(path)))
+
+
+def write_text_at(place: str, text: str) -> None:
+    """Write `text` to a file, on disk or at a URL, as UTF-8, whole or not at all.
+
+    Raises:
+        InputError: see `located`.
+        OSError: it cannot be written.
+    """
+    if not is_url(place):
+        write_text(Path(place), text)
+        return
+    filesystem, path = located(place)
+    persistently(place, lambda: filesystem.pipe_file(path, text.encode()))
 
 
 def persistently(what: str, work: Callable[[], Result]) -> Result:

@@ -32,6 +32,7 @@ from ifcurate.cli import (
     verify,
     write,
 )
+from ifcurate.cli.at_urls import folders_in
 from ifcurate.cli.commands import COMMANDS, load
 from ifcurate.cli.declared import CONFIG, shown_default
 from ifcurate.config import ALIASES, Config
@@ -118,6 +119,15 @@ def test_options_are_the_fields_with_their_help_and_default(words: str) -> None:
         extra = field.json_schema_extra or {}
         assert set(extra.get(ALIASES, [])) <= set(parameter.opts)
         assert parameter.rich_help_panel == kind.panel_of(name)
+
+
+@pytest.mark.parametrize("words", WHOLE)
+def test_what_a_command_writes_may_be_a_url(words: str) -> None:
+    kind = WHOLE[words][1]
+    wanted = kind.model_fields.keys() & {"out", "run", "runs", "folders"}
+    if words == "overlap":  # which reads shards where they are, and writes one file
+        wanted = set()
+    assert set(folders_in(kind, {name: name for name in kind.model_fields}, None)) == wanted
 
 
 def test_every_command_is_looked_at() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,13 @@ from pydantic import ValidationError
 from ifcurate.errors import InputError
 from ifcurate.lock import Holder
 from ifcurate.storage import url_lock
+from ifcurate.storage.launches import announced, require_one_machine, wait_for
 from ifcurate.storage.manifest import MANIFEST, Manifest
 from ifcurate.storage.mirror import Mirror
 from ifcurate.storage.mirrored import read_at, written_at
 from ifcurate.storage.objects import Objects
 from ifcurate.storage.url_lock import LOCK, leasing
+from ifcurate.working import work_at
 
 URL = "memory://bucket/run"
 
@@ -185,3 +189,29 @@ def test_who_is_taken_over_changes_nothing_any_more(objects: Objects) -> None:
         objects.write(LOCK, other.encoded())
     assert list(objects.sizes()) == [LOCK]
     assert objects.read(LOCK) == other.encoded()
+
+
+def test_the_others_of_a_launch_wait_for_the_first(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, seen = work_at(URL), []
+
+    def wait() -> None:
+        wait_for(folder)
+        seen.append(folder.is_dir())
+
+    with monkeypatch.context() as patch:
+        patch.setenv("TORCHELASTIC_RESTART_COUNT", "7")
+        with announced(folder):  # of another launch, of which a kill has left it
+            kept = folder.with_name("launch").read_text()
+    folder.with_name("launch").write_text(kept)
+    other = threading.Thread(target=wait)
+    other.start()
+    time.sleep(0.3)
+    folder.mkdir()
+    with announced(folder):
+        other.join(60)
+    assert seen == [True]
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    require_one_machine(URL)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="processes on several machines cannot work at a URL"):
+        require_one_machine(URL)
