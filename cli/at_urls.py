@@ -18,14 +18,25 @@ _MARKS = get_args(Folder)[1:]
 
 
 def begin(places: Iterable[Any]) -> list[str]:
-    """Have this process work at those of `places` that are URLs, in folders that are not made yet; returns the URLs.
+    """Have this process work at those of `places` that are URLs, in folders that are not made yet.
 
     One with credentials is left to those who refuse it.
+
+    Returns:
+        The URLs, each once; in the place of one that lies in what was written to another, such as RUN/evaluation, that.
+
+    Raises:
+        InputError: one of them cannot be reached.
     """
     urls = [place for place in places if isinstance(place, str) and is_url(place) and not has_credentials(place)]
-    for url in urls:
-        work_at(url)
-    return urls
+    if not urls:
+        return []
+    from ifcurate.storage.mirrored import root_of
+
+    roots = list(dict.fromkeys(map(root_of, urls)))
+    for root in roots:
+        work_at(root)
+    return roots
 
 
 def folders_in(kind: type[Config], given: Mapping[str, Any], file: Path | None) -> Iterator[Any]:
@@ -62,7 +73,7 @@ def present(urls: Collection[str], written: Collection[str], command: str) -> It
     with ExitStack() as stack:
         stack.enter_context(redirect_stdout(_naming(sys.stdout)))
         stack.enter_context(redirect_stderr(_naming(sys.stderr)))
-        for url in dict.fromkeys(urls):
+        for url in urls:
             require_one_machine(url)
             if not is_first():
                 wait_for(Path(folder_of(url)))

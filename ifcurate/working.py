@@ -25,12 +25,16 @@ def is_url(place: str) -> bool:
     return "://" in place or "::" in place
 
 
+def cache() -> Path:
+    """Where what is kept of URLs lies on this machine."""
+    of_user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ifcurate"
+    return Path(os.environ.get(PLACE) or of_user).absolute()
+
+
 def work_at(url: str) -> Path:
     """The folder in which this process works for `url`, the same one every time."""
     url = url.rstrip("/")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ifcurate"
-    place = Path(os.environ.get(PLACE) or cache)
-    _at[url] = place.absolute() / "urls" / sha256(url.encode()).hexdigest()[:20] / "folder"
+    _at[url] = cache() / "urls" / sha256(url.encode()).hexdigest()[:20] / "folder"
     return _at[url]
 
 

@@ -87,7 +87,7 @@ class PublishDirectionConfig(HubSettings):
 
     panel = "Direction"
 
-    direction: str = Field(description="a run, the file of a direction, or a folder with one")
+    direction: Folder = Field(description="a run, the file of a direction, or a folder with one")
     behaviour: str | None = Field(None, description="whose direction of the run; default: the only one there is")
     out: Folder | None = Field(None, description="folder of what is uploaded; default: published-NAME here")
 

@@ -24,6 +24,7 @@ from ifcurate.screening.screen import Screen, hash_screen, load_screen
 from ifcurate.screening.settings import percentage
 from ifcurate.screening.threshold import find_threshold
 from ifcurate.selection.screened import SCREEN, ScreenedFacts
+from ifcurate.storage.fetched import at_hand
 
 
 class FoundThreshold(Artifact):
@@ -35,8 +36,8 @@ class FoundThreshold(Artifact):
 
 
 def screen_file(place: str) -> Path:
-    """The file of the screen at `place`, a folder that `ifcurate screen` made or a file."""
-    path = Path(place)
+    """The file of the screen at `place`, a folder that `ifcurate screen` made or a file, on disk or at a URL."""
+    path = Path(at_hand(place))
     return path / SCREEN_FILE if path.is_dir() else path
 
 

@@ -17,10 +17,8 @@ from ifcurate.corpus.facts import Facts
 from ifcurate.corpus.formats import FORMATS, ShardReader
 from ifcurate.corpus.jsonl import JsonlReader
 from ifcurate.errors import InputError, first_line
-from ifcurate.storage.filesystems import located, persistently
+from ifcurate.storage.filesystems import located, persistently, stamp_of
 
-_STAMPS = ("mtime", "created", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash", "blob_id")
-"""What file systems call the time of a file's last change, or a hash; on disk, `created` is that of its inode's."""
 _ADVICE = f"give a file, folder or glob of {', '.join(FORMATS)}"
 
 
@@ -238,8 +236,7 @@ def shard_of(filesystem: AbstractFileSystem, relative: str, info: dict[str, Any]
         return None
     local = isinstance(filesystem, LocalFileSystem)
     address = path if local else filesystem.unstrip_protocol(path)
-    stamp = ":".join(str(info[name]) for name in _STAMPS if info.get(name) is not None)
-    return Shard(relative.removesuffix(suffix), address, suffix, int(info["size"]), stamp)
+    return Shard(relative.removesuffix(suffix), address, suffix, int(info["size"]), stamp_of(info))
 
 
 def corpus_fingerprint(shards: Sequence[Shard]) -> dict[str, Any]:

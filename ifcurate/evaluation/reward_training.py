@@ -29,6 +29,7 @@ from ifcurate.evaluation.sequence_classifier import LONGEST, UNSET_LENGTH
 from ifcurate.model.checkpoints import positions_of
 from ifcurate.model.trust import NOBODY, Trust
 from ifcurate.progress import Tracker, log
+from ifcurate.storage.fetched import at_hand
 
 POOLER = "pooler"
 """The part of an encoder that only classifiers use: checkpoints of masked language models do not have it."""
@@ -46,6 +47,7 @@ def load_body(name_or_path: str, label: str, revision: str | None = None, trust:
     Raises:
         InputError: there is no such model, it has another head, or other weights than the head's are missing.
     """
+    name_or_path = at_hand(name_or_path)
     local = is_local(name_or_path)
     if local and not Path(name_or_path).is_dir():
         raise InputError(f"{name_or_path}: there is no such folder; give one written by save_pretrained or a Hub id.")

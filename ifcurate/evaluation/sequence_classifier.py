@@ -17,6 +17,7 @@ from ifcurate.model.checkpoints import positions_of
 from ifcurate.model.hashes import hash_model
 from ifcurate.model.trust import NOBODY, Trust
 from ifcurate.model.windows import bucket_by_length
+from ifcurate.storage.fetched import at_hand
 
 BATCH_TOKENS = 1 << 14
 """Token positions classified at once, padding included."""
@@ -77,6 +78,7 @@ def load_sequence_classifier(name_or_path: str, trust: Trust = NOBODY) -> tuple[
     Raises:
         InputError: there is no such model, some of its weights are missing, or it wants more `trust`.
     """
+    name_or_path = at_hand(name_or_path)
     local = is_local(name_or_path)
     if local and not Path(name_or_path).is_dir():
         raise InputError(f"{name_or_path}: there is no such folder; give one written by save_pretrained or a Hub id.")

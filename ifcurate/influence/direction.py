@@ -29,7 +29,9 @@ from ifcurate.hub import CARD, downloaded, upload
 from ifcurate.influence.direction_card import Found, direction_card
 from ifcurate.model.layers import Coverage, tracked_parameters
 from ifcurate.model.stored import Stored
+from ifcurate.storage.fetched import at_hand
 from ifcurate.version import __version__
+from ifcurate.working import is_url
 
 DIRECTION_FILE = "direction.safetensors"
 """In a folder or repository that holds one direction."""
@@ -130,13 +132,14 @@ class Direction:
 
 
 def find_direction(place: str) -> Path:
-    """The file of the direction at `place`: a file, a folder that `save_pretrained` wrote, or ORG/NAME[@REVISION] on
-    the Hub.
+    """The file of the direction at `place`: a file, or a folder that `save_pretrained` wrote, on disk or at a URL, or
+    ORG/NAME[@REVISION] on the Hub.
 
     Raises:
         InputError: it is not here and cannot be downloaded.
     """
-    found = Path(place if place.endswith(".safetensors") else downloaded(place, "model", DIRECTION_FILE))
+    on_disk = place.endswith(".safetensors") or is_url(place)
+    found = Path(at_hand(place) if on_disk else downloaded(place, "model", DIRECTION_FILE))
     return found / DIRECTION_FILE if found.is_dir() else found
 
 

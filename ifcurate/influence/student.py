@@ -30,6 +30,7 @@ from ifcurate.influence.direction import hash_tensors
 from ifcurate.influence.quantile_map import QuantileMap
 from ifcurate.model.token_loss import Body
 from ifcurate.model.windows import WindowBatch
+from ifcurate.storage.fetched import at_hand
 from ifcurate.version import __version__
 
 STUDENT_FILE = "student.safetensors"
@@ -130,7 +131,7 @@ def find_student(place: str) -> Path:
     Raises:
         InputError: it is none.
     """
-    file = Path(place) / STUDENT_FILE
+    file = Path(at_hand(place)) / STUDENT_FILE
     if not file.is_file():
         raise InputError(f"{place}: is no student, it has no {STUDENT_FILE}; make one with `ifcurate distil`.")
     return file

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ifcurate.errors import InputError, first_line
 from ifcurate.model.trust import Trust
+from ifcurate.storage.fetched import at_hand
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +34,7 @@ def add_adapter(model: PreTrainedModel, adapter: str, dtype: torch.dtype, trust:
         from peft import PeftConfig
     except ImportError as error:
         raise InputError("option --adapter: needs peft; install `ifcurate[adapters]`.") from error
+    adapter = at_hand(adapter)
     try:
         config = PeftConfig.from_pretrained(adapter)
         method = str(getattr(config.peft_type, "value", config.peft_type))

@@ -14,6 +14,7 @@ from ifcurate.errors import InputError, first_line
 from ifcurate.model.adapters import add_adapter
 from ifcurate.model.stored import AS_IS, Stored
 from ifcurate.model.trust import NOBODY, Trust
+from ifcurate.storage.fetched import at_hand
 
 if TYPE_CHECKING:  # whoever loads a tokenizer alone does not wait for models
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -36,7 +37,7 @@ def load_causal_lm(
     computed one by one.
 
     Args:
-        name_or_path: a folder written by `save_pretrained`, or a Hub id.
+        name_or_path: a folder written by `save_pretrained`, on disk or at a URL, or a Hub id.
         revision: branch, tag or commit of a Hub id.
         dtype: dtype of the weights, whatever the stored one is.
         device: where the weights go.
@@ -77,12 +78,13 @@ def load_checkpoint(
     from ifcurate.model.configurations import read_config, require_text
     from ifcurate.model.restoring import options_of_weights, require_floating_point, require_whole
 
-    config = read_config(name_or_path, revision, trust)
+    place = at_hand(name_or_path)
+    config = read_config(place, revision, trust)
     require_text(config, name_or_path)
     options = {**trust.of_weights(), **options_of_weights(stored, name_or_path, config)}
     try:
         model, loading = AutoModelForCausalLM.from_pretrained(
-            name_or_path, revision=revision, dtype=dtype, output_loading_info=True, **options
+            place, revision=revision, dtype=dtype, output_loading_info=True, **options
         )
     except Exception as error:  # transformers, safetensors and the Hub client raise many unrelated types here
         raise not_loaded(name_or_path, error, trust) from error
@@ -115,9 +117,10 @@ def load_tokenizer(
     Raises:
         InputError: there is none, or it is a slow one.
     """
+    place = at_hand(name_or_path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            name_or_path, revision=revision, use_fast=True, **trust.of_code(), **stored.of_tokenizer
+            place, revision=revision, use_fast=True, **trust.of_code(), **stored.of_tokenizer
         )
     except Exception as error:  # as above
         raise InputError(

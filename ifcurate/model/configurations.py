@@ -6,6 +6,7 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PretrainedConf
 
 from ifcurate.errors import InputError
 from ifcurate.model.trust import Trust
+from ifcurate.storage.fetched import at_hand
 
 TEXT = "text"
 
@@ -13,7 +14,7 @@ TEXT = "text"
 def read_config(name_or_path: str, revision: str | None, trust: Trust) -> PretrainedConfig | None:
     """The configuration of a model; None where it cannot be read, of which whoever loads the model says why."""
     try:
-        return AutoConfig.from_pretrained(name_or_path, revision=revision, **trust.of_code())
+        return AutoConfig.from_pretrained(at_hand(name_or_path), revision=revision, **trust.of_code())
     except Exception:  # transformers and the Hub client raise many unrelated types here
         return None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ifcurate.model.trust import NOBODY, Trust
+from ifcurate.storage.fetched import at_hand
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel
@@ -61,7 +62,8 @@ def load_control_tokens(place: str, revision: str | None = None, trust: Trust = 
     """Those of the model at `place`, a folder or Hub id, without its weights; none where it has no such settings."""
     from transformers import GenerationConfig
 
+    folder = at_hand(place)
     try:
-        return ControlTokens.said_by(GenerationConfig.from_pretrained(place, revision=revision, **trust.of_code()))
+        return ControlTokens.said_by(GenerationConfig.from_pretrained(folder, revision=revision, **trust.of_code()))
     except OSError:
         return NO_CONTROL

@@ -9,6 +9,7 @@ from transformers import AutoConfig
 
 from ifcurate.errors import InputError, first_line
 from ifcurate.model.trust import NOBODY, Trust
+from ifcurate.storage.fetched import at_hand
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 BLOCK = 1 << 22
@@ -23,7 +24,7 @@ def hash_stored(place: str, revision: str | None = None, trust: Trust = NOBODY) 
     Raises:
         InputError: there is no model at `place`.
     """
-    folder = Path(place)
+    folder = Path(at_hand(place))
     if not folder.is_dir():
         return f"{place}@{_commit(place, revision, trust)}"
     files = sorted(file for pattern in (*WEIGHTS, *DESCRIPTIONS) for file in folder.glob(pattern))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
@@ -24,12 +24,20 @@ SECONDS_BEFORE_SECOND = 0.5
 GROWTH = 4.0
 """How much longer each wait is than the one before it. Clients such as s3fs try several times within each attempt."""
 
+_STAMPS = ("mtime", "created", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash", "blob_id")
+"""What file systems call the time of a file's last change, or a hash; on disk, `created` is that of its inode's."""
+
 _LASTING = (
     *(FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError),
     *(NotImplementedError, ValueError, TypeError, InputError),
 )
 _LASTING_NAMES = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError")
 """Of botocore, which may not be installed."""
+
+
+def stamp_of(info: Mapping[str, Any]) -> str:
+    """What a file system says of the last change of a file, by fsspec's `info`, or nothing where it says nothing."""
+    return ":".join(str(info[name]) for name in _STAMPS if info.get(name) is not None)
 
 
 def located(place: str) -> tuple[AbstractFileSystem, str]:

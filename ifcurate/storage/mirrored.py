@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ifcurate.credentials import masked
 from ifcurate.errors import InputError, first_line
 from ifcurate.lock import owning
 from ifcurate.progress import log
+from ifcurate.storage.manifest import MANIFEST
 from ifcurate.storage.mirror import Mirror
 from ifcurate.storage.objects import Objects
 from ifcurate.storage.url_lock import Lease, leasing
@@ -57,6 +58,21 @@ def read_at(url: str, command: str) -> Iterator[Path]:
     with owning(mirror.folder, command), _reaching(mirror.objects.url):
         mirror.take_up()
     yield mirror.folder
+
+
+def root_of(url: str) -> str:
+    """The URL itself or, where it lies below one that was written as a whole, that; the nearest of several.
+
+    Raises:
+        InputError: it cannot be reached.
+    """
+    place = url.rstrip("/")
+    while not place.endswith("/"):
+        with _reaching(url), suppress(PermissionError):  # above, there may be other people's
+            if Objects(place).read(MANIFEST) is not None:
+                return place
+        place = place.rpartition("/")[0]
+    return url.rstrip("/")
 
 
 @contextmanager

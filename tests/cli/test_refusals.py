@@ -178,7 +178,7 @@ def empty_completion(folder: Path) -> Path:
         ({"damping": "0"}, "option --damping: "),
         ({"preset": "papers"}, "option --preset: must be one of paper"),
         (
-            {"out": "s3://bucket/run", "executor": "ray"},
+            {"out": "memory://bucket/run", "executor": "ray"},
             "option --out: must be a folder that all nodes share",
         ),
         (

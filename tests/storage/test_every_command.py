@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from commands import Command
 from fsspec.implementations.memory import MemoryFileSystem
-from runs import Workshop, rows_of, texts, write_queries
+from runs import Workshop, contents, rows_of, texts, write_queries
 from tiny_classifiers import save_toxigen
 
 from ifcurate.pipelines.run import Run
@@ -163,3 +163,27 @@ def test_one_file_goes_to_its_url(finished: Run, tmp_path: Path, command: Comman
         assert done.code == 0, done.err
         assert f"written: {out}" in done.out
     assert MemoryFileSystem().cat_file("/bucket/deep/overlap.json") == (tmp_path / "overlap.json").read_bytes()
+
+
+def test_models_and_directions_are_read_from_urls(
+    workshop: Workshop, finished: Run, tmp_path: Path, command: Command
+) -> None:
+    filesystem = MemoryFileSystem()
+    for file in (workshop.root / "model").iterdir():
+        filesystem.pipe_file(f"/bucket/model/{file.name}", file.read_bytes())
+    filesystem.pipe_file("/bucket/model/checkpoint-1/model.safetensors", b"of no use")
+    filesystem.pipe_file("/bucket/toxic.safetensors", finished.direction("toxic").read_bytes())
+    words = ("--text", "What a vile river.", "--plain")
+    shown = [
+        command("inspect", "--direction", direction, "--model", model, *words)
+        for direction, model in (
+            (finished.direction("toxic"), workshop.root / "model"),
+            (f"{AT}/toxic.safetensors", f"{AT}/model"),
+        )
+    ]
+    assert [each.code for each in shown] == [0, 0], shown
+    assert shown[0].out == shown[1].out
+    run = workshop.annotate(out=tmp_path / "run", model=f"{AT}/model", direction=f"{AT}/toxic.safetensors")
+    assert contents(run, ["direction"]) == contents(finished, ["direction"])
+    assert rows_of(run.data) == rows_of(finished.data)
+    assert "there is no such file or folder" in command("inspect", "--direction", f"{AT}/nothing", *words).error

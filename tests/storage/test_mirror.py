@@ -18,10 +18,10 @@ from ifcurate.storage import url_lock
 from ifcurate.storage.launches import announced, require_one_machine, wait_for
 from ifcurate.storage.manifest import MANIFEST, Manifest
 from ifcurate.storage.mirror import Mirror
-from ifcurate.storage.mirrored import read_at, written_at
+from ifcurate.storage.mirrored import read_at, root_of, written_at
 from ifcurate.storage.objects import Objects
 from ifcurate.storage.url_lock import LOCK, leasing
-from ifcurate.working import work_at
+from ifcurate.working import folder_of, work_at
 
 URL = "memory://bucket/run"
 
@@ -215,3 +215,12 @@ def test_the_others_of_a_launch_wait_for_the_first(cache: Path, monkeypatch: pyt
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     with pytest.raises(InputError, match="processes on several machines cannot work at a URL"):
         require_one_machine(URL)
+
+
+def test_what_lies_in_a_run_is_reached_through_the_run(objects: Objects) -> None:
+    with written_at(URL, "test") as folder:
+        write(folder, a="1")
+    assert root_of(f"{URL}/evaluation/") == root_of(f"{URL}/") == URL
+    assert root_of("memory://bucket/other/") == "memory://bucket/other"
+    with read_at(root_of(f"{URL}/sub/a"), "test"):
+        assert Path(folder_of(f"{URL}/sub/a")).read_text() == "1"

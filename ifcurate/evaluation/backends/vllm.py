@@ -15,6 +15,7 @@ from ifcurate.model.checkpoints import CONTEXT_CAP, positions_of
 from ifcurate.model.control_tokens import load_control_tokens
 from ifcurate.model.stored_hash import hash_stored
 from ifcurate.model.trust import NOBODY, Trust
+from ifcurate.storage.fetched import at_hand
 
 BATCH_PROMPTS = 512
 """Prompts handed over together, where nobody says how many."""
@@ -34,9 +35,10 @@ def load(asked: Asked, provenance: dict[str, Any]) -> CompletionEngine:
     if config.decoding != "plain":
         raise InputError("option --backend: vllm cannot do reward-augmented decoding; use --backend transformers.")
     check_placement(config.device, config.dtype)
+    place = at_hand(asked.place)
     control = load_control_tokens(asked.place, config.revision, config.trust)
-    completer = VllmCompleter(asked.place, config.revision, config.dtype, asked.sampling, config.trust, control.banned)
-    described = AutoConfig.from_pretrained(asked.place, revision=config.revision, **config.trust.of_code())
+    completer = VllmCompleter(place, config.revision, config.dtype, asked.sampling, config.trust, control.banned)
+    described = AutoConfig.from_pretrained(place, revision=config.revision, **config.trust.of_code())
     context = positions_of(described) or CONTEXT_CAP
     return CompletionEngine(
         completer.complete,
