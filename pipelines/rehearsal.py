@@ -135,7 +135,8 @@ def _scoring(material: Material) -> tuple[Took, Took]:
     """A token's time, and that of finding a step."""
     model, start = material.model, start_token(material.tokenizer)
     directions = [_random_direction(model, number) for number in range(material.directions)]
-    engine = build_engine(material.engine, model, directions, [Step(RELATIVE_STEP, 0.0)] * material.directions)
+    steps = [Step(RELATIVE_STEP, 0.0)] * material.directions
+    engine, building = clocked(lambda: build_engine(material.engine, model, directions, steps))
     device = str(model.device)
 
     def score(batches: Batches) -> None:
@@ -154,8 +155,8 @@ def _scoring(material: Material) -> tuple[Took, Took]:
             exact.score(collate(batch, start).to(device))
 
     longest = batches_of(material.fitted, CALIBRATION_TOKENS)[:1]
-    calibrating = timed(longest, smallest, derive).of(longest) + rate.of(longest).times(len(STEPS))
-    return rate.a_token(batches), calibrating
+    tried = building + timed(longest, smallest, score).of(longest)
+    return rate.a_token(batches), timed(longest, smallest, derive).of(longest) + tried.times(len(STEPS))
 
 
 def _random_direction(model: PreTrainedModel, seed: int) -> Direction:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from ifcurate.model.windows import Window, bucket_by_length
 from ifcurate.planning.durations import Took, clocked
 
-SECONDS_A_PART = 5.0
-"""That each of the timed parts may take, about: there are five."""
+SECONDS_A_PART = 6.0
+"""That each of the timed parts may take, about: there are six."""
 PARTS_OF_A_BATCH = 8
 """Whose time says how many batches can be afforded."""
 FEWEST_TOKENS = 8
