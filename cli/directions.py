@@ -7,6 +7,7 @@ import typer
 from ifcurate.cli.commands import CONTEXT
 from ifcurate.cli.declared import declared
 from ifcurate.pipelines.publish_config import PublishDirectionConfig
+from ifcurate.working import named
 
 
 def publish(settings: PublishDirectionConfig) -> None:
@@ -14,7 +15,7 @@ def publish(settings: PublishDirectionConfig) -> None:
     from ifcurate.pipelines.publish_direction import publish_direction
 
     published = publish_direction(settings)
-    print(f"direction: {published.address or published.folder}")
+    print(f"direction: {published.address or named(str(published.folder))}")
 
 
 def directions() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ifcurate.cli.declared import declared
 from ifcurate.pipelines.publish_config import PublishConfig
+from ifcurate.working import named
 
 
 def publish(settings: PublishConfig) -> None:
@@ -13,7 +14,7 @@ def publish(settings: PublishConfig) -> None:
     published = run_recipe(settings)
     for name, rows in published.rows.items():
         print(f"{name}: {rows:,} rows")
-    print(f"data set: {published.address or published.folder}")
+    print(f"data set: {published.address or named(str(published.folder))}")
 
 
 command = declared(PublishConfig, publish, arguments=["run"])
