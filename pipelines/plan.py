@@ -16,8 +16,10 @@ from ifcurate.planning.result import (
     PlannedAlternative,
     PlannedCorpus,
     PlannedFiles,
+    PlannedMachine,
     PlannedShape,
     PlannedStage,
+    cost_of,
     staying,
 )
 from ifcurate.planning.work import StageWork
@@ -47,13 +49,13 @@ def plan(config: PlanConfig) -> Plan:
     if all(stage.fits for stage in memory):
         amounts = amounts_of(asked, stored)
         work = planned_work(asked, machine, memory, amounts)
-        others = planned_alternatives(asked, amounts, stored, work, staying(disk))
+        others = planned_alternatives(asked, machine, amounts, stored, work, staying(disk))
         notes = _notes_of_time(asked, amounts)
     return Plan(
         _corpus(asked),
         _shape(asked),
         machine,
-        [_stage(each, asked, config.price) for each in work],
+        [_stage(each, asked, machine) for each in work],
         memory,
         disk,
         others,
@@ -83,7 +85,7 @@ def _shape(asked: Planned) -> PlannedShape:
     )
 
 
-def _stage(work: StageWork, asked: Planned, price: float | None) -> PlannedStage:
+def _stage(work: StageWork, asked: Planned, machine: PlannedMachine) -> PlannedStage:
     def over(seconds: str) -> Interval:
         """Of the stage, over the interval of the corpus's tokens where they decide it."""
         of_corpus = work.name in OF_THE_CORPUS
@@ -92,7 +94,7 @@ def _stage(work: StageWork, asked: Planned, price: float | None) -> PlannedStage
         return Interval(*ends)
 
     hours, device_hours = over("seconds"), over("device_seconds")
-    cost = None if price is None else price * hours.value
+    cost = cost_of(machine, asked.config.price, hours.value, device_hours.value)
     return PlannedStage(work.name, work.tokens, hours, device_hours, cost, work.basis)
 
 

@@ -13,7 +13,7 @@ from ifcurate.pipelines.planned_screen import SCREENED_A_SECOND, with_screen
 from ifcurate.pipelines.planned_work import Amounts
 from ifcurate.planning.disk import Stored, direction_bytes, factors_bytes, stored_sample
 from ifcurate.planning.operations import Operations
-from ifcurate.planning.result import SECONDS_AN_HOUR, PlannedAlternative
+from ifcurate.planning.result import SECONDS_AN_HOUR, PlannedAlternative, PlannedMachine, cost_of
 from ifcurate.planning.work import StageWork, least_sure
 
 FIT_TOKENS = {8_192: "0.93", 16_384: "0.97", 32_768: "0.98", 65_536: "0.99"}
@@ -28,7 +28,7 @@ Made = Callable[[str, Stages, float, str], PlannedAlternative]
 
 
 def planned_alternatives(
-    asked: Planned, amounts: Amounts, stored: Stored, stages: Stages, size: float
+    asked: Planned, machine: PlannedMachine, amounts: Amounts, stored: Stored, stages: Stages, size: float
 ) -> list[PlannedAlternative]:
     """One row a choice; `size` is that of the files as they are planned.
 
@@ -40,8 +40,7 @@ def planned_alternatives(
         hours = sum(stage.seconds for stage in changed) / SECONDS_AN_HOUR
         device_hours = sum(stage.device_seconds for stage in changed) / SECONDS_AN_HOUR
         basis = least_sure(stage.basis for stage in changed)
-        price = asked.config.price
-        cost = None if price is None else price * hours
+        cost = cost_of(machine, asked.config.price, hours, device_hours)
         return PlannedAlternative(what, hours, device_hours, cost, size + more, basis, because)
 
     found = [] if not asked.fits else _other_fits(asked, stages, alternative)
@@ -58,8 +57,8 @@ def planned_alternatives(
     return [*found, *_other_precisions(asked, amounts, stored, stages, alternative)]
 
 
-def _with_model(stages: Stages, factor: float, *names: str) -> list[StageWork]:
-    return [stage.with_model(factor) if stage.name in (names or ("score",)) else stage for stage in stages]
+def _with_model(stages: Stages, factor: float) -> list[StageWork]:
+    return [stage.with_model(factor) if stage.name == "score" else stage for stage in stages]
 
 
 def _other_fits(asked: Planned, stages: Stages, alternative: Made) -> list[PlannedAlternative]:

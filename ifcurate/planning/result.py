@@ -49,6 +49,13 @@ class PlannedMachine:
     unit: str
 
 
+def cost_of(machine: PlannedMachine, price: float | None, hours: float, device_hours: float) -> float | None:
+    """At a price of an hour: of each GPU, or of the machine whose cores compute; None without a price."""
+    if price is None:
+        return None
+    return price * (device_hours if machine.unit == "GPU" else hours)
+
+
 @dataclass(frozen=True)
 class PlannedStage:
     """A stage: tokens it works on, hours on the clock, hours of cores or GPUs, and where they come from.

@@ -119,6 +119,7 @@ def test_a_gpu_by_name_is_assumed_and_says_so(workshop: Workshop, command: Comma
     assert found["total"]["basis"] == "assumed, not measured"
     assert {each["basis"] for each in found["alternatives"]} == {"assumed, not measured"}
     assert found["notes"][0].startswith("hours are assumed, not measured: no NVIDIA H100 SXM 80 GB was timed")
+    assert found["total"]["cost"] == pytest.approx(2 * found["total"]["device_hours"])
     shown = command("plan", *words).out
     assert shown.count("assumed, not measured") == 3 + 1 + len(found["alternatives"]) + 1
     again = json.loads(command("plan", *words, "--json", "--rate", "score=500", "--rate", "fit=20").out)
