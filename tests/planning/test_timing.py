@@ -1,12 +1,10 @@
 """What is timed on a few batches stands for all of them."""
 
-import time
-
 import numpy as np
 import pytest
 
 from ifcurate.model.windows import Window
-from ifcurate.planning import timing
+from ifcurate.planning import durations, timing
 from ifcurate.planning.durations import Took
 from ifcurate.planning.timing import batches_of, shortened, timed, tokens_in
 from ifcurate.planning.work import StageWork, least_sure
@@ -14,29 +12,51 @@ from ifcurate.planning.work import StageWork, least_sure
 A_BATCH, A_TOKEN = 2e-3, 5e-5
 
 
-def work(batches):
-    for batch in batches:
-        time.sleep(A_BATCH + A_TOKEN * sum(map(len, batch)))
+class Clock:
+    """Time that passes while work is done, and at no other moment; `run` has batches done."""
+
+    def __init__(self):
+        self.now, self.seen = 0.0, []
+
+    def run(self, batches):
+        self.seen.append(tokens_in(batches))
+        self.now += A_BATCH * len(batches) + A_TOKEN * tokens_in(batches)
+
+    def perf_counter(self):
+        return self.now
+
+    def process_time(self):
+        return self.now / 2
 
 
-def test_batches_and_tokens_are_told_apart(monkeypatch):
+@pytest.fixture
+def clock(monkeypatch):
+    found = Clock()
+    monkeypatch.setattr(durations, "time", found)
+    return found
+
+
+def windows_of(lengths):
+    return [Window(number, 0, np.zeros(length, np.int32)) for number, length in enumerate(lengths)]
+
+
+def test_batches_and_tokens_are_told_apart(clock, monkeypatch):
     monkeypatch.setattr(timing, "SECONDS_A_PART", 0.1)
-    lengths = np.random.default_rng(0).integers(10, 200, 400)
-    windows = [Window(number, 0, np.zeros(length, np.int32)) for number, length in enumerate(lengths.tolist())]
+    windows = windows_of(np.random.default_rng(0).integers(10, 200, 400).tolist())
     batches = batches_of(windows, 512)
-    rate = timed(batches, shortened(windows[0], 8), work)
-    exact = A_BATCH * len(batches) + A_TOKEN * tokens_in(batches)
-    assert rate.of(batches).seconds == pytest.approx(exact, rel=0.3)
-    assert rate.token.seconds == pytest.approx(A_TOKEN, rel=0.4)
+    rate = timed(batches, shortened(windows[0], 8), clock.run)
+    assert rate.token.seconds == pytest.approx(A_TOKEN, rel=1e-6)
+    assert rate.batch.seconds == pytest.approx(A_BATCH, rel=1e-6)
+    assert rate.of(batches).cpu == pytest.approx((A_BATCH * len(batches) + A_TOKEN * tokens_in(batches)) / 2)
     assert rate.a_token(batches).seconds * tokens_in(batches) == pytest.approx(rate.of(batches).seconds)
+    assert 512 < clock.seen[-1] < tokens_in(batches) / 10
 
 
-def test_one_batch_that_is_too_much_has_some_of_its_windows_timed(monkeypatch):
+def test_of_a_batch_that_is_too_much_some_windows_are_timed(clock, monkeypatch):
     monkeypatch.setattr(timing, "SECONDS_A_PART", 0.01)
-    windows = [Window(number, 0, np.zeros(100, np.int32)) for number in range(80)]
-    seen = []
-    timed([windows], shortened(windows[0], 8), lambda batches: seen.append(tokens_in(batches)) or work(batches))
-    assert seen == [8, 8, 1000, 1000]
+    windows = windows_of([100] * 80)
+    timed([windows], shortened(windows[0], 8), clock.run)
+    assert clock.seen == [8, 8, 1000, 1000]
 
 
 def test_starts_are_every_processes_and_tokens_are_shared():
