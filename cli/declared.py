@@ -62,8 +62,7 @@ def declared(
         quieten()
         urls = begin(folders_in(kind, _really_given(given), file))
         settings = build(kind, _really_given(given), file, presets)
-        writes = not getattr(settings, "dry_run", False)
-        with _owning(_written_by(settings), urls) if writes else nullcontext():
+        with nullcontext() if settings.only_looks else _owning(_written_by(settings), urls):
             run(settings)
 
     parameters = _parameters(kind, arguments, only)

@@ -46,6 +46,11 @@ class Config(BaseModel):
         declaring = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
         return vars(declaring).get("panel")
 
+    @property
+    def only_looks(self) -> bool:
+        """Whether the command makes nothing, and so needs no folder for itself."""
+        return False
+
     @field_validator("*", mode="before")
     @classmethod
     def _holds_no_credentials(cls, value: Any) -> Any:

@@ -99,6 +99,11 @@ class RunConfig(Restartable, ClusterSettings, AnnotationSettings):
     )
     out: Folder = Field(description="the run folder, on disk or at a URL; the same command continues a stopped run")
 
+    @property
+    def only_looks(self) -> bool:
+        """See `Config.only_looks`."""
+        return self.dry_run
+
     def of(self, behaviour: str) -> RunConfig:
         """The same settings for one of the behaviours that a run scores."""
         return self.model_copy(update={"behaviour": behaviour})

@@ -53,12 +53,12 @@ class World:
 
 Words = Callable[[World, str], list[str]]
 NEW: dict[str, Words] = {
-    "distil": lambda world, out: ["distil", world.run, f"--student={world.model}", "--out", out, "--device=cpu"],
+    "publish": lambda world, out: ["publish", world.run, "--repo=a/b", "--license=mit", "--dry-run", "--out", out],
     "export": lambda world, out: ["export", world.run, "--format=neox", f"--tokenizer={world.model}", "--out", out],
 }
 """Commands that make a folder."""
 LONG: dict[str, Words] = {
-    "publish": lambda world, out: ["publish", world.run, "--repo=a/b", "--license=mit", "--dry-run", "--out", out],
+    "distil": lambda world, out: ["distil", world.run, f"--student={world.model}", "--out", out, "--device=cpu"],
     "train": lambda world, out: ["train", "--data", world.run, f"--model={world.model}", "--out", out, *SHAPE],
     "screen": lambda world, out: ["screen", world.run, "--out", out],
     "verify": lambda world, out: [
