@@ -93,12 +93,12 @@ def made(asked: argparse.Namespace, place: Path) -> Iterator[Pair]:
     shapes = {
         "long": LlamaConfig(
             vocab_size=8192,
-            hidden_size=448,
-            intermediate_size=1216,
-            num_hidden_layers=9,
-            num_attention_heads=7,
-            num_key_value_heads=7,
-            max_position_embeddings=1024,
+            hidden_size=320,
+            intermediate_size=896,
+            num_hidden_layers=12,
+            num_attention_heads=5,
+            num_key_value_heads=5,
+            max_position_embeddings=768,
             bos_token_id=0,
             eos_token_id=0,
         ),

@@ -61,10 +61,11 @@ def timed(batches: Batches, smallest: Window, run: Callable[[Batches], None]) ->
     _, first = clocked(lambda: run(probe))
     affordable = SECONDS_A_PART * tokens_in(probe) / max(first.seconds, 1e-6)
     every = max(1, round(tokens_in(batches) / affordable))
-    chosen = batches[min(every // 2, len(batches) - 1) :: every]
-    if tokens_in(chosen) > 2 * affordable:
+    chosen, took = batches[every // 2 :: every], first
+    if tokens_in(probe) < tokens_in(chosen) < 2 * affordable:
+        _, took = clocked(lambda: run(chosen))
+    else:  # the last batch alone would be of the shortest windows
         chosen = probe
-    _, took = clocked(lambda: run(chosen))
     count, tokens = len(chosen), tokens_in(chosen)
     token = took.after(least.times(count)).times(1 / max(1, tokens - count * len(smallest)))
     return Rate(least.after(token.times(len(smallest))), token)

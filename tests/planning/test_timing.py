@@ -56,7 +56,17 @@ def test_of_a_batch_that_is_too_much_some_windows_are_timed(clock, monkeypatch):
     monkeypatch.setattr(timing, "SECONDS_A_PART", 0.01)
     windows = windows_of([100] * 80)
     timed([windows], shortened(windows[0], 8), clock.run)
-    assert clock.seen == [8, 8, 1000, 1000]
+    assert clock.seen == [8, 8, 1000]
+
+
+def test_the_shortest_windows_do_not_stand_for_long_ones(clock, monkeypatch):
+    """Of a sample of which one batch can be afforded, the last one is a single short window."""
+    monkeypatch.setattr(timing, "SECONDS_A_PART", 0.05)
+    windows = windows_of([1024] * 8 + [20])
+    batches = batches_of(windows, 2048)
+    assert [sum(map(len, batch)) for batch in batches] == [2048] * 4 + [20]
+    timed(batches, shortened(windows[0], 8), clock.run)
+    assert clock.seen[2:] == [1024]
 
 
 def test_starts_are_every_processes_and_tokens_are_shared():
