@@ -201,7 +201,10 @@ def main() -> None:
                 study.piece(RANDOM, share, seed)
                 study.piece(arm, share, seed)
     for share in asked.shares:
-        show(study, share)
+        if any(_is_done(study, arm, share, 0) for arm in EKFAC_ARMS):
+            show(study, share)
+        else:
+            print(f"top {share:.0%}: no arm of {', '.join(EKFAC_ARMS)} is finished, which the others are compared with")
 
 
 def arguments() -> argparse.Namespace:
