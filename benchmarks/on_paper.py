@@ -32,7 +32,7 @@ SHAPES: dict[str, PretrainedConfig] = {
     ),
     "Llama, 8 B": LlamaConfig(hidden_size=4096, num_hidden_layers=32, intermediate_size=14_336, **WIDE),
 }
-SELECT_CPU, SHARD_CPU = 60e-9, 8e-3
+SELECT_CPU, SHARD_CPU = 50e-9, 5e-3
 """CPU seconds of `select`, a token and a shard."""
 SCREENED_CPU = 1 / 1.99e6
 """CPU seconds of a screen of hashed words, a token."""
