@@ -88,8 +88,8 @@ def load_checkpoint(
         )
     except Exception as error:  # transformers, safetensors and the Hub client raise many unrelated types here
         raise not_loaded(name_or_path, error, trust) from error
-    require_floating_point(model, name_or_path)
     require_whole(model, loading, name_or_path)
+    require_floating_point(model, name_or_path)
     if len(options) > len(trust.of_weights()):  # restored in whatever its format has
         model.to(dtype)
     for name, parameter in model.named_parameters():

@@ -16,9 +16,9 @@ from commands import Command
 from runs import RUDE, Workshop, contents, texts
 
 from ifcurate.annotation.provenance import PROVENANCE_FILE
-from ifcurate.corpus import shards as listing
 from ifcurate.pipelines.annotate import annotate
 from ifcurate.pipelines.run import Run
+from ifcurate.storage import filesystems
 
 Messages = Callable[[], list[str]]
 SCORED = ("scores", "selection", "data")
@@ -101,7 +101,7 @@ def test_write_never_joins_scores_to_other_texts(
 def test_annotate_recovers_from_an_edit_that_the_file_system_hides(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
 ) -> None:
-    monkeypatch.setattr(listing, "_STAMPS", ("mtime",))
+    monkeypatch.setattr(filesystems, "_STAMPS", ("mtime",))
     run = corpus.run(tmp_path / "run")
     shutil.rmtree(run.data)
     before = times(run)
