@@ -28,9 +28,9 @@ FIRST, SECOND = "part-000", "part-001"
 """Shards of tasks 0 and 1 of `score`."""
 
 
-def submitted(workshop: Workshop, partition: str, out: Path) -> Submission:
+def submitted(workshop: Workshop, partition: str, out: Path, workers: int = 2) -> Submission:
     config = workshop.config(
-        out=out, executor="slurm", partition=partition, memory_per_cpu=1, workers=2, tasks=TASKS, batch_tokens=32
+        out=out, executor="slurm", partition=partition, memory_per_cpu=1, workers=workers, tasks=TASKS, batch_tokens=32
     )
     submission = submit(config)
     assert isinstance(submission, Submission)
@@ -112,7 +112,7 @@ def test_tasks_that_are_requeued_drained_killed_and_cancelled_lose_nothing(
         finished.root, run.root, ignore=shutil.ignore_patterns("scores", "selection", "data", "report.html")
     )
     shutil.rmtree(run.logs)
-    submission = submitted(workshop, slurm, run.root)
+    submission = submitted(workshop, slurm, run.root, workers=1)  # so that no task ends unseen while another is harmed
     job = next(each.job for each in submission.stages if each.stage == "score")
     wait_for_the_middle(run, FIRST)
     says("scontrol", "requeue", f"{job}_0")
@@ -128,7 +128,7 @@ def test_tasks_that_are_requeued_drained_killed_and_cancelled_lose_nothing(
     assert "Terminated" in score.failed[1]
     assert [(state.done, state.running, len(state.failed)) for state in later] == [(0, 0, 0)] * 3
     require_free(run.root)
-    again = submitted(workshop, slurm, run.root)
+    again = submitted(workshop, slurm, run.root, workers=1)
     assert [each.stage for each in again.stages] == ["score", "select", "write", "finish"]
     assert all(state.done == state.tasks for state in wait_for_the_end(run))
     assert contents(run) == contents(finished)
