@@ -71,7 +71,7 @@ def _counted(shards: Sequence[Shard], config: OverlapConfig) -> Iterator[Counts]
     for shard, reader in zip(shards, readers, strict=True):
         require_columns(shard, reader.readable.names, [config.text_column, spans])
         if reader.num_rows != readers[0].num_rows:
-            raise _other_corpus(shard, shards[0], f"{reader.num_rows:,} rows, not {readers[0].num_rows:,}")
+            raise _other_corpus(shard, shards[0], f"{reader.num_rows:,} rows instead of {readers[0].num_rows:,}")
     row = 0
     for read in zip(*(reader.batches([config.text_column, spans], BATCH_ROWS) for reader in readers), strict=True):
         batches = [AnnotatedBatch(shard, row, batch) for shard, batch in zip(shards, read, strict=True)]
@@ -83,9 +83,12 @@ def _counted(shards: Sequence[Shard], config: OverlapConfig) -> Iterator[Counts]
         try:
             yield count_marked(texts, [batch.spans(spans) for batch in batches])
         except ValueError as error:
-            raise InputError(f"{shards[0].path}, or one beside it: rows {row:,} and later: {error}.") from error
+            names = ", ".join(shard.path for shard in shards)
+            raise InputError(
+                f"{names}: in rows from {row:,} on, {error}; write the shards again with `ifcurate write`."
+            ) from error
         row += len(texts)
 
 
 def _other_corpus(shard: Shard, first: Shard, problem: str) -> InputError:
-    return InputError(f"{shard.path}: has {problem}, as {first.path} has; compare annotations of one corpus.")
+    return InputError(f"{shard.path}: has {problem}, unlike {first.path}; compare annotations of one corpus.")

@@ -20,7 +20,7 @@ FIT_TOKENS = {8_192: "0.93", 16_384: "0.97", 32_768: "0.98", 65_536: "0.99"}
 """Rank correlation of scores with those from 131,072 tokens, of the 7 M model (`docs/benchmarks.md`)."""
 SCREENED, AUDITED, FOUND = 0.1, 0.01, "96 %"
 """A screen's share, the audit's of the rest, and what it found of the selected tokens (`docs/benchmarks.md`)."""
-STUDENT, STUDENT_FOUND = 0.15, "44 %"
+STUDENT, STUDENT_FOUND = 0.17, "45 %"
 """Of the cost of exact scores, for half of a model's blocks, and the overlap of the top 2 % (`docs/benchmarks.md`)."""
 
 Stages = Sequence[StageWork]

@@ -24,9 +24,9 @@ from ifcurate.planning.work import Basis, StageWork
 SCORED_TOKENS = 1 << 17
 """Of the corpus sample's windows, from which those to be timed are taken."""
 SELECT_CPU = 90e-9
-"""CPU seconds a token of `select`, on an AMD EPYC (Zen 4), of ten million tokens; of a billion it is 60e-9."""
+"""CPU seconds a token of `select`, on an AMD EPYC (Zen 4), of ten million tokens; of a billion it is 50e-9."""
 WRITE_CPU = 0.7e-6
-"""CPU seconds a token of `write`, on an AMD EPYC (Zen 3)."""
+"""CPU seconds a token of `write`, on an AMD EPYC (Zen 3); on a Zen 4 it was 0.3e-6."""
 SELECT_START, WRITE_START = 0.2, 0.3
 """CPU seconds of their databases and of the report."""
 STORED_A_SECOND = 1e9
