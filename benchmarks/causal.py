@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from retrained import masks, table, text
 from retrained.documents import Documents, documents
-from retrained.influence import IDENTITY, Attribution, Variant
+from retrained.influence import ADAM, IDENTITY, WHITENED, Attribution, Variant
 from retrained.pieces import Piece, Retraining
 from rich.console import Console
 from rich.table import Table
@@ -59,6 +59,9 @@ VARIANTS = {
         Variant("position", alignment="position"),
         *(Variant(f"{solver}-{damping:g}", solver, damping) for solver in ("ekfac", "cg") for damping in DAMPINGS),
         *(Variant(f"astra-{damping:g}", "astra", damping) for damping in DAMPINGS),
+        Variant("adam", ADAM),
+        Variant("adam-no-contrast", ADAM, contrast=False),
+        *(Variant(f"whitened-{damping:g}", WHITENED, damping) for damping in DAMPINGS[:2]),
         *(Variant(f"ekfac-{damping:g}{RANKED}", damping=damping) for damping in DAMPINGS),
     ),
     START: tuple(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
 from ifcurate import ScoreSettings, load_scorer
 from ifcurate.influence.curvature.factors import Factors, load_factors
@@ -16,7 +17,7 @@ from ifcurate.influence.curvature.fit import fit_factors
 from ifcurate.influence.curvature.inverse import Inverse, mean_eigenvalues
 from ifcurate.influence.direction import Direction, save_direction
 from ifcurate.influence.queries import Query
-from ifcurate.influence.query_gradient import query_gradient, query_windows
+from ifcurate.influence.query_gradient import QueryWindow, query_gradient, query_windows
 from ifcurate.influence.refinement import REFINEMENTS
 from ifcurate.influence.refinement.gauss_newton import GaussNewton
 from ifcurate.influence.refinement.refine import refine, split_sample
@@ -27,9 +28,13 @@ from ifcurate.model.hashes import hash_model, hash_tokenizer
 from ifcurate.model.windows import Window, split_into_windows
 from retrained.documents import Documents
 
-IDENTITY, EKFAC = "identity", "ekfac"
+IDENTITY, EKFAC, WHITENED, ADAM = "identity", "ekfac", "whitened", "adam"
 BATCH_TOKENS = 2048
 FIT_TOKENS = 32_768
+STEP_TOKENS, STEPS = 4096, 32
+"""Of the gradients whose squares Adam divides by the root of."""
+SMALLEST = 1e-16
+"""Of such a square: that of AdamW's epsilon."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Variant:
 
     Attributes:
         name: of the arm.
-        solver: `identity`, `ekfac`, or a name of `REFINEMENTS`.
+        solver: `identity`, `ekfac`, or a name of `REFINEMENTS`; `whitened`, with the root of EK-FAC's eigenvalues;
+            `adam`, with the root of the mean square of a step's gradient, as the optimizer itself moves.
         damping: times the mean eigenvalue of each layer.
         contrast: whether the safe queries' gradient is taken off.
         alignment: of the scores.
@@ -102,7 +108,7 @@ class Attribution:
         made = {"model_hash": hash_model(model), "tokenizer_hash": hash_tokenizer(tokenizer), "context": context}
         for variant in variants:
             gradient = {name: behaviour[name] - contrast[name] * variant.contrast for name in behaviour}
-            solver = Solver(GaussNewton(model, start, BATCH_TOKENS), factors, windows, self._direction(variant))
+            solver = Solver(model, start, factors, windows, self._direction(variant))
             tensors = parted(solver.solve(variant, gradient), pulls[0].tensors)
             named = Direction(tensors, {"behaviour": self._direction(variant).stem, **made})
             save_direction(named, self._direction(variant))
@@ -123,7 +129,8 @@ class Attribution:
 class Solver:
     """From a gradient to a direction."""
 
-    gauss_newton: GaussNewton
+    model: PreTrainedModel
+    start: int
     factors: Mapping[str, Factors]
     windows: Sequence[Window]
     kept: Path
@@ -132,16 +139,43 @@ class Solver:
         """The variant's direction; a refinement stands beside it while it runs, and goes on."""
         if variant.solver == IDENTITY:
             return gradient
+        if variant.solver == ADAM:
+            moments = self._second_moments()
+            return {layer: matrix / moments[layer].sqrt() for layer, matrix in gradient.items()}
         dampings = {layer: variant.damping * mean for layer, mean in mean_eigenvalues(self.factors).items()}
-        inverse = Inverse(self.factors, dampings, "cpu", torch.float32)
-        if variant.solver == EKFAC:
+        if variant.solver == WHITENED:
+            inverse = Inverse(rooted(self.factors, dampings), dict.fromkeys(dampings, 0.0), "cpu", torch.float32)
+        else:
+            inverse = Inverse(self.factors, dampings, "cpu", torch.float32)
+        if variant.solver in (EKFAC, WHITENED):
             return {layer: inverse.layer(layer, matrix) for layer, matrix in gradient.items()}
         method = REFINEMENTS[variant.solver]
         tokens = method.tokens if method.fixed_sample else method.tokens * method.steps
         samples = split_sample(cut(self.windows, tokens), method.tokens)
-        system = System(self.gauss_newton, dampings, inverse, gradient, samples)
+        system = System(GaussNewton(self.model, self.start, BATCH_TOKENS), dampings, inverse, gradient, samples)
         kept = self.kept.with_suffix(".refinement")
         return refine(variant.solver, system, method.steps, kept, variant.name, torch.device("cpu")).solution
+
+    def _second_moments(self) -> Vector:
+        """The mean over steps of the squares of their gradients."""
+        rest, squares = cut(self.windows, STEP_TOKENS * STEPS), []
+        while rest:
+            step = cut(rest, STEP_TOKENS)
+            rest = rest[len(step) :]
+            rows = [QueryWindow(window, 0) for window in step]
+            squares.append(joined(query_gradient(self.model, rows, self.start, BATCH_TOKENS).tensors))
+        return {
+            layer: torch.stack([step[layer] for step in squares]).square().mean(0).clamp_(min=SMALLEST)
+            for layer in squares[0]
+        }
+
+
+def rooted(factors: Mapping[str, Factors], dampings: Mapping[str, float]) -> dict[str, Factors]:
+    """The same with the root of their damped eigenvalues."""
+    return {
+        layer: replace(own, eigenvalues=(own.eigenvalues / own.windows + dampings[layer]).sqrt() * own.windows)
+        for layer, own in factors.items()
+    }
 
 
 def cut(windows: Sequence[Window], tokens: int) -> list[Window]:
