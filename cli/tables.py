@@ -106,6 +106,12 @@ def print_selection(selection: Selection) -> None:
         console.print(
             f"{selection.shortfall:,} tokens short of the budget: {selection.shortfall_reason}", soft_wrap=True
         )
+    if selection.max_repetition is not None:
+        console.print(
+            f"{selection.documents_held_back:,} documents held back: more than {selection.max_repetition:.0%} of their "
+            "4-grams repeat themselves",
+            soft_wrap=True,
+        )
     if selection.screened is not None:
         console.print(f"screened: {selection.screened.sentence()}", soft_wrap=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from ifcurate.report.visible import visible_line
 from ifcurate.report.visits import visit
 from ifcurate.selection.partial import fitting_tokens
 from ifcurate.selection.quantile import Histogram
+from ifcurate.selection.repetition import repeated_shares
 from ifcurate.selection.scores import (
     LOSS,
     LOSS_MASK,
@@ -43,12 +44,9 @@ from ifcurate.selection.scores import (
 from ifcurate.selection.screened import WEIGHT
 from ifcurate.selection.settings import SelectionSettings
 from ifcurate.selection.table import Selection, records_path
-from ifcurate.training.repetition import NGRAM, repeated_share
 
 REPEATED_FROM = 0.5
 """Share of n-grams that came before in the same document, from which on a document is named as one of repetitions."""
-LEAST_TOKENS = 16
-"""Of such a document: in a shorter one a repetition means little."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def describe_behaviour(
     selection = Selection.load(corpus.selection, behaviour)
     shown, looked_at = ranked_documents(database, table, selection.screened is not None)
     scatter = sparsity_against_score(database)
-    sidecars = [Sidecar(name, path, behaviour) for name, path in corpus.sidecars.items()]
+    sidecars = [Sidecar(name, path, behaviour, settings.max_repetition) for name, path in corpus.sidecars.items()]
     measured = measure_corpus(sidecars, settings, grid.quantiles, work / f"{behaviour}.parquet")
     first = corpus.first_documents()
     numbers = {document.place: first[document.place.shard] + document.place.row for document in shown}
@@ -155,12 +153,13 @@ class _Visited:
         repeated = []
         for place, row in visit([*places, *self._texts, *ends], self._batches()):
             scored = ScoredTokens.from_arrow(row, self._settings.behaviour, str(self._corpus.sidecars[place.shard]))
+            share = float(repeated_shares(row[TOKEN_IDS])[0])
+            if (most := self._settings.max_repetition) is not None:
+                scored = replace(scored, held_back=np.array([share > most]))
             document = first[place.shard] + place.row
             for cut in cuts.get(document, ()):
                 tau = self._measured.taus[cut.threshold]
                 self._choices.count_cut(cut, fitting_tokens(scored, cut.window, cut.room, self._settings, tau))
-            token_ids = row[TOKEN_IDS].flatten().to_pylist()
-            share = repeated_share([token_ids], NGRAM) if len(token_ids) >= LEAST_TOKENS else 0.0
             if place in self._texts:
                 self.described[place] = self._describe(place, document, row, scored) | {"repeated": round(share, 3)}
             if place in places and share >= REPEATED_FROM:

@@ -111,7 +111,7 @@ def _takes(scored: ScoredTokens, records: Records, reach: Mask, tau: np.float32,
     if settings.budget_ends == "token":
         may_end[last_of_group] = True
     else:
-        above = np.flatnonzero(scored.influence > tau)
+        above = scored.above(tau)
         last = neighbour_borders(scored, records, above)[1] - 1
         may_end[last_of_group[np.minimum(above + settings.neighbours, last)]] = True
     letters = np.where(reach, np.where(may_end, MAY_END, IN_REACH), NOT_IN_REACH)

@@ -49,7 +49,7 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
     Raises:
         InputError: no tokens, a score file that is missing, corrupt or holds NaN, a full disk.
     """
-    shards = [Sidecar(name, path, settings.behaviour) for name, path in sorted(sidecars)]
+    shards = [Sidecar(name, path, settings.behaviour, settings.max_repetition) for name, path in sorted(sidecars)]
     strata, tokens = corpus_strata(shards)
     _require_tokens(strata, tokens)
     budget = Budget.parse(settings.budget).of(tokens)
@@ -59,13 +59,13 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
             progress = _Progress(tracker)
             (tau,) = corpus_taus(shards, strata, [settings.quantile], progress.advance)
             near_tau = TauAudit.around(tau, settings.quantile, strata)
-            ranking = measure(shards, settings, tau, measured, progress.advance, near_tau)
-        cut = find_cut(_weighed(measured, ranking), budget, work)
+            corpus = measure(shards, settings, tau, measured, progress.advance, near_tau)
+        cut = find_cut(_weighed(measured, corpus.ranking), budget, work)
         tally, recall = Tally(), RecallAudit()
         summary = summary_path(folder, settings.behaviour)
         summary.unlink(missing_ok=True)
         with writing_parquet(records_path(folder, settings.behaviour), SELECTED) as sink:
-            for batch in _selected(measured, ranking, cut, shards, settings, tau, recall):
+            for batch in _selected(measured, corpus.ranking, cut, shards, settings, tau, recall):
                 tally.add(batch)
                 sink.write(batch)
                 sink.flush()
@@ -87,6 +87,8 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
         rank_by=settings.rank_by,
         record_length=settings.record_length,
         length_exponent=settings.length_exponent,
+        max_repetition=settings.max_repetition,
+        documents_held_back=corpus.held_back,
         shortfall=shortfall,
         shortfall_reason=_reason(shortfall, cut, settings, judge),
         screened=judge,
@@ -112,7 +114,7 @@ def _recall_at(
     """It has seen every record of a selection with another tau, which is not written."""
     measured, recall, threshold = work / "bound.parquet", RecallAudit(), np.float32(tau)
     with track("select: bounds of recall", tokens) as tracker:
-        ranking = measure(shards, settings, threshold, measured, _Progress(tracker).advance)
+        ranking = measure(shards, settings, threshold, measured, _Progress(tracker).advance).ranking
     cut = find_cut(_weighed(measured, ranking), budget, work)
     for _ in _selected(measured, ranking, cut, shards, settings, threshold, recall):
         pass

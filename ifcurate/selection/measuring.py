@@ -23,6 +23,15 @@ MEASURED = pa.schema([*list(SELECTED)[:6], *list(WEIGHED)[2:]])
 """What is known of a record before all are ranked."""
 
 
+@dataclass
+class Measured:
+    """What is known of a corpus whose records are measured: the ranking that has observed all of them, and how many
+    documents are held back."""
+
+    ranking: Ranking
+    held_back: int = 0
+
+
 def measure(
     shards: Sequence[Sidecar],
     settings: SelectionSettings,
@@ -30,7 +39,7 @@ def measure(
     path: Path,
     advance: Callable[[int], None],
     near_tau: TauAudit | None = None,
-) -> Ranking:
+) -> Measured:
     """Write one row a record to `path`, with the columns `MEASURED`.
 
     Args:
@@ -41,13 +50,10 @@ def measure(
         advance: called with the number of tokens of every batch.
         near_tau: sees the scores of every batch, in order.
 
-    Returns:
-        The ranking that has observed all records.
-
     Raises:
         InputError: a score file is missing or damaged.
     """
-    ranking = Ranking(settings.length_exponent)
+    corpus = Measured(Ranking(settings.length_exponent))
     look = (lambda scored: None) if near_tau is None else near_tau.look
 
     def measured(unit: tuple[Sidecar, Part]) -> list[_Batch]:
@@ -63,19 +69,22 @@ def measure(
             for batch in batches:
                 if near_tau is not None and batch.audited is not None:
                     near_tau.see(batch.audited)
-                ranking.merge(batch.ranking)
+                corpus.ranking.merge(batch.ranking)
+                corpus.held_back += batch.held_back
                 sink.write(batch.records)
                 advance(batch.tokens)
-    return ranking
+    return corpus
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Consecutive documents of a shard: their records, a ranking that has observed these, their number of tokens."""
+    """Consecutive documents of a shard: their records, a ranking that has observed these, their number of tokens, and
+    how many are held back."""
 
     records: pa.RecordBatch
     ranking: Ranking
     tokens: int
+    held_back: int
     audited: AuditedScores | None
 
 
@@ -97,4 +106,5 @@ def _measured(
     arrays = [pa.repeat(shard, len(rows)), *map(pa.array, columns)]
     cast = [array.cast(field.type) for array, field in zip(arrays, MEASURED, strict=True)]
     batch = pa.RecordBatch.from_arrays(cast, schema=MEASURED)
-    return _Batch(batch, ranking, len(scored.influence), audited)
+    held_back = 0 if scored.held_back is None else int(np.count_nonzero(scored.held_back))
+    return _Batch(batch, ranking, len(scored.influence), held_back, audited)

@@ -108,6 +108,10 @@ class Histogram:
 Stratum = tuple[float, Histogram]
 """Values of one weight: how many values of the corpus each stands for, and how many there are."""
 
+ROUNDING = 4
+"""Units in the last place by which a rank may have come out below the sum of weights that it equals; of whole weights
+no sum below 2^50 is as near to another."""
+
 Bins = NDArray[np.uint32]
 """Some bins, by number."""
 Scan = Callable[[Bins], Iterable[tuple[int, NDArray[np.uint32]]]]
@@ -161,6 +165,7 @@ def order_statistics(strata: Sequence[Stratum], ranks: Sequence[float], scan: Sc
     """
     weights = [weight for weight, _ in strata]
     cumulative = np.cumsum(_weighed(weights, [histogram.counts for _, histogram in strata]))
+    ranks = [rank + ROUNDING * float(np.spacing(rank)) for rank in ranks]
     bins = [int(np.searchsorted(cumulative, rank, side="right")) for rank in ranks]
     inside = {bin_: [np.zeros(BINS, dtype=np.int64) for _ in strata] for bin_ in bins}
     for stratum, keys in scan(np.unique(bins).astype(np.uint32)):

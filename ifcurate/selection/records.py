@@ -113,7 +113,7 @@ def reach_of(scored: ScoredTokens, records: Records, tau: np.float32, neighbours
         int64 [runs], the first token of each run and the one behind it; in order, none overlapping another, each
         within a record.
     """
-    above = np.flatnonzero(scored.influence > tau)
+    above = scored.above(tau)
     low, high = neighbour_borders(scored, records, above)
     first_group = _group_of(records, np.maximum(above - neighbours, low))
     last_group = _group_of(records, np.minimum(above + neighbours + 1, high) - 1)
@@ -156,7 +156,7 @@ def neighbour_borders(scored: ScoredTokens, records: Records, tokens: Ints) -> t
 
 def measure_records(scored: ScoredTokens, records: Records, tau: np.float32, neighbours: int) -> Measures:
     """Sparsity, score and reach of every record. Scores add up in text order, so they do not depend on the batch."""
-    above = np.flatnonzero(scored.influence > tau)
+    above = scored.above(tau)
     record, count = records.holding(above), len(records.document)
     score = np.zeros(count)
     np.add.at(score, record, scored.influence[above].astype(np.float64))
@@ -185,7 +185,7 @@ def whole_neighbourhoods(scored: ScoredTokens, records: Records, tau: np.float32
     reach = reachable(scored, records, tau, neighbours)
     record = records.record_of
     so_far = np.cumsum(reach) - np.append(0, np.cumsum(reach))[records.rows[:-1]][record]
-    above = np.flatnonzero(scored.influence > tau)
+    above = scored.above(tau)
     last = np.minimum(above + neighbours, neighbour_borders(scored, records, above)[1] - 1)
     spent = so_far[records.last_of_group[last]]
     fits = spent <= room[record[above]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from ifcurate.selection.footers import hash_sidecars as hash_sidecars
 from ifcurate.selection.footers import read_sidecar_metadata as read_sidecar_metadata
 from ifcurate.selection.footers import sidecar_metadata as sidecar_metadata
 from ifcurate.selection.quantile import Bins, Histogram, Stratum, keys_in, require_finite, sort_keys
+from ifcurate.selection.repetition import repeated_shares
 from ifcurate.selection.screened import FIELDS, WEIGHT, by_stratum, is_screened, weights_of, with_lists
 from ifcurate.selection.spans import Ints, Mask, Ranges
 
@@ -103,13 +104,22 @@ class ScoredTokens:
 
     `tokens` holds their character ranges, `influence` their scores (float32 [tokens]), NaN in documents without one.
     `apart` is bool [tokens], where some were left out: those that do not follow on the one before them. `weights` is
-    float64 [documents]: how many each stands for, 0 where it has no score; None where all have one.
+    float64 [documents]: how many each stands for, 0 where it has no score; None where all have one. `held_back` is
+    bool [documents]: those that give up nothing, whatever their scores; None where there is none.
     """
 
     tokens: Ranges
     influence: NDArray[np.float32]
     apart: Mask | None = None
     weights: NDArray[np.float64] | None = None
+    held_back: Mask | None = None
+
+    def above(self, tau: np.float32) -> Ints:
+        """int64: the tokens whose influence is above `tau`, in documents that are not held back."""
+        if self.held_back is None:
+            return np.flatnonzero(self.influence > tau)
+        lengths = np.diff(self.tokens.rows)
+        return np.flatnonzero((self.influence > tau) & ~np.repeat(self.held_back, lengths))
 
     @classmethod
     def from_arrow(cls, batch: pa.RecordBatch, behaviour: str, source: str) -> ScoredTokens:
@@ -147,12 +157,15 @@ class ScoredTokens:
         starts, ends = self.tokens.starts[first:last], self.tokens.ends[first:last]
         apart = None if self.apart is None else self.apart[first:last] | (np.arange(last - first) == 0)
         weights = None if self.weights is None else self.weights[index : index + 1]
-        return ScoredTokens(Ranges.of_document(starts, ends), self.influence[first:last], apart, weights)
+        held_back = None if self.held_back is None else self.held_back[index : index + 1]
+        return ScoredTokens(Ranges.of_document(starts, ends), self.influence[first:last], apart, weights, held_back)
 
 
 @dataclass(frozen=True)
 class Sidecar:
     """One shard's scores for one behaviour: a file, opened only while it is read.
+
+    Documents of which more than `max_repetition` repeats itself (`repeated_shares`) are held back; None: none is.
 
     Every method raises InputError, naming the file, when it is missing, truncated, corrupt or without a column.
     """
@@ -160,6 +173,7 @@ class Sidecar:
     name: str
     path: Path
     behaviour: str
+    max_repetition: float | None = None
 
     def metadata(self) -> SidecarMetadata:
         """What the file says of itself."""
@@ -229,8 +243,13 @@ class Sidecar:
     def batches(self, part: Part | None = None) -> Iterator[ScoredTokens]:
         """The documents in order, of the whole file or of a part, some megabytes at a time."""
         columns = [TOKEN_STARTS, TOKEN_ENDS, influence_column(self.behaviour)]
-        for batch in self._batches(columns, [LOSS_MASK], part):
-            yield ScoredTokens.from_arrow(batch, self.behaviour, str(self.path))
+        if self.max_repetition is None:
+            for batch in self._batches(columns, [LOSS_MASK], part):
+                yield ScoredTokens.from_arrow(batch, self.behaviour, str(self.path))
+            return
+        for batch in self._batches([TOKEN_IDS, *columns], [LOSS_MASK], part):
+            scored = ScoredTokens.from_arrow(batch, self.behaviour, str(self.path))
+            yield replace(scored, held_back=repeated_shares(batch.column(TOKEN_IDS)) > self.max_repetition)
 
     def document(self, row: int) -> ScoredTokens:
         """Document number `row` alone."""

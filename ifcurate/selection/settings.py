@@ -56,6 +56,10 @@ class SelectionOptions(Config):
     rank_by: Literal["document", "window"] = Field("document", description="what is ranked")
     length_exponent: float = Field(1, description="0, 0.5 or 1: this power of its length divides a record's score")
 
+    max_repetition: float | None = Field(
+        None, ge=0, le=1, description="documents of which more 4-grams of tokens repeat themselves give up nothing"
+    )
+
     @field_validator("budget")
     @classmethod
     def _is_a_budget(cls, value: str | int) -> str | int:

@@ -55,6 +55,8 @@ class Selection:
     shortfall: int
     shortfall_reason: str | None
     screened: Screened | None = None
+    max_repetition: float | None = None
+    documents_held_back: int = 0
 
     @classmethod
     def load(cls, folder: Path, behaviour: str) -> Selection:

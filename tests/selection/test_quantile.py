@@ -81,6 +81,13 @@ def test_any_weights_give_a_value_with_its_share_on_both_sides(
     assert ends == [values.min(), values.max()]
 
 
+def test_rounding_of_weights_does_not_hide_the_largest_value() -> None:
+    strata = [(np.array([0.0, 0.0, 0.5], np.float32), 30.981400108009066), (np.array([0, 0, 0, 1], np.float32), 1.0)]
+    counted = [(weight, histogram_of(values)) for values, weight in strata]
+    (found,) = weighted_quantiles(counted, [1.0], scanning(*enumerate(values for values, _ in strata)))
+    assert found == 1.0
+
+
 def test_agrees_with_numpy_on_many_values() -> None:
     values = np.random.default_rng(0).standard_t(3, 100_003).astype(np.float32)
     for quantile in (0.01, 0.5, 0.99, 0.9999):
