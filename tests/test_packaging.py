@@ -30,6 +30,7 @@ ROOMS = (
     "export",
     "evaluation",
     "annotators",
+    "studies",
     "report",
     "pipelines",
     "cli",

@@ -78,7 +78,8 @@ def crossed_intervals(numerators: Values, denominators: Values, seed: int) -> li
 
     Args:
         numerators: float64 [repetitions, items, columns].
-        denominators: positive float64 [items], the same in every repetition.
+        denominators: float64 [items], the same in every repetition, or [repetitions, items]; each repetition of each
+            item weighs as much as its own says, and may weigh nothing.
         seed: of the resampling.
 
     Raises:
@@ -87,14 +88,17 @@ def crossed_intervals(numerators: Values, denominators: Values, seed: int) -> li
     repetitions, items, _ = numerators.shape
     if not (repetitions and items and np.isfinite(numerators).all() and np.isfinite(denominators).all()):
         raise ValueError("bootstrap intervals need at least one item and repetition, and finite values")
-    estimates = numerators.sum((0, 1)) / (repetitions * denominators.sum())
+    weighed = np.broadcast_to(denominators, (repetitions, items))
+    estimates = numerators.sum((0, 1)) / weighed.sum()
     drawn = np.concatenate(list(_counts(repetitions, seed + 1)))
     resampled, first = [], 0
     for counts in _counts(items, seed):
         weights = drawn[first : first + len(counts)]
         first += len(counts)
         sums = sum(weights[:, [number]] * (counts @ values) for number, values in enumerate(numerators))
-        resampled.append(sums / (repetitions * (counts @ denominators)[:, None]))
+        totals = (weights * (counts @ weighed.T)).sum(1, keepdims=True)
+        weighty = totals[:, 0] > 0  # resamples of items that all weigh nothing say nothing
+        resampled.append(sums[weighty] / totals[weighty])
     return percentile_intervals(estimates, np.concatenate(resampled))
 
 

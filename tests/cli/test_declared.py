@@ -28,6 +28,7 @@ from ifcurate.cli import (
     screen,
     select,
     status,
+    study,
     train,
     verify,
     write,
@@ -58,6 +59,7 @@ from ifcurate.pipelines.reward_model_config import RewardModelConfig
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.screen_config import ScreenConfig
 from ifcurate.pipelines.status_config import StatusConfig
+from ifcurate.pipelines.study_config import StudyConfig
 from ifcurate.pipelines.verify_config import VerifyConfig
 from ifcurate.training.config import TrainConfig
 
@@ -79,6 +81,7 @@ WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "screen": (screen, ScreenConfig),
     "distil": (distil, DistilConfig),
     "reward-model": (reward_model, RewardModelConfig),
+    "study": (study, StudyConfig),
     "demo": (demo, DemoConfig),
     "eval toxicity": (evaluate, ToxicityConfig),
     "eval implicit": (evaluate, ImplicitConfig),

@@ -1,0 +1,162 @@
+"""What a study compares: a corpus, judges, and arms, each of what marks, how it trains and how it decodes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from ifcurate.artifacts import BehaviourName
+from ifcurate.config import Config
+from ifcurate.registry import OneOf
+from ifcurate.studies.columns import COLUMNS, DEFAULT_COLUMNS
+
+Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.,=%+-]*$", max_length=100)]
+"""Of an arm, or of a part of one: it names folders."""
+Settings = dict[str, Any]
+"""Of a command, under the names of its options."""
+
+PLAIN = "plain"
+"""Decoding as the model is."""
+ARM_PREFIX = "arm:"
+"""Before the name of an arm, in the place of a model: the model that this arm trains, with the first of its seeds."""
+OPTIONS = "options"
+
+
+class Judge(Config):
+    """A classifier of toxicity: one that is there, or one that the study makes."""
+
+    classifier: str | None = Field(None, description="as for `ifcurate eval --classifier`")
+    reward_model: Name | None = Field(None, description="one of the study's reward_models")
+    label: str | None = Field(None, description="label that counts, where the classifier's own is another")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Judge:
+        if (self.classifier is None) == (self.reward_model is None):
+            raise ValueError("give either a classifier or a reward_model")
+        return self
+
+
+class Arm(Config):
+    """One row of the table: what marks, how it trains, how it decodes; each by its name in the study."""
+
+    annotation: Name | None = Field(None, description="what marks; none where the training reads no marks")
+    training: Name | None = Field(None, description="how it trains; none: the base model as it is")
+    decoding: Name = Field(PLAIN, description="how prompts are completed")
+    seeds: list[int] | None = Field(None, min_length=1, description="of the training; default: the study's")
+
+
+class Sweep(Config):
+    """An arm once for each of several values of one of its settings."""
+
+    arm: Name = Field(description="the arm that is varied")
+    setting: str = Field(
+        pattern=r"^(annotation|training|decoding)\.\w+$", description="such as training.penalty, annotation.budget"
+    )
+    values: list[Any] = Field(min_length=1, description="what it takes, one arm each")
+
+
+class Table(Config):
+    """A table: which arms, judged by whom, and which figures of them."""
+
+    arms: list[Name] | None = Field(None, description="default: all, in the order of the study; a sweep's by its name")
+    judges: list[Name] | None = Field(None, description="default: all")
+    prompts: list[Name] | None = Field(None, description="names of sets of prompts; default: all")
+    columns: list[Annotated[str, OneOf(COLUMNS)]] = Field(list(DEFAULT_COLUMNS), description="figures, in this order")
+
+
+class Study(Config):
+    """A study, as its YAML file declares it. Paths are read, and names looked up, by the commands it consists of."""
+
+    title: str | None = Field(None, description="above the tables")
+    places: dict[Name, str | None] = Field({}, description="folders that `{NAME}` stands for, anywhere in the file")
+    model: str | None = Field(None, description="folder or Hub id of the base model, which is fine-tuned")
+    config_name: str | None = Field(None, description="model or config.json that is trained from scratch instead")
+    tokenizer: str | None = Field(None, description="folder or Hub id; default: the model's")
+    corpus: str = Field(description="as for `ifcurate annotate`")
+    text_column: str = Field("text", description="column of the documents in the corpus and the held-out text")
+    behaviour: BehaviourName = Field("toxic", description="what is marked and judged")
+    queries: str | list[str] | None = Field(None, description="as for `ifcurate annotate`")
+    contrast: str | list[str] | None = Field(None, description="as for `ifcurate annotate`")
+    queries_chosen_by: list[Name] = Field(
+        [], description="judges that chose the queries, and so do not count for arms that they mark"
+    )
+    held_out: str | None = Field(None, description="text that no arm trains on, for perplexity")
+    lambada: str | None = Field(None, description="passages whose last word is predicted")
+    prompts: list[str] = Field(min_length=1, description="sets of prompts, as for `ifcurate eval`")
+    judges: dict[Name, Judge] = Field(min_length=1, description="classifiers by name; a list names each by itself")
+    annotation: Settings = Field({}, description="settings that all annotations share")
+    annotations: dict[Name, Settings] = Field({}, description="settings of `ifcurate annotate` by name")
+    training: Settings = Field({}, description="settings that all trainings share")
+    trainings: dict[Name, Settings] = Field({}, description="settings of `ifcurate train` by name")
+    reward_models: dict[Name, Settings] = Field({}, description="settings of `ifcurate reward-model` by name")
+    evaluation: Settings = Field({}, description="settings of `ifcurate eval` for every arm")
+    decodings: dict[Name, Settings] = Field({}, description="settings of `ifcurate eval toxicity` by name")
+    arms: dict[Name, Arm] = Field(min_length=1, description="what is compared")
+    sweeps: dict[Name, Sweep] = Field({}, description="arms with a setting varied")
+    seeds: list[int] = Field([0], min_length=1, description="of every training")
+    tables: dict[Name, Table] = Field(
+        default_factory=lambda: {"results": Table.model_validate({})}, min_length=1, description="what is printed"
+    )
+
+    @field_validator("judges", mode="before")
+    @classmethod
+    def _may_be_a_list(cls, value: Any) -> Any:
+        """Names of classifiers are judges of these names; in a mapping, a name alone is a classifier's."""
+        if isinstance(value, list):
+            value = {str(each).replace(":", "-").replace("/", "-"): each for each in value}
+        if not isinstance(value, dict):
+            return value
+        return {name: {"classifier": each} if isinstance(each, str) else each for name, each in value.items()}
+
+    @field_validator("prompts", mode="before")
+    @classmethod
+    def _may_be_one(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("annotations", "trainings", "reward_models", "decodings", "arms", mode="before")
+    @classmethod
+    def _may_be_empty(cls, value: Any) -> Any:
+        """`plain:` with nothing behind it is null in YAML, and means no settings."""
+        if not isinstance(value, dict):
+            return {} if value is None else value
+        return {name: {} if each is None else each for name, each in value.items()}
+
+    @model_validator(mode="after")
+    def _names_lead_somewhere(self) -> Study:
+        if (self.model is None) == (self.config_name is None):
+            raise ValueError("give either model (fine-tuning) or config_name (from scratch)")
+        if any(len(set(seeds)) < len(seeds) for seeds in self._all_seeds()):
+            raise ValueError("a seed stands twice in a list of seeds")
+        for name, arm in self.arms.items():
+            where = f"arms.{name}"
+            _find(f"{where}.annotation", arm.annotation, self.annotations, "annotations")
+            _find(f"{where}.training", arm.training, self.trainings, "trainings")
+            _find(f"{where}.decoding", arm.decoding, (PLAIN, *self.decodings), "decodings")
+            if arm.training is None and self.model is None:
+                raise ValueError(f"{where}: trains nothing, and there is no base model; give it a training")
+        for name, sweep in self.sweeps.items():
+            _find(f"sweeps.{name}.arm", sweep.arm, self.arms, "arms")
+        for name, judge in self.judges.items():
+            _find(f"judges.{name}.reward_model", judge.reward_model, self.reward_models, "reward_models")
+        for judge_name in self.queries_chosen_by:
+            _find("queries_chosen_by", judge_name, self.judges, "judges")
+        for name, table in self.tables.items():
+            for arm_name in table.arms or ():
+                _find(f"tables.{name}.arms", arm_name, (*self.arms, *self.sweeps), "arms or sweeps")
+            for judge_name in table.judges or ():
+                _find(f"tables.{name}.judges", judge_name, self.judges, "judges")
+        return self
+
+    def seeds_of(self, arm: Arm) -> list[int | None]:
+        """The seeds of its trainings; one that trains nothing is measured once."""
+        return [None] if arm.training is None else [*(arm.seeds or self.seeds)]
+
+    def _all_seeds(self) -> list[list[int]]:
+        return [self.seeds, *(arm.seeds for arm in self.arms.values() if arm.seeds is not None)]
+
+
+def _find(where: str, name: str | None, known: Any, section: str) -> None:
+    if name is not None and name not in known:
+        there = ", ".join(known) or "none"
+        raise ValueError(f"{where}: there is no {name!r} among the {section} of this study (there are: {there})")

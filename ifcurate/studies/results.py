@@ -1,0 +1,115 @@
+"""What a study found: a row an arm and set of prompts, with the verdict of every judge, over all seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifcurate.evaluation.bootstrap import Interval, crossed_intervals
+from ifcurate.evaluation.metrics import TOXIC_FROM, prompt_values
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one judge says of one arm on one set of prompts; intervals are over prompts and seeds.
+
+    Attributes:
+        emt: expected maximum toxicity, of the prompts that got a completion with text.
+        tp: share of those prompts with a toxic completion.
+        toxic_share: share of the completions with text that are toxic.
+        partial: why the judge does not count for this arm; None where it does.
+        place: among the arms that it counts for, by `tp`, the lowest first; None where it does not count.
+    """
+
+    emt: Interval
+    tp: Interval
+    toxic_share: float
+    partial: str | None = None
+    place: int | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm on one set of prompts.
+
+    Attributes:
+        arm: its name.
+        prompts: name of the set.
+        seeds: trainings that are finished, None for a model that is not trained.
+        of_seeds: trainings that the study asks for.
+        verdicts: by judge.
+        empty_share: share of the completions without text, mean over seeds.
+        silent_prompts: share of the prompts with nothing but such completions.
+        repeated_share: share of the completions' 4-grams of words that are repeated.
+        perplexity: of held-out text; mean over seeds, within the widest of their intervals over documents.
+        bits_per_byte: the same.
+        token_accuracy: of LAMBADA's last token, the same.
+        word_accuracy: of LAMBADA's last word, the same.
+        marked_share: of the tokens that were trained on.
+        loss_marked: nats, of marked tokens at the end of the training, mean over seeds.
+    """
+
+    arm: str
+    prompts: str
+    seeds: int | None
+    of_seeds: int | None
+    verdicts: Mapping[str, Verdict]
+    empty_share: float
+    silent_prompts: float
+    repeated_share: float
+    perplexity: Interval | None = None
+    bits_per_byte: Interval | None = None
+    token_accuracy: Interval | None = None
+    word_accuracy: Interval | None = None
+    marked_share: float | None = None
+    loss_marked: float | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """All rows, in the order of the arms, and what is to be known beside them.
+
+    Attributes:
+        title: of the study.
+        behaviour: what was marked and judged.
+        judges: names, in order.
+        rows: of arms of which a seed is finished.
+        left_out: sentences: arms or judges that could not be had, and why.
+        notes: sentences: what was counted that readers should know.
+    """
+
+    title: str | None
+    behaviour: str
+    judges: Sequence[str]
+    rows: Sequence[Row]
+    left_out: Sequence[str] = ()
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def verdict(scores: Sequence[NDArray[np.float32]], seed: int, partial: str | None = None) -> Verdict | None:
+    """What a judge's scores say, over all seeds; None where no completion has any text.
+
+    Args:
+        scores: of each seed, float32 [prompts, completions], NaN where a completion is empty.
+        seed: of the bootstrap.
+        partial: see `Verdict`.
+    """
+    values = np.stack([prompt_values(each[:, :, None]) for each in scores])
+    answered = ~np.isnan(values[:, :, 0])
+    if not answered.any():
+        return None
+    emt, tp = crossed_intervals(np.nan_to_num(values), answered.astype(np.float64), seed)
+    spoken = np.concatenate([each[~np.isnan(each)] for each in scores])
+    return Verdict(emt, tp, float((spoken >= TOXIC_FROM).mean()), partial)
+
+
+def over_seeds(intervals: Sequence[Interval | None]) -> Interval | None:
+    """The mean over seeds, within the widest of their intervals; None where a seed has none."""
+    known = [each for each in intervals if each is not None]
+    if not known or len(known) < len(intervals):
+        return None
+    mean = float(np.mean([each.value for each in known]))
+    return Interval(mean, min(each.low for each in known), max(each.high for each in known))

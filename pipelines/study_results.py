@@ -1,0 +1,107 @@
+"""The rows of a study's results, read from the pieces that are made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from ifcurate.evaluation.completions import is_empty, read_scores
+from ifcurate.evaluation.results import Evaluation
+from ifcurate.pipelines.study_pieces import Workplace
+from ifcurate.pipelines.study_recipes import model_folder
+from ifcurate.pipelines.train import METRICS_FILE
+from ifcurate.studies.impartial import partial_judges
+from ifcurate.studies.layout import ArmPieces
+from ifcurate.studies.order import placed
+from ifcurate.studies.pieces import Piece
+from ifcurate.studies.results import Results, Row, Verdict, over_seeds, verdict
+from ifcurate.training.repetition import NGRAM, repeated_share
+
+BOOTSTRAP_SEED = 42
+"""That of `ifcurate eval`."""
+
+
+def results_of(workplace: Workplace, left_out: Sequence[str] = ()) -> Results:
+    """A row for every arm of which a seed is measured, and set of prompts."""
+    study, layout = workplace.study, workplace.layout
+    rows: list[Row] = []
+    for name, seeds in layout.arms.items():
+        finished = [arm for arm in seeds if all(workplace.record(piece) for piece in arm.evaluations)]
+        if finished:
+            rows += _rows(name, finished, len(seeds), workplace)
+    return Results(study.title, study.behaviour, list(study.judges), placed(rows), tuple(left_out))
+
+
+def _rows(name: str, arms: Sequence[ArmPieces], of_seeds: int, workplace: Workplace) -> list[Row]:
+    evaluations = [_evaluation(arm.fluency, workplace) for arm in arms]
+    perplexities = [each.perplexity if each else None for each in evaluations]
+    lambadas = [each.lambada if each else None for each in evaluations]
+    trained = arms[0].model is not None
+    marked_share, loss_marked = _learned(arms, workplace)
+    rows = []
+    for prompts in model_folder(arms[0].completions, workplace.root).all_completions():
+        completions = [_texts(arm.completions, prompts, workplace) for arm in arms]
+        empty = [[[is_empty(text) for text in texts] for texts in seed] for seed in completions]
+        words = [[text.split() for texts in seed for text in texts] for seed in completions]
+        rows.append(
+            Row(
+                arm=name,
+                prompts=prompts,
+                seeds=len(arms) if trained else None,
+                of_seeds=of_seeds if trained else None,
+                verdicts=_verdicts(arms, prompts, workplace),
+                empty_share=float(np.mean(empty)),
+                silent_prompts=float(np.mean(np.all(empty, axis=2))),
+                repeated_share=float(np.mean([repeated_share(seed, NGRAM) for seed in words])),
+                perplexity=over_seeds([each.perplexity if each else None for each in perplexities]),
+                bits_per_byte=over_seeds([each.bits_per_byte if each else None for each in perplexities]),
+                token_accuracy=over_seeds([each.token_accuracy if each else None for each in lambadas]),
+                word_accuracy=over_seeds([each.word_accuracy if each else None for each in lambadas]),
+                marked_share=marked_share,
+                loss_marked=loss_marked,
+            )
+        )
+    return rows
+
+
+def _verdicts(arms: Sequence[ArmPieces], prompts: str, workplace: Workplace) -> dict[str, Verdict]:
+    """Of every judge that has seen all seeds; a model without a word has none."""
+    partial = partial_judges(workplace.study, arms[0], workplace.layout.judges)
+    found = {}
+    for name in workplace.study.judges:
+        scores = []
+        for arm in arms:
+            record = workplace.record(arm.completions)
+            table = model_folder(arm.completions, workplace.root).completions(prompts).read()
+            if record is None or record.silent:
+                shape = (table.num_rows, len(table["completions"][0]))
+                scores.append(np.full(shape, np.nan, np.float32))
+            else:
+                scores.append(read_scores(table, record.judged[name].column).scores[:, :, 0])
+        judged = verdict(scores, BOOTSTRAP_SEED, partial.get(name))
+        if judged is not None:
+            found[name] = judged
+    return found
+
+
+def _texts(piece: Piece, prompts: str, workplace: Workplace) -> list[list[str]]:
+    table = model_folder(piece, workplace.root).completions(prompts).read()
+    return [list(texts) for texts in table["completions"].to_pylist()]
+
+
+def _evaluation(piece: Piece | None, workplace: Workplace) -> Evaluation | None:
+    """What an evaluation found; None where there is none."""
+    return None if piece is None else model_folder(piece, workplace.root).read()
+
+
+def _learned(arms: Sequence[ArmPieces], workplace: Workplace) -> tuple[float | None, float | None]:
+    """Share and loss of marked tokens, as the trainings say, mean over seeds."""
+    if arms[0].annotation is None:
+        return None, None
+    files = [workplace.root / arm.model.place / METRICS_FILE for arm in arms if arm.model is not None]
+    metrics = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    losses = [each["loss_marked"] for each in metrics]
+    share = float(np.mean([sum(each["marked_shares"].values()) for each in metrics]))
+    return share, None if None in losses else float(np.mean(losses))

@@ -1,0 +1,139 @@
+"""Pieces: each once, told apart by what decides it, in an order in which they can be made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ifcurate.errors import InputError
+from ifcurate.studies.declared import Study
+from ifcurate.studies.impartial import partial_judges
+from ifcurate.studies.layout import Layout, lay_out
+from ifcurate.studies.sweeps import expanded
+
+GIVEN: dict[str, Any] = {
+    "model": "m",
+    "corpus": "c",
+    "queries": "toxic.jsonl",
+    "contrast": "safe.jsonl",
+    "held_out": "t",
+    "prompts": "p.jsonl",
+    "judges": ["profanity-check"],
+    "annotations": {"influence": {"budget": "2%"}},
+    "trainings": {"plain": {}, "filter": {"penalty": 0}, "ascent": {"penalty": 1}},
+    "arms": {
+        "base": {},
+        "plain": {"training": "plain"},
+        "filter": {"annotation": "influence", "training": "filter"},
+        "ascent": {"annotation": "influence", "training": "ascent"},
+    },
+}
+
+
+def study(**changes: Any) -> Study:
+    return expanded(Study(**{**GIVEN, **changes}))
+
+
+def titles(layout: Layout) -> list[str]:
+    return [piece.title for piece in layout.pieces]
+
+
+def test_one_annotation_serves_all_arms_and_seeds_come_one_after_the_other() -> None:
+    layout = lay_out(study(seeds=[0, 1]))
+    found = titles(layout)
+    assert found.count("annotation influence") == 1
+    assert sum(title.startswith("training") for title in found) == 6
+    assert sum(title.startswith(("completions", "fluency")) for title in found) == 14
+    assert found.index("completions influence-ascent-seed0") < found.index("training plain-seed1")
+    made: set[str] = set()
+    for piece in layout.pieces:
+        assert {needed.key for needed in piece.needs.values()} <= made
+        made.add(piece.key)
+
+
+def test_what_decides_a_piece_changes_its_key_and_what_leaves_no_trace_does_not() -> None:
+    def keys(**changes: Any) -> dict[str, str]:
+        return {piece.title: piece.key for piece in lay_out(study(**changes)).pieces}
+
+    before = keys()
+    assert keys(annotation={"workers": 2}, training={"save_steps": 9}, title="another") == before
+    assert keys(judges=["detoxify"]) == before, "completions are judged once more, not drawn again"
+    budget = keys(annotations={"influence": {"budget": "1%"}})
+    assert {title for title in before if before[title] != budget[title]} == {
+        title for title in before if "influence" in title
+    }
+    steps = keys(training={"max_steps": 3})
+    assert {title for title in before if before[title] == steps[title]} == {
+        "annotation influence",
+        "completions base",
+        "fluency base",
+    }
+
+
+def test_a_model_may_be_that_of_an_arm() -> None:
+    layout = lay_out(study(annotation={"model": "arm:plain"}, seeds=[3, 4]))
+    (annotation,) = [piece for piece in layout.pieces if piece.kind == "annotation"]
+    assert annotation.needs["model"].title == "training plain-seed3"
+    with pytest.raises(InputError, match="arm:ascent: this arm is made from its own model"):
+        lay_out(study(annotation={"model": "arm:ascent"}))
+    with pytest.raises(InputError, match="arm:base: there is no arm of that name that trains a model"):
+        lay_out(study(annotation={"model": "arm:base"}))
+
+
+def test_marks_that_nobody_makes_or_reads_are_refused() -> None:
+    with pytest.raises(InputError, match=r"arms.a: trains on marks \(ascent\), and has no annotation"):
+        lay_out(study(arms={"a": {"training": "ascent"}}))
+    with pytest.raises(InputError, match="reads no marks, so influence changes nothing"):
+        lay_out(study(arms={"a": {"annotation": "influence", "training": "plain"}}))
+    with pytest.raises(InputError, match=r"trainings.ascent: unknown option 'penalti'"):
+        lay_out(study(trainings={**GIVEN["trainings"], "ascent": {"penalti": 1}}))
+    with pytest.raises(InputError, match=r"evaluation.classifier: is no setting of an evaluation here"):
+        lay_out(study(evaluation={"classifier": "detoxify"}))
+
+
+def test_a_sweep_is_an_arm_for_each_value_and_equal_settings_are_one_piece() -> None:
+    sweeps = {"lambda": {"arm": "ascent", "setting": "training.penalty", "values": [0, 0.5, 1]}}
+    swept = study(sweeps=sweeps, tables={"main": {"arms": ["base", "ascent"]}, "sweep": {"arms": ["lambda"]}})
+    made = ["ascent-penalty=0", "ascent-penalty=0.5", "ascent-penalty=1"]
+    assert list(swept.arms) == [*GIVEN["arms"], *made]
+    assert swept.tables["sweep"].arms == made
+    layout = lay_out(swept)
+    assert sum(piece.kind == "training" for piece in layout.pieces) == 4, "lambda 0 and 1 are there already"
+    with pytest.raises(ValueError, match="arm 'base' has no training of its own to vary"):
+        study(sweeps={"s": {"arm": "base", "setting": "training.penalty", "values": [1]}})
+
+
+def test_a_judge_that_had_a_hand_in_an_arm_does_not_count_for_it() -> None:
+    made = study(
+        judges={
+            "words": "profanity-check",
+            "own": {"reward_model": "tweets"},
+            "other": {"classifier": "hf:/j", "label": "x"},
+        },
+        reward_models={"tweets": {"source": "t.jsonl"}},
+        annotations={"influence": {}, "classified": {"classifier": "profanity-check"}},
+        decodings={
+            "rad": {"decoding": "rad", "reward_model": "tweets"},
+            "far": {"decoding": "rad", "reward_model": "/j"},
+        },
+        arms={
+            **GIVEN["arms"],
+            "rad": {"decoding": "rad"},
+            "far": {"decoding": "far"},
+            "classified": {"annotation": "classified", "training": "filter"},
+        },
+        queries_chosen_by=["own"],
+    )
+    layout = lay_out(made)
+    found = {name: partial_judges(made, seeds[0], layout.judges) for name, seeds in layout.arms.items()}
+    chose = {"own": "chose the queries"}
+    assert found == {
+        "base": {},
+        "plain": {},
+        "filter": chose,
+        "ascent": chose,
+        "rad": {"own": "steers the decoding"},
+        "far": {"other": "steers the decoding"},
+        "classified": {"words": "marked the tokens", **chose},
+    }
