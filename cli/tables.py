@@ -95,7 +95,7 @@ def print_selection(selection: Selection) -> None:
     console = plain_console()
     console.print(
         f"{selection.documents:,} documents, {selection.tokens:,} tokens; "
-        f"tau = {selection.tau:.6g}, the {selection.quantile:g} quantile of {selection.behaviour} influence",
+        f"tau = {selection.tau:.6g}, {selection.tau_is} of {selection.behaviour} influence",
         soft_wrap=True,
     )
     console.print(

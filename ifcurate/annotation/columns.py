@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 
 from ifcurate.annotation import schema
 from ifcurate.errors import InputError
-from ifcurate.selection.records import Records, cut_records, mask_records
+from ifcurate.selection.highest import selected_mask
+from ifcurate.selection.records import Records, cut_records
 from ifcurate.selection.scores import (
     LOSS_MASK,
     MESSAGE_STARTS,
@@ -47,7 +48,7 @@ def annotation_columns(
     records = cut_records(scored.tokens, selection.record_length)
     _require_same_records(records, selected, source)
     tau, take = np.float32(selection.tau), _numbers(selected, "selected")
-    mask = mask_records(scored, records, tau, selection.neighbours, take)
+    mask = selected_mask(scored, records, selection, tau, take)
     if not np.array_equal(records.count(mask), take):
         raise _other_scores(source)
     spans, chosen = mask_to_spans(mask, scored.tokens), selectable(sidecar)

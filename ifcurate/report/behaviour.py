@@ -23,7 +23,7 @@ from ifcurate.report.grid import Grid
 from ifcurate.report.groups import shown_value
 from ifcurate.report.labels import Labels
 from ifcurate.report.lookup import Place
-from ifcurate.report.measured import MeasuredRecords, measure_corpus
+from ifcurate.report.measured import MeasuredRecords, measure_corpus, measured_selection
 from ifcurate.report.ranked import RankedDocument, ranked_documents
 from ifcurate.report.visible import visible_line
 from ifcurate.report.visits import visit
@@ -100,7 +100,13 @@ def describe_behaviour(
     shown, looked_at = ranked_documents(database, table, selection.screened is not None)
     scatter = sparsity_against_score(database)
     sidecars = [Sidecar(name, path, behaviour, settings.max_repetition) for name, path in corpus.sidecars.items()]
-    measured = measure_corpus(sidecars, settings, grid.quantiles, work / f"{behaviour}.parquet")
+    out = work / f"{behaviour}.parquet"
+    by_token = selection.rank_by == "token"
+    measured = (
+        measured_selection(table, selection, out)
+        if by_token
+        else measure_corpus(sidecars, settings, grid.quantiles, out)
+    )
     first = corpus.first_documents()
     numbers = {document.place: first[document.place.shard] + document.place.row for document in shown}
     choices = weigh_choices(database, measured, grid.budget_tokens, corpus.groups, list(numbers.values()))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ifcurate.report.choices import PlacedRecord
 from ifcurate.report.visible import visible
+from ifcurate.selection.highest import mask_highest
 from ifcurate.selection.records import Records, cut_records, neighbour_borders, reachable
 from ifcurate.selection.scores import ScoredTokens
 from ifcurate.selection.settings import SelectionSettings
@@ -57,7 +58,7 @@ def describe_tokens(
     """
     scored = document.scored
     records = cut_records(scored.tokens, settings.record_length)
-    reaches = [reachable(scored, records, tau, settings.neighbours) for tau in taus]
+    reaches = [_reach(scored, records, tau, settings, places) for tau, places in zip(taus, placed, strict=True)]
     first, last = _densest(reaches[own], records)
     return {
         "before": first,
@@ -70,6 +71,19 @@ def describe_tokens(
         ],
         "records": _described_records(records, reaches, placed, first, last),
     }
+
+
+def _reach(
+    scored: ScoredTokens,
+    records: Records,
+    tau: np.float32,
+    settings: SelectionSettings,
+    places: Mapping[int, PlacedRecord],
+) -> Mask:
+    """What a document gives up without a budget; of the highest tokens, which are chosen by it, what was selected."""
+    if settings.rank_by != "token":
+        return reachable(scored, records, tau, settings.neighbours)
+    return mask_highest(scored, records, tau, np.array([sum(place.reach for place in places.values())]))
 
 
 def _densest(reach: Mask, records: Records) -> tuple[int, int]:

@@ -23,7 +23,7 @@ class Grid:
     """Quantiles and budgets, both ascending, those of the run among them.
 
     Attributes:
-        quantiles: of the influence of all tokens.
+        quantiles: of the influence of all tokens; one, which is not read, where tau was given or found otherwise.
         budgets: as they are given to `ifcurate select`.
         budget_tokens: the same in tokens, no two alike.
         own: the numbers of the run's own quantile and budget.
@@ -50,9 +50,12 @@ def make_grid(quantile: float, budget: str | int, tokens: int, quantiles: Sequen
     )
 
 
-def own_choice(selection: Selection) -> Grid:
-    """The one choice of a run whose documents were screened: what others would hold is not known.
+def own_choice(selections: Sequence[Selection]) -> Grid:
+    """The one choice of a run whose documents were screened, as what others would hold is not known, or whose tau is no
+    quantile.
 
-    Its budget is what was selected, since what documents without a score hold is a part of the one that was given.
+    Its budget is the most that was selected for a behaviour, since what documents without a score hold is a part of the
+    one that was given.
     """
-    return Grid((selection.quantile,), (str(selection.budget),), (selection.tokens_selected,), (0, 0))
+    most = max(selection.tokens_selected for selection in selections)
+    return Grid((selections[0].quantile,), (str(selections[0].budget),), (most,), (0, 0))

@@ -84,7 +84,8 @@ def describe_run(
     names = sorted(source.data)
     shards = {name: _shard(source.data[name]) for name in names}
     behaviours = [settings.behaviour for settings in options.settings]
-    first = Selection.load(source.selection, behaviours[0])
+    selections = [Selection.load(source.selection, behaviour) for behaviour in behaviours]
+    first = selections[0]
     ours = {name for name, _, _ in source.described_columns()}
     left_out = frozenset({source.text_column, source.id_column or ID, *ours})
     labels, too_many = read_labels(shards, options.columns, left_out, work / "labels.parquet")
@@ -97,13 +98,14 @@ def describe_run(
         source.text_column,
         [labels[index] for index in usable_labels(labels) if label_column(index) in groups.columns],
         groups,
-        make_grid(first.quantile, first.budget, first.tokens) if first.screened is None else own_choice(first),
+        make_grid(first.quantile, first.budget, first.tokens) if _has_others(first) else own_choice(selections),
     )
     return {
         "run": RUN,
         "facts": _facts(source, first, behaviours),
         "corpus": {"tokens": first.tokens, "documents": first.documents},
-        "quantiles": corpus.grid.quantiles,
+        "quantiles": ["none"] if _options(first) else corpus.grid.quantiles,
+        "chosen": _options(first),
         "budgets": [
             {"given": given, "tokens": tokens}
             for given, tokens in zip(corpus.grid.budgets, corpus.grid.budget_tokens, strict=True)
@@ -114,6 +116,20 @@ def describe_run(
         "behaviours": [describe_behaviour(database, corpus, settings, work) for settings in options.settings],
         "evaluation": None if options.evaluation is None else _evaluation(options.evaluation),
     }
+
+
+def _has_others(selection: Selection) -> bool:
+    """Whether selections with other quantiles and budgets are known without selecting."""
+    return selection.screened is None and not _options(selection)
+
+
+def _options(selection: Selection) -> str:
+    """Options of `ifcurate select` in the place of a quantile; empty where it went by one."""
+    if selection.rank_by == "token":
+        return f"--rank-by token --neighbours 0 --budget {selection.budget}"
+    if selection.threshold is not None:
+        return f"--threshold {selection.threshold:g} --budget {selection.budget}"
+    return ""
 
 
 def embedded(page: Mapping[str, Any]) -> str:
@@ -136,7 +152,8 @@ def _facts(source: ReportSource, selection: Selection, behaviours: Sequence[str]
     """What was run, in words."""
     made = source.columns_metadata(behaviours)[behaviours[0]]
     said = made.model_extra or {}
-    unit = f"{selection.rank_by}s, length to the power {selection.length_exponent:g}"
+    by_token = selection.rank_by == "token"
+    unit = "" if by_token else f"{selection.rank_by}s, length to the power {selection.length_exponent:g}"
     facts = [
         ("corpus", source.corpus),
         ("documents", f"{selection.documents:,}"),
@@ -147,6 +164,7 @@ def _facts(source: ReportSource, selection: Selection, behaviours: Sequence[str]
         ("scores", approximation(said)),
         ("alignment", made.alignment),
         ("ranked", unit),
+        ("tau", selection.tau_is),
         ("neighbours", f"{selection.neighbours}"),
         ("screened", "" if selection.screened is None else selection.screened.sentence()),
         ("ifcurate", made.version),

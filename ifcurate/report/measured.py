@@ -15,6 +15,7 @@ from ifcurate.selection.ranking import RANKED, Ranking
 from ifcurate.selection.records import cut_records, measure_records
 from ifcurate.selection.scores import Sidecar
 from ifcurate.selection.settings import SelectionSettings
+from ifcurate.selection.table import Selection
 from ifcurate.selection.thresholds import corpus_strata, corpus_taus
 
 ROWS = 1 << 16
@@ -68,15 +69,16 @@ def measure_corpus(
 
     Args:
         shards: in the order of the corpus.
-        settings: all but the quantile are taken from them.
-        quantiles: each in [0, 1].
+        settings: all but the quantile are taken from them; what is ranked is a document or a window.
+        quantiles: each in [0, 1]; not read where the settings give tau itself.
         out: the file to write.
 
     Raises:
         InputError: a score file is missing or damaged.
     """
     strata, tokens = corpus_strata(shards)
-    taus = corpus_taus(shards, strata, quantiles)
+    given = settings.threshold
+    taus = corpus_taus(shards, strata, quantiles) if given is None else [np.float32(given)]
     rankings = [Ranking(settings.length_exponent) for _ in taus]
     above, reach = np.zeros(len(taus), np.int64), np.zeros(len(taus), np.int64)
     documents = 0
@@ -96,6 +98,31 @@ def measure_corpus(
                 sink.write(pa.RecordBatch.from_arrays(arrays, schema=_schema(len(taus))))
                 documents += scored.tokens.documents
     return MeasuredRecords(out, taus, rankings, above.tolist(), reach.tolist(), tokens, documents)
+
+
+def measured_selection(table: Path, selection: Selection, out: Path) -> MeasuredRecords:
+    """What was selected, as if no document had any more to give up: of the highest tokens, whatever their documents.
+
+    Args:
+        table: `selection/<behaviour>.parquet`.
+        selection: its summary, of documents.
+        out: the file to write.
+
+    Raises:
+        InputError: the table is missing or damaged.
+    """
+    ranking, documents = Ranking(selection.length_exponent), 0
+    with writing_parquet(out, _schema(1)) as sink:
+        for batch in ParquetReader(str(table)).batches(rows=ROWS):
+            tokens, sparsity, score = (batch[name].to_numpy() for name in ("tokens", "sparsity", "score"))
+            ranking.observe(tokens, sparsity, score)
+            number = np.arange(documents, documents + batch.num_rows)
+            columns = [number, np.zeros_like(number), tokens, sparsity, score, batch["selected"].to_numpy()]
+            arrays = [pa.array(c).cast(f.type) for c, f in zip(columns, _schema(1), strict=True)]
+            sink.write(pa.RecordBatch.from_arrays(arrays, schema=_schema(1)))
+            documents += batch.num_rows
+    above, reach = [selection.tokens_above_tau], [selection.tokens_selected]
+    return MeasuredRecords(out, [np.float32(selection.tau)], [ranking], above, reach, selection.tokens, documents)
 
 
 def _schema(thresholds: int) -> pa.Schema:

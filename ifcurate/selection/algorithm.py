@@ -3,7 +3,8 @@
 Three passes: tau from the histograms and one look at every score; sparsity, score and reach of every record; and, once
 DuckDB has ordered the records, what each of them gives up. Where only some documents have a score, the latter two are
 done at the bounds of tau as well, for the interval of recall. Only a batch of documents is in memory at a time, and
-the result does not depend on how the corpus is cut into shards.
+the result does not depend on how the corpus is cut into shards. `--rank-by token` is no Algorithm 1, see `highest`:
+documents have a rank there too, which decides nothing.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ from ifcurate.errors import InputError
 from ifcurate.files import PART_SUFFIX, write_text
 from ifcurate.progress import Tracker, track
 from ifcurate.selection.audit import RecallAudit, TauAudit, judged
+from ifcurate.selection.highest import highest_first, tokens_before
 from ifcurate.selection.measuring import measure
 from ifcurate.selection.partial import fitting_tokens
 from ifcurate.selection.quantile import Stratum
 from ifcurate.selection.ranking import WEIGHED, Cut, Ranking, find_cut
 from ifcurate.selection.scores import Sidecar
-from ifcurate.selection.screened import Screened
-from ifcurate.selection.settings import Budget, SelectionSettings
+from ifcurate.selection.screened import Screened, ScreenedFacts
+from ifcurate.selection.settings import Budget, SelectionOptions, SelectionSettings
+from ifcurate.selection.spans import Ints
 from ifcurate.selection.table import SELECTED, Selection, Tally, records_path, summary_path
-from ifcurate.selection.thresholds import corpus_strata, corpus_taus
+from ifcurate.selection.thresholds import below_highest, corpus_strata, corpus_taus
 
 RECORDS_PER_BATCH = 1 << 16
 """Also the row groups of a selection's table, so that the records of one shard are found without reading all."""
@@ -52,26 +55,28 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
     shards = [Sidecar(name, path, settings.behaviour, settings.max_repetition) for name, path in sorted(sidecars)]
     strata, tokens = corpus_strata(shards)
     _require_tokens(strata, tokens)
+    facts = _screened(shards, settings)
     budget = Budget.parse(settings.budget).of(tokens)
     with _working_folder(folder / f"{settings.behaviour}{PART_SUFFIX}") as work:
         measured = work / "records.parquet"
         with track("select", 2 * tokens) as tracker:
             progress = _Progress(tracker)
-            (tau,) = corpus_taus(shards, strata, [settings.quantile], progress.advance)
+            tau = _tau(shards, strata, settings, budget, progress)
             near_tau = TauAudit.around(tau, settings.quantile, strata)
             corpus = measure(shards, settings, tau, measured, progress.advance, near_tau)
-        cut = find_cut(_weighed(measured, corpus.ranking), budget, work)
         tally, recall = Tally(), RecallAudit()
+        cut = _cut(shards, measured, corpus.ranking, settings, tau, budget)
+        chosen = _selected(measured, corpus.ranking, cut, shards, settings, tau, recall)
         summary = summary_path(folder, settings.behaviour)
         summary.unlink(missing_ok=True)
         with writing_parquet(records_path(folder, settings.behaviour), SELECTED) as sink:
-            for batch in _selected(measured, corpus.ranking, cut, shards, settings, tau, recall):
+            for batch in chosen:
                 tally.add(batch)
                 sink.write(batch)
                 sink.flush()
-        facts, judge = shards[0].metadata().screened, None
+        judge = None
         if facts is not None:
-            bounds = near_tau.interval(settings.quantile, strata)
+            bounds = near_tau.interval(settings.quantile, strata) if settings.threshold is None else (float(tau),) * 2
             others = [bound for bound in bounds if bound != float(tau)]
             at_bounds = [_recall_at(bound, shards, settings, budget, tokens, work) for bound in others]
             judge = judged(facts, recall, at_bounds, bounds, budget)
@@ -79,19 +84,13 @@ def select(sidecars: Sequence[tuple[str, Path]], settings: SelectionSettings, fo
     selection = Selection(
         behaviour=settings.behaviour,
         tau=float(tau),
-        quantile=settings.quantile,
-        neighbours=settings.neighbours,
-        budget=settings.budget,
         budget_tokens=budget,
-        budget_ends=settings.budget_ends,
-        rank_by=settings.rank_by,
         record_length=settings.record_length,
-        length_exponent=settings.length_exponent,
-        max_repetition=settings.max_repetition,
         documents_held_back=corpus.held_back,
         shortfall=shortfall,
         shortfall_reason=_reason(shortfall, cut, settings, judge),
         screened=judge,
+        **{name: getattr(settings, name) for name in SelectionOptions.model_fields},
         **tally.counts(),
     )
     write_text(summary, json.dumps(dataclasses.asdict(selection), indent=2) + "\n")
@@ -108,6 +107,45 @@ def _require_tokens(strata: Sequence[Stratum], tokens: int) -> None:
         )
 
 
+def _screened(shards: Sequence[Sidecar], settings: SelectionSettings) -> ScreenedFacts | None:
+    facts = shards[0].metadata().screened
+    if facts is not None and settings.rank_by == "token":
+        raise InputError(
+            "option --rank-by: the highest tokens are not known where a screen left documents without a score; rank "
+            "documents or windows."
+        )
+    return facts
+
+
+def _tau(
+    shards: Sequence[Sidecar],
+    strata: Sequence[Stratum],
+    settings: SelectionSettings,
+    budget: int,
+    progress: _Progress,
+) -> np.float32:
+    if settings.rank_by == "token":
+        return below_highest(shards, strata, budget, progress.advance)
+    if settings.threshold is not None:
+        progress.advance(sum(histogram.total for _, histogram in strata))
+        return np.float32(settings.threshold)
+    (tau,) = corpus_taus(shards, strata, [settings.quantile], progress.advance)
+    return tau
+
+
+def _cut(
+    shards: Sequence[Sidecar],
+    measured: Path,
+    ranking: Ranking,
+    settings: SelectionSettings,
+    tau: np.float32,
+    budget: int,
+) -> Cut:
+    """Where the budget ends, in the order of what is ranked."""
+    ranked = highest_first(shards, tau) if settings.rank_by == "token" else _weighed(measured, ranking)
+    return find_cut(ranked, budget, measured.parent)
+
+
 def _recall_at(
     tau: float, shards: Sequence[Sidecar], settings: SelectionSettings, budget: int, tokens: int, work: Path
 ) -> RecallAudit:
@@ -115,7 +153,7 @@ def _recall_at(
     measured, recall, threshold = work / "bound.parquet", RecallAudit(), np.float32(tau)
     with track("select: bounds of recall", tokens) as tracker:
         ranking = measure(shards, settings, threshold, measured, _Progress(tracker).advance).ranking
-    cut = find_cut(_weighed(measured, ranking), budget, work)
+    cut = _cut(shards, measured, ranking, settings, threshold, budget)
     for _ in _selected(measured, ranking, cut, shards, settings, threshold, recall):
         pass
     return recall
@@ -144,6 +182,9 @@ def _selected(
     recall: RecallAudit,
 ) -> Iterator[pa.RecordBatch]:
     """The columns `SELECTED` of every record, each of which `recall` has seen."""
+    if settings.rank_by == "token":
+        yield from _of_documents(measured, ranking, tokens_before(cut, shards, tau))
+        return
     by_name = {shard.name: shard for shard in shards}
     first = 0
     for batch in ParquetReader(str(measured)).batches(rows=RECORDS_PER_BATCH):
@@ -157,6 +198,16 @@ def _selected(
         recall.see(batch["window"].to_numpy() == 0, tokens, rank, reach, weight, selected)
         yield _batch([*batch.columns[:6], rank, selected], SELECTED)
         first += batch.num_rows
+
+
+def _of_documents(measured: Path, ranking: Ranking, selected: Iterator[Ints]) -> Iterator[pa.RecordBatch]:
+    """The columns `SELECTED` of every document, of which `selected` says in pieces how many tokens it gives up."""
+    left = np.zeros(0, np.int64)
+    for batch in ParquetReader(str(measured)).batches(rows=RECORDS_PER_BATCH):
+        while len(left) < batch.num_rows:
+            left = np.append(left, next(selected))
+        yield _batch([*batch.columns[:6], _rank(batch, ranking), left[: batch.num_rows]], SELECTED)
+        left = left[batch.num_rows :]
 
 
 def _rank(batch: pa.RecordBatch, ranking: Ranking) -> NDArray[np.float64]:
@@ -177,6 +228,8 @@ def _reason(shortfall: int, cut: Cut, settings: SelectionSettings, screened: Scr
         return None
     if screened is not None and screened.documents_audited:
         return "the rest is what documents without a score are estimated to hold"
+    if cut.position < 0 and settings.rank_by == "token":
+        return "the corpus has no more tokens that characters belong to"
     if cut.position < 0:
         return "the tokens above tau and their neighbours are fewer than the budget"
     if settings.budget_ends == "neighbourhood":

@@ -87,7 +87,7 @@ class Cut:
     """Where the budget ends: records before it give up all of their reach, those behind it nothing.
 
     The record at the cut is number `position` of the corpus, has rank `rank`, and may give up `room` tokens. A budget
-    that outlasts the corpus has its cut at position -1 and rank -1, behind every record.
+    that outlasts the corpus has its cut at position -1 and a rank of minus infinity, behind every record.
     """
 
     position: int
@@ -128,4 +128,4 @@ def find_cut(records: pa.RecordBatchReader, budget: int, spill: Path) -> Cut:
             raise InputError(
                 f"{spill}: records cannot be ordered here ({first_line(error)}); free some disk space."
             ) from error
-    return Cut(-1, -1.0, 0)
+    return Cut(-1, -math.inf, 0)

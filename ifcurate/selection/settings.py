@@ -48,12 +48,15 @@ class SelectionOptions(Config):
     panel = "Selection"
 
     quantile: float = Field(0.99, ge=0, le=1, description="tau is this quantile of all influence")
+    threshold: float | None = Field(None, allow_inf_nan=False, description="tau itself, in place of a quantile")
     neighbours: int = Field(1, ge=0, description="neighbours selected on both sides of a token above tau")
     budget: str | int = Field("2%", description="tokens to select: a share such as 2%, or a count")
     budget_ends: Literal["token", "neighbourhood"] = Field(
         "token", description="with the very last token, or before the first neighbourhood that does not fit"
     )
-    rank_by: Literal["document", "window"] = Field("document", description="what is ranked")
+    rank_by: Literal["document", "window", "token"] = Field(
+        "document", description="what is ranked; token: the highest tokens are selected, wherever they are, without tau"
+    )
     length_exponent: float = Field(1, description="0, 0.5 or 1: this power of its length divides a record's score")
 
     max_repetition: float | None = Field(
@@ -72,6 +75,15 @@ class SelectionOptions(Config):
         if value not in (0, 0.5, 1):
             raise ValueError("must be 0, 0.5 or 1")
         return value
+
+    @model_validator(mode="after")
+    def _tokens_stand_alone(self) -> SelectionOptions:
+        if self.rank_by == "token":
+            if self.neighbours != 0 or self.budget_ends != "token":
+                raise ValueError("--rank-by token selects nothing beside the highest tokens; give --neighbours 0")
+            if self.threshold is not None or self.max_repetition is not None:
+                raise ValueError("--rank-by token goes by the budget alone; leave out --threshold and --max-repetition")
+        return self
 
 
 class SelectionSettings(SelectionOptions):

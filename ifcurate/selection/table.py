@@ -57,6 +57,14 @@ class Selection:
     screened: Screened | None = None
     max_repetition: float | None = None
     documents_held_back: int = 0
+    threshold: float | None = None
+
+    @property
+    def tau_is(self) -> str:
+        """How tau was found, for people."""
+        if self.rank_by == "token":
+            return f"just below the {self.budget_tokens:,} highest scores"
+        return "as given" if self.threshold is not None else f"the {self.quantile:g} quantile"
 
     @classmethod
     def load(cls, folder: Path, behaviour: str) -> Selection:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifcurate.errors import InputError
-from ifcurate.selection.quantile import Bins, Histogram, Stratum, weighted_quantiles
+from ifcurate.selection.quantile import Bins, Histogram, Scan, Stratum, order_statistics, weighted_quantiles
 from ifcurate.selection.scores import Sidecar
 from ifcurate.threads import in_order
 
@@ -52,6 +52,31 @@ def corpus_taus(
     Raises:
         InputError: a score file is missing or damaged, or holds other scores than its histogram counted.
     """
+    return weighted_quantiles(strata, quantiles, _scanning(shards, strata, on_tokens))
+
+
+def below_highest(
+    shards: Sequence[Sidecar], strata: Sequence[Stratum], count: int, on_tokens: Callable[[int], None]
+) -> np.float32:
+    """The float32 next below the `count` highest scores of a corpus; of none, the highest score.
+
+    Args:
+        shards: the corpus, no document of which was screened.
+        strata: its own, from `corpus_strata`.
+        count: scores; those of all tokens where there are fewer.
+        on_tokens: see `corpus_taus`.
+
+    Raises:
+        InputError: see `corpus_taus`.
+    """
+    total = sum(histogram.total for _, histogram in strata)
+    rank = total - max(1, min(count, total))
+    (lowest,) = order_statistics(strata, [rank], _scanning(shards, strata, on_tokens))
+    return np.nextafter(np.float32(lowest), np.float32(-np.inf)) if count else np.float32(lowest)
+
+
+def _scanning(shards: Sequence[Sidecar], strata: Sequence[Stratum], on_tokens: Callable[[int], None]) -> Scan:
+    """Goes over the scores of a corpus, and refuses others than the `strata` counted."""
 
     def scan(bins: Bins) -> Iterator[tuple[int, NDArray[np.uint32]]]:
         counted = [Histogram(), Histogram()]
@@ -65,4 +90,4 @@ def corpus_taus(
             for shard in shards:
                 shard.check()
 
-    return weighted_quantiles(strata, quantiles, scan)
+    return scan

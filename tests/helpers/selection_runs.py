@@ -11,7 +11,8 @@ from score_files import Corpus
 
 from ifcurate.selection import scores as sidecars
 from ifcurate.selection.algorithm import select
-from ifcurate.selection.records import cut_records, mask_records
+from ifcurate.selection.highest import selected_mask
+from ifcurate.selection.records import cut_records
 from ifcurate.selection.settings import SelectionSettings
 from ifcurate.selection.table import Selection, ShardRecords
 
@@ -32,7 +33,7 @@ def run(corpus: Corpus, settings: SelectionSettings) -> tuple[Selection, list[li
                 rows = records.of_rows(first, documents)
                 taken, tau = rows["selected"].to_numpy(), np.float32(selection.tau)
                 cut = cut_records(scored.tokens, settings.record_length)
-                mask = mask_records(scored, cut, tau, settings.neighbours, taken)
+                mask = selected_mask(scored, cut, settings, tau, taken)
                 assert cut.count(mask).tolist() == taken.tolist()
                 edges = scored.tokens.rows
                 masks += [mask[begin:end].tolist() for begin, end in itertools.pairwise(edges)]

@@ -227,6 +227,34 @@ def test_a_run_that_marks_nothing_shows_its_documents(tmp_path: Path) -> None:
     assert 0 < len(part["shown"]) <= 12
 
 
+@pytest.mark.parametrize(
+    ("chosen", "options"),
+    [
+        ({"rank_by": "token", "neighbours": 0, "budget": "3%"}, "--rank-by token --neighbours 0 --budget 3%"),
+        ({"threshold": 2.5, "budget": "100%"}, "--threshold 2.5 --budget 100%"),
+    ],
+)
+def test_a_run_whose_tau_is_no_quantile_shows_its_own_choice(
+    tmp_path: Path, chosen: dict[str, Any], options: str
+) -> None:
+    made = DrawnCorpus.draw(40, behaviours=("rude", "toxic")).write(tmp_path, **chosen)
+    page = page_of(read_html((made.root / REPORT_FILE).read_text(encoding="utf-8")))
+    masks = {row: mask for file in sorted(made.data.glob("*.parquet")) for row, mask in _masks(file)}
+    assert (page["quantiles"], page["own"], page["chosen"]) == (["none"], [0, 0], options)
+    for part in page["behaviours"]:
+        selection = Selection.load(made.selection, part["name"])
+        assert part["tokens"] == [[selection.tokens_selected]] and part["selected"] == selection.tokens_selected > 0
+        assert part["taus"] == [selection.tau] and part["above"] == [selection.tokens_above_tau]
+        for shown in part["shown"]:
+            marked = masks[part["name"], shown["shard"], shown["row"]][shown["before"] :]
+            assert [letter != "." for letter in shown["takes"][0]] == marked[: len(shown["takes"][0])]
+
+
+def _masks(file: Path) -> list[tuple[tuple[str, str, int], list[bool]]]:
+    rows = enumerate(pq.read_table(file).to_pylist())
+    return [((name, file.stem, number), row[f"{name}_mask"]) for number, row in rows for name in ("rude", "toxic")]
+
+
 def test_json_in_html_ends_no_element() -> None:
     text = embedded({"a": "</script><!--<script>&\u2028\u2029"})
     assert not set("<>&\u2028\u2029") & set(text)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_a_budget_that_outlasts_the_corpus_is_cut_behind_it(records: dict[str, n
     batch = pa.RecordBatch.from_pydict(records, schema=WEIGHED)
     for budget in (int(records["reach"].sum()), 10**12):
         cut = find_cut(pa.RecordBatchReader.from_batches(WEIGHED, [batch]), budget, tmp_path)
-        assert (cut.position, cut.rank) == (-1, -1.0)
+        assert (cut.position, cut.rank) == (-1, -math.inf)
         assert (
             cut.allotment(*(records[name] for name in ("position", "rank", "reach"))).tolist()
             == records["reach"].tolist()

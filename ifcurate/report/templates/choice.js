@@ -87,8 +87,8 @@ function showChoice() {
   if (document.activeElement !== byId("tokens")) byId("tokens").value = choice.tokens;
   byId("exactness").textContent = exactness();
   const run = quoted(page.run);
-  byId("command").textContent =
-    `ifcurate select ${run} --quantile ${page.quantiles[choice.quantile]} --budget ${word} && ifcurate write ${run}`;
+  const options = page.chosen || `--quantile ${page.quantiles[choice.quantile]} --budget ${word}`;
+  byId("command").textContent = `ifcurate select ${run} ${options} && ifcurate write ${run}`;
   byId("reset").disabled = choice.quantile === own.quantile && choice.tokens === own.tokens;
 }
 
