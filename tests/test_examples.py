@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def test_every_example_is_looked_at() -> None:
         "score_texts.py",
         "smollm2",
         "train_on_several_gpus.sh",
+        "trl_dpo.py",
         "trl_sft.py",
     }
 
@@ -77,6 +79,17 @@ def test_trl_sft(tmp_path: Path, command: Command) -> None:
     export = ["export", data, "--format", "hf", "--out", tmp_path / "export", "--tokenizer", model, "--penalty", "1"]
     assert command(*export).code == 0
     run(sys.executable, EXAMPLES / "trl_sft.py", model, tmp_path / "export", tmp_path / "out")
+    assert (tmp_path / "out/model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_trl_dpo(tmp_path: Path) -> None:
+    pytest.importorskip("trl", reason="needs TRL: pip install 'ifcurate[trl]'")
+    model = tiny_neox(tmp_path / "model")
+    word_tokenizer(model)
+    pair = {"prompt": "the cat", "chosen": " sat on", "rejected": " a mat", "chosen_score": 0.0, "rejected_score": 1.0}
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for _ in range(8)))
+    run(sys.executable, EXAMPLES / "trl_dpo.py", model, tmp_path / "pairs.jsonl", tmp_path / "out", "2")
     assert (tmp_path / "out/model.safetensors").is_file()
 
 

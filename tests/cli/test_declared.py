@@ -20,6 +20,7 @@ from ifcurate.cli import (
     inspect,
     overlap,
     plan,
+    preferences,
     publish,
     queries,
     report,
@@ -53,6 +54,7 @@ from ifcurate.pipelines.distil_config import DistilConfig
 from ifcurate.pipelines.inspect_config import InspectConfig
 from ifcurate.pipelines.overlap_config import OverlapConfig
 from ifcurate.pipelines.plan_config import PlanConfig
+from ifcurate.pipelines.preferences_config import PreferencesConfig
 from ifcurate.pipelines.publish_config import PublishConfig, PublishDirectionConfig
 from ifcurate.pipelines.report_config import ReportConfig
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
@@ -81,6 +83,7 @@ WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "screen": (screen, ScreenConfig),
     "distil": (distil, DistilConfig),
     "reward-model": (reward_model, RewardModelConfig),
+    "preferences": (preferences, PreferencesConfig),
     "study": (study, StudyConfig),
     "demo": (demo, DemoConfig),
     "eval toxicity": (evaluate, ToxicityConfig),
