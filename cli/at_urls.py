@@ -66,7 +66,8 @@ def present(urls: Collection[str], written: Collection[str], command: str) -> It
     if not urls:
         yield list(written)
         return
-    from ifcurate.storage.launches import announced, is_first, require_one_machine, wait_for
+    from ifcurate.launch import is_first_process
+    from ifcurate.storage.launches import announced, require_one_machine, wait_for
     from ifcurate.storage.mirrored import read_at, written_at
 
     left = [folder for folder in written if not any(_lies_in(folder, url) for url in urls)]
@@ -75,7 +76,7 @@ def present(urls: Collection[str], written: Collection[str], command: str) -> It
         stack.enter_context(redirect_stderr(_naming(sys.stderr)))
         for url in urls:
             require_one_machine(url)
-            if not is_first():
+            if not is_first_process():
                 wait_for(Path(folder_of(url)))
                 continue
             is_written = any(_lies_in(folder, url) for folder in written)

@@ -7,7 +7,6 @@ Name, type, default, help, heading and aliases come from the field. What is not 
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,6 +21,7 @@ from pydantic_core import PydanticUndefined
 from ifcurate.cli.commands import COMMANDS
 from ifcurate.config import ALIASES, Config
 from ifcurate.credentials import require_none
+from ifcurate.launch import is_first_process, processes
 from ifcurate.registry import OneOf
 from ifcurate.working import folder_of, is_url
 
@@ -29,7 +29,7 @@ Settings = TypeVar("Settings", bound=Config)
 Given = dict[str, Any]
 
 CONFIG = "config"
-LAUNCHED = ("fit", "direct", "train", "eval")
+LAUNCHED = ("fit", "direct", "train", "eval", "preferences")
 """Commands that torchrun may start in several processes, which then share the work out."""
 NUMBERS = (int, float)
 SUBMITTED = "logs/jobs.json"
@@ -114,11 +114,11 @@ def _owning(folders: Collection[str], urls: list[str]) -> Iterator[None]:
     from ifcurate.lock import owning
 
     command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and command not in LAUNCHED:
+    if processes() > 1 and command not in LAUNCHED:
         raise InputError(f"ifcurate {command}: the processes of a launch cannot share it out; start it once, alone.")
     with ExitStack() as stack:
         elsewhere = stack.enter_context(present(urls, folders, f"ifcurate {command}"))
-        for folder in elsewhere if os.environ.get("RANK", "0") == "0" else ():
+        for folder in elsewhere if is_first_process() else ():
             stack.enter_context(owning(Path(folder), f"ifcurate {command}"))
             if (Path(folder) / SUBMITTED).is_file():
                 from ifcurate.pipelines.cluster import require_free

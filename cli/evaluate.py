@@ -71,9 +71,9 @@ def _model_folders(paths: Sequence[str]) -> list[ModelFolder]:
 def _compare(folders: Sequence[ModelFolder], out: Path, seed: int, figure: bool) -> None:
     """Print the comparison and write it, in the first process of a launch."""
     from ifcurate.cli.evaluation_tables import print_comparison
-    from ifcurate.cli.tables import is_first_process
     from ifcurate.evaluation.comparison import compare_models
     from ifcurate.evaluation.comparison_files import can_be_drawn, draw_comparison, write_comparison
+    from ifcurate.launch import is_first_process
 
     if not is_first_process():
         return

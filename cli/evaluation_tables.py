@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ifcurate.cli.tables import is_first_process, plain_console, print_table
+from ifcurate.cli.tables import plain_console, print_table
 from ifcurate.evaluation.compared import Comparison
 from ifcurate.evaluation.comparison_files import (
     DIFFERENCE_HEADINGS,
@@ -17,6 +17,7 @@ from ifcurate.evaluation.comparison_files import (
     table_cells,
 )
 from ifcurate.evaluation.results import Evaluation, ModelFolder, ToxicityResult
+from ifcurate.launch import is_first_process
 
 if TYPE_CHECKING:
     from ifcurate.evaluation.retraining import Rise

@@ -9,6 +9,8 @@ import os
 import sys
 from typing import TextIO
 
+from ifcurate.launch import is_first_process
+
 BROKEN_PIPE = 141
 """What a shell says of a program that SIGPIPE ended, 128 + 13; ours ends itself."""
 
@@ -35,7 +37,7 @@ def show_log(words: list[str]) -> None:
     """
     level = next((_LEVELS[word] for word in words if word in _LEVELS), logging.INFO)
     log = logging.getLogger("ifcurate")
-    log.setLevel(level if os.environ.get("RANK", "0") == "0" else logging.ERROR)
+    log.setLevel(level if is_first_process() else logging.ERROR)
     log.handlers = [_Standard()]
     log.propagate = False
 

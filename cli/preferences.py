@@ -8,7 +8,8 @@ from ifcurate.pipelines.preferences_config import PreferencesConfig
 
 def preferences(settings: PreferencesConfig) -> None:
     """Complete training prompts with a model and pair the least and the most toxic completion of each, for DPO."""
-    from ifcurate.cli.tables import is_first_process, plain_console
+    from ifcurate.cli.tables import plain_console
+    from ifcurate.launch import is_first_process
     from ifcurate.pipelines.preferences import make_preferences
 
     made = make_preferences(settings)

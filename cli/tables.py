@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,11 +22,6 @@ UNBOUNDED = 1000
 def plain_console(width: int | None = None) -> Console:
     """A console on which brackets are brackets: names and paths may have them."""
     return Console(markup=False, highlight=False, width=width)
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one of a launch that prints."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -14,7 +14,6 @@ import json
 import os
 import secrets
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from ifcurate.errors import InputError
+from ifcurate.repeating import repeating
 
 SECONDS_BETWEEN_BEATS = 10.0
 SECONDS_UNTIL_DEAD = 90.0
@@ -230,23 +230,15 @@ def _can_lock(file: IO[bytes]) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _beating(lock: Path, ours: Holder) -> Iterator[None]:
-    """Touch the file from time to time."""
-    stop = threading.Event()
+def _beating(lock: Path, ours: Holder) -> contextlib.AbstractContextManager[None]:
+    """Touch the file from time to time while the block runs."""
 
-    def beat() -> None:
-        while not stop.wait(SECONDS_BETWEEN_BEATS):
-            with contextlib.suppress(OSError):
-                os.utime(lock)
+    def beat() -> bool:
+        with contextlib.suppress(OSError):
+            os.utime(lock)
+        return True
 
-    thread = threading.Thread(target=beat, daemon=True, name=f"lock of {ours.command}")
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return repeating(beat, SECONDS_BETWEEN_BEATS, f"lock of {ours.command}")
 
 
 def _content(lock: Path) -> bytes | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from ifcurate.evaluation.labelled_texts import hold_out_texts, read_labelled
 from ifcurate.evaluation.reward_training import Examples, RewardLog, fit_tokenizer, load_body, reward_trainer
 from ifcurate.evaluation.sequence_classifier import SequenceClassifier, output_activation
 from ifcurate.files import clear, is_free, remove_parts, write_text
+from ifcurate.launch import processes
 from ifcurate.model.checkpoints import load_tokenizer
 from ifcurate.model.devices import resolve_device
 from ifcurate.model.hashes import hash_model
@@ -83,7 +83,7 @@ def train_reward_model(config: RewardModelConfig) -> RewardModelSummary:
     Raises:
         InputError: texts, labels or the model cannot be used, or the folder is in use.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if processes() > 1:
         raise InputError("`ifcurate reward-model` trains in one process; start it without torchrun or accelerate.")
     out = Path(config.out)
     if config.overwrite:

@@ -11,7 +11,6 @@ OUT/
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ from ifcurate.evaluation.fluency import Reader
 from ifcurate.evaluation.retraining import HeldOutTexts, Piece, Rise, rise
 from ifcurate.evaluation.retraining_rows import MARKED, RANDOM, write_rows
 from ifcurate.files import clear, is_free, remove, remove_parts, write_text
+from ifcurate.launch import processes
 from ifcurate.model.checkpoints import load_causal_lm
 from ifcurate.model.devices import resolve_batch_tokens, resolve_device
 from ifcurate.model.ranks import Ranks
@@ -84,7 +84,7 @@ def verify(config: VerifyConfig) -> Verification:
     Raises:
         InputError: the run, the queries or the text cannot be used, or the folder holds something else.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if processes() > 1:
         raise InputError("`ifcurate verify` trains in one process; start it without torchrun or accelerate.")
     out = config.folder
     if config.overwrite:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 
 from ifcurate.errors import InputError
+from ifcurate.launch import processes
 from ifcurate.model.devices import resolve_device
 
 Item = TypeVar("Item")
@@ -114,7 +115,7 @@ def find_ranks(device: str) -> Ranks:
         InputError: a GPU is asked for that is not there, or of a launch only WORLD_SIZE is told.
     """
     own = resolve_device(device)
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    launched = processes()
     if launched == 1:
         return Ranks(0, 1, own)
     if missing := [name for name in LAUNCH if name not in os.environ]:

@@ -18,11 +18,6 @@ from ifcurate.lock import start_of
 SECONDS_BETWEEN_LOOKS = 0.2
 
 
-def is_first() -> bool:
-    """Whether this process is the one of its launch that writes; it is where there is no launch."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def require_one_machine(url: str) -> None:
     """Refuse a launch whose processes run on several machines, which have no folder in common for a URL.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ifcurate.credentials import masked
 from ifcurate.errors import InputError, first_line
 from ifcurate.lock import owning
 from ifcurate.progress import log
+from ifcurate.repeating import repeating
 from ifcurate.storage.manifest import MANIFEST
 from ifcurate.storage.mirror import Mirror
 from ifcurate.storage.objects import Objects
@@ -108,25 +108,15 @@ def _end(mirror: Mirror, lease: Lease) -> None:
         ) from error
 
 
-@contextmanager
-def _sending(mirror: Mirror, lease: Lease) -> Iterator[None]:
+def _sending(mirror: Mirror, lease: Lease) -> AbstractContextManager[None]:
     """Send from time to time while the block runs."""
-    stop = threading.Event()
 
-    def send() -> None:
-        while not stop.wait(SECONDS_BETWEEN_SENDS):
-            try:
-                if not mirror.send(lease):
-                    log.debug(f"{mirror.objects.url}: files changed too fast to be sent; they are sent later")
-            except Exception as error:
-                log.warning(
-                    f"{mirror.objects.url}: could not be written ({masked(first_line(error))}); it is tried again"
-                )
+    def send() -> bool:
+        try:
+            if not mirror.send(lease):
+                log.debug(f"{mirror.objects.url}: files changed too fast to be sent; they are sent later")
+        except Exception as error:
+            log.warning(f"{mirror.objects.url}: could not be written ({masked(first_line(error))}); it is tried again")
+        return True
 
-    thread = threading.Thread(target=send, daemon=True, name=f"sends to {mirror.objects.url}")
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return repeating(send, SECONDS_BETWEEN_SENDS, f"sends to {mirror.objects.url}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import threading
 from collections.abc import Iterator
 
 from ifcurate.errors import InputError
 from ifcurate.lock import Holder, refusal
 from ifcurate.progress import log
+from ifcurate.repeating import repeating
 from ifcurate.storage.manifest import CONTROL
 from ifcurate.storage.objects import Objects
 
@@ -81,28 +81,25 @@ def leasing(objects: Objects, command: str) -> Iterator[Lease]:
             log.info(f"{objects.url}: taken over from process {holder.pid} on {holder.host}, which is gone")
             objects.delete([LOCK])
     lease = Lease(objects, ours)
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(SECONDS_BETWEEN_BEATS):
-            try:
-                lease.beat()
-            except InputError as error:
-                log.error(str(error))
-                _thread.interrupt_main()
-                return
-            except Exception as error:  # a store that is out of order now may answer the next time
-                log.debug(f"{objects.address(LOCK)}: {error}")
-
-    thread = threading.Thread(target=beat, daemon=True, name=f"lease of {command}")
-    thread.start()
     try:
-        yield lease
+        with repeating(lambda: _beats(lease, objects), SECONDS_BETWEEN_BEATS, f"lease of {command}"):
+            yield lease
     finally:
-        stop.set()
-        thread.join()
         with contextlib.suppress(Exception):  # what cannot be deleted now is seen to be gone later
             lease.end()
+
+
+def _beats(lease: Lease, objects: Objects) -> bool:
+    """Say that the process lives; interrupts it, and returns False, where another one has taken the URL over."""
+    try:
+        lease.beat()
+    except InputError as error:
+        log.error(str(error))
+        _thread.interrupt_main()
+        return False
+    except Exception as error:  # a store that is out of order now may answer the next time
+        log.debug(f"{objects.address(LOCK)}: {error}")
+    return True
 
 
 def _holder(content: bytes) -> Holder:
