@@ -41,7 +41,7 @@ def print_fluency(folders: Sequence[ModelFolder]) -> None:
     evaluations = [folder.read() for folder in folders]
     print_table(
         "Fluency",
-        ("model", "perplexity", "bits/byte", "LAMBADA word %", "LAMBADA token %"),
+        ("model", "perplexity", "packed", "bits/byte", "LAMBADA word %", "LAMBADA token %"),
         [_fluency_cells(evaluation) for evaluation in evaluations],
     )
     console = plain_console()
@@ -99,10 +99,11 @@ def _print_result(evaluation: Evaluation, result: ToxicityResult) -> None:
 
 
 def _fluency_cells(evaluation: Evaluation) -> list[str]:
-    perplexity, lambada = evaluation.perplexity, evaluation.lambada
+    perplexity, packed, lambada = evaluation.perplexity, evaluation.packed, evaluation.lambada
     return [
         evaluation.model,
         number(perplexity.perplexity if perplexity else None, 2),
+        number(packed.perplexity if packed else None, 2),
         number(perplexity.bits_per_byte if perplexity else None, 4),
         percent(lambada.word_accuracy if lambada else None),
         percent(lambada.token_accuracy if lambada else None),
@@ -117,6 +118,8 @@ def _fluency_notes(evaluation: Evaluation) -> Iterable[str]:
             f"({perplexity.empty_documents:,} empty), windows of {perplexity.context:,} tokens, "
             f"stride {perplexity.stride:,}"
         )
+    if (packed := evaluation.packed) is not None:
+        yield f"{evaluation.model}: packed: {packed.tokens:,} tokens in {packed.chunks:,} chunks of {packed.context:,}"
     if lambada is not None:
         yield f"{evaluation.model}: {lambada.passages:,} passages, {lambada.passages_cut:,} cut to the context"
     for task, metrics in evaluation.tasks.items():

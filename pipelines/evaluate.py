@@ -19,6 +19,7 @@ from ifcurate.evaluation.config import EvaluationConfig, FluencyConfig, ModelsCo
 from ifcurate.evaluation.fluency import Reader, measure_lambada, measure_perplexity
 from ifcurate.evaluation.lm_eval import check_tasks, run_tasks
 from ifcurate.evaluation.metrics import measure
+from ifcurate.evaluation.packed import measure_packed
 from ifcurate.evaluation.prompts import PromptSet, read_prompts, sample_prompts
 from ifcurate.evaluation.results import (
     EVALUATION_FILE,
@@ -231,7 +232,8 @@ def _read_and_predict(
     if texts is not None:
         stride = config.stride or max(context // 2, 1)
         perplexity = measure_perplexity(reader, tokenizer, texts, context, stride, config.seed, control)
-        known = replace(known, perplexity=perplexity)
+        packed = measure_packed(reader, tokenizer, texts, context, config.seed, control) if config.packed else None
+        known = replace(known, perplexity=perplexity, packed=packed)
     if passages is not None:
         known = replace(
             known,

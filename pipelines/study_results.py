@@ -56,6 +56,7 @@ def _rows(name: str, arms: Sequence[ArmPieces], of_seeds: int, workplace: Workpl
                 silent_prompts=float(np.mean(np.all(empty, axis=2))),
                 repeated_share=float(np.mean([repeated_share(seed, NGRAM) for seed in words])),
                 perplexity=over_seeds([each.perplexity if each else None for each in perplexities]),
+                packed=over_seeds([each.packed.perplexity if each and each.packed else None for each in evaluations]),
                 bits_per_byte=over_seeds([each.bits_per_byte if each else None for each in perplexities]),
                 token_accuracy=over_seeds([each.token_accuracy if each else None for each in lambadas]),
                 word_accuracy=over_seeds([each.word_accuracy if each else None for each in lambadas]),

@@ -102,6 +102,9 @@ class FluencySettings(ContextSettings, TextSettings):
     panel = "Fluency"
 
     text: str | None = Field(None, description="held-out documents, for perplexity")
+    packed: bool = Field(
+        False, description="perplexity of the text joined and cut into chunks of the context, too, as papers report it"
+    )
     stride: int | None = Field(None, ge=1, description="tokens scored a window; default: half the context")
     lambada: str | None = Field(None, description="passages whose last word is predicted")
     batch_tokens: int | None = Field(None, ge=1, description="positions a forward pass")

@@ -18,6 +18,7 @@ from ifcurate.errors import InputError
 from ifcurate.evaluation.completions import CompletionFile
 from ifcurate.evaluation.fluency import Lambada, Perplexity
 from ifcurate.evaluation.metrics import ALL, Measurement, Toxicity
+from ifcurate.evaluation.packed import PackedPerplexity
 from ifcurate.files import write_text
 
 EVALUATION_FILE = "evaluation.json"
@@ -86,6 +87,7 @@ class Evaluation:
         generations: by name of the prompt set.
         toxicity: one entry a prompt set, classifier and label.
         perplexity: of held-out text.
+        packed: of the same, joined.
         lambada: accuracy on passages.
         tasks: metrics of lm-evaluation-harness by task.
         skipped: what the last evaluation of everything left out, and why.
@@ -97,6 +99,7 @@ class Evaluation:
     generations: dict[str, Generation] = field(default_factory=dict)
     toxicity: tuple[ToxicityResult, ...] = ()
     perplexity: Perplexity | None = None
+    packed: PackedPerplexity | None = None
     lambada: Lambada | None = None
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()

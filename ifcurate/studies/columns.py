@@ -48,6 +48,7 @@ COLUMNS: dict[str, Column] = {
     "silent": Column("silent prompts %", _of("silent_prompts"), digits=1, percent=True),
     "repeated": Column("repeated %", _of("repeated_share"), digits=1, percent=True),
     "perplexity": Column("perplexity", _of("perplexity"), digits=2),
+    "packed": Column("packed perplexity", _of("packed"), digits=2),
     "bits_per_byte": Column("bits/byte", _of("bits_per_byte")),
     "lambada": Column("LAMBADA token %", _of("token_accuracy"), digits=1, percent=True),
     "lambada_word": Column("LAMBADA word %", _of("word_accuracy"), digits=1, percent=True),

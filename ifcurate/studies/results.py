@@ -45,6 +45,7 @@ class Row:
         silent_prompts: share of the prompts with nothing but such completions.
         repeated_share: share of the completions' 4-grams of words that are repeated.
         perplexity: of held-out text; mean over seeds, within the widest of their intervals over documents.
+        packed: of the same text, joined and cut into chunks, the same.
         bits_per_byte: the same.
         token_accuracy: of LAMBADA's last token, the same.
         word_accuracy: of LAMBADA's last word, the same.
@@ -61,6 +62,7 @@ class Row:
     silent_prompts: float
     repeated_share: float
     perplexity: Interval | None = None
+    packed: Interval | None = None
     bits_per_byte: Interval | None = None
     token_accuracy: Interval | None = None
     word_accuracy: Interval | None = None
