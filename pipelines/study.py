@@ -8,13 +8,14 @@ OUT/
   completions/<name>-<key>/      completions and their scores, of `ifcurate eval toxicity`
   fluency/<name>-<key>/          perplexity and LAMBADA, of `ifcurate eval fluency`
   pieces/                        what each is made of, and how long it took
-  results.json, .csv, .md, .tex  the table
+  results.json, .csv, .md, .tex  the tables
+  figure.svg                     toxicity over perplexity
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,17 +23,23 @@ import torch
 from ifcurate.config import save
 from ifcurate.errors import InputError
 from ifcurate.files import is_free, remove_parts
+from ifcurate.pipelines.available import can_draw
 from ifcurate.pipelines.study_config import StudyConfig
+from ifcurate.pipelines.study_inputs import look
 from ifcurate.pipelines.study_pieces import Workplace
 from ifcurate.pipelines.study_recipes import settings_of
-from ifcurate.pipelines.study_results import results_of
+from ifcurate.pipelines.study_results import results_of, shared_prompts_of
 from ifcurate.progress import log
 from ifcurate.provenance import versions
+from ifcurate.studies.costs import estimate, left, measured
+from ifcurate.studies.figure import FIGURE_FILE, draw, panels
 from ifcurate.studies.files import write_results
 from ifcurate.studies.layout import lay_out
 from ifcurate.studies.pieces import Piece
 from ifcurate.studies.reading import read_study
-from ifcurate.studies.records import RECORDS
+from ifcurate.studies.records import RECORDS, read_records
+from ifcurate.studies.reduced import without
+from ifcurate.studies.results import Results
 from ifcurate.studies.sweeps import expanded
 from ifcurate.studies.tables import Shown, shown
 
@@ -70,15 +77,15 @@ def study(config: StudyConfig) -> StudySummary:
     """Make what is missing, piece by piece, then the tables; the same command goes on wherever it was stopped.
 
     Raises:
-        InputError: the study or something in it cannot be used.
+        InputError: the study or something in it cannot be used, or had, and `skip_missing` is not set.
     """
     began = time.monotonic()
-    workplace = open_study(config)
+    workplace, left_out = _with_what_there_is(open_study(config), config)
     _claim(workplace)
     made = _make_missing(workplace)
-    results = results_of(workplace)
+    results = results_of(workplace, left_out)
     tables = [shown(results, name, table) for name, table in workplace.study.tables.items()]
-    files = write_results(results, tables, workplace.root)
+    files = write_results(results, tables, workplace.root) + _figure(results, config, workplace.root)
     there = len(workplace.layout.pieces) - len(made)
     return StudySummary(tables, made, there, time.monotonic() - began, files)
 
@@ -102,6 +109,23 @@ def open_study(config: StudyConfig) -> Workplace:
     return workplace
 
 
+def _with_what_there_is(workplace: Workplace, config: StudyConfig) -> tuple[Workplace, list[str]]:
+    """The study without the arms and judges that cannot be had, and a sentence for each reason.
+
+    Raises:
+        InputError: something cannot be had, and is not to be skipped; names all of it.
+    """
+    looked = look(workplace, online=True)
+    missing = looked.sentences
+    if config.figure and not can_draw():
+        missing.append("figure: needs matplotlib; run `pip install 'ifcurate[eval]'`, or use --no-figure.")
+    if missing and not config.skip_missing:
+        listed = "".join(f"\n  {sentence}" for sentence in missing)
+        raise InputError(f"nothing was run, as this cannot be had here; bring it, or give --skip-missing:{listed}")
+    declared = without(workplace.study, looked.arms, looked.judges)
+    return replace(workplace, study=declared, layout=lay_out(declared)), [f"left out: {each}" for each in missing]
+
+
 def _claim(workplace: Workplace) -> None:
     """Make the output folder this study's own, or refuse it."""
     root = workplace.root
@@ -112,12 +136,34 @@ def _claim(workplace: Workplace) -> None:
 
 
 def _make_missing(workplace: Workplace) -> list[Made]:
+    """Make piece by piece, and say before each what the rest will take, as far as like ones have shown."""
     pieces = workplace.layout.pieces
     missing = [piece for piece in pieces if workplace.record(piece) is None]
-    made = []
-    for number, piece in enumerate(missing, 1):
-        log.info(f"study: {piece.title} ({number} of {len(missing)}; {len(pieces) - len(missing)} were there)")
+    made: list[Made] = []
+    _refuse_shared(workplace)
+    for number, piece in enumerate(missing):
+        known = measured(read_records(workplace.root))
+        rest = left([estimate(each, known) for each in missing[number:]])
+        there = len(pieces) - len(missing)
+        log.info(f"study: {piece.title} ({number + 1} of {len(missing)}, {there} were there; {rest})")
         began = time.monotonic()
         workplace.make(piece)
         made.append(Made(piece, time.monotonic() - began))
+        if piece == workplace.layout.shared_prompts:
+            _refuse_shared(workplace)
     return made
+
+
+def _refuse_shared(workplace: Workplace) -> None:
+    if workplace.study.shared_prompts == "refuse":
+        for each in shared_prompts_of(workplace):
+            if each.in_corpus or each.in_queries:
+                raise InputError(f"{each.sentence[:-1]}; take them out, or say `shared_prompts: count` in the study.")
+
+
+def _figure(results: Results, config: StudyConfig, root: Path) -> list[Path]:
+    """The figure, where it is wanted and there is something to draw, and to draw with."""
+    if not (config.figure and can_draw() and panels(results)):
+        return []
+    draw(results, root / FIGURE_FILE)
+    return [root / FIGURE_FILE]

@@ -14,3 +14,15 @@ class StudyConfig(Config):
     study: str = Field(description="YAML file that declares what is compared")
     out: Folder = Field(description="folder of all pieces and of the results; the same command continues a study")
     set: list[str] = Field([], description="KEY=VALUE in place of what the file says, such as training.max_steps=10")
+    dry_run: bool = Field(
+        False, exclude=True, description="list the pieces, what is done, and what the others will take; make nothing"
+    )
+    skip_missing: bool = Field(
+        False, description="leave out arms and judges that need something that cannot be had, and say so in the tables"
+    )
+    figure: bool = Field(True, description="draw toxicity over perplexity")
+
+    @property
+    def only_looks(self) -> bool:
+        """See `Config.only_looks`."""
+        return self.dry_run

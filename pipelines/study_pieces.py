@@ -18,13 +18,16 @@ from ifcurate.pipelines.annotate import annotate
 from ifcurate.pipelines.evaluate import evaluate_fluency, evaluate_saved, evaluate_toxicity
 from ifcurate.pipelines.reward_model import train_reward_model
 from ifcurate.pipelines.study_recipes import classifier_of, model_folder, settings_of
+from ifcurate.pipelines.study_shared_prompts import count_shared
 from ifcurate.pipelines.train import train
+from ifcurate.studies.costs import likeness
 from ifcurate.studies.declared import Study
 from ifcurate.studies.layout import Layout
 from ifcurate.studies.pieces import Kind, Piece
 from ifcurate.studies.records import JudgedBy, Record, read_record, write_record
 
 RECIPES: Mapping[Kind, Callable[[Any], Any]] = {
+    "shared_prompts": count_shared,
     "reward_model": train_reward_model,
     "annotation": annotate,
     "training": train,
@@ -58,19 +61,23 @@ class Workplace:
         """Make `piece`, or what is left of it.
 
         Raises:
-            InputError: its recipe refuses something.
+            InputError: its recipe refuses something; names the piece.
         """
+        try:
+            return self._made(piece)
+        except InputError as error:
+            raise InputError(f"{piece.title}: {error}") from error
+
+    def _made(self, piece: Piece) -> Record:
         torch.set_num_threads(self.threads)
         whole, began = not (self.root / piece.place).exists(), time.monotonic()
         settings = settings_of(piece, self.study, self.layout, self.root)
-        known = read_record(piece, self.root)  # of completions that a judge has not seen yet
+        record = read_record(piece, self.root)  # of completions that a judge has not seen yet
+        record = record or Record(piece.kind, piece.name, dict(piece.settings), likeness(piece), whole)
         if piece.kind == "completions":
-            record = self._judge(
-                piece, settings, known or Record(piece.kind, piece.name, dict(piece.settings), 0, whole)
-            )
+            record = self._judge(piece, settings, record)
         else:
             RECIPES[piece.kind](settings)
-            record = Record(piece.kind, piece.name, dict(piece.settings), 0, whole)
         record = replace(record, seconds=record.seconds + time.monotonic() - began)
         write_record(piece, record, self.root)
         return record

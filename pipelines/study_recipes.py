@@ -12,6 +12,7 @@ from ifcurate.evaluation.config import FluencyConfig, ToxicityConfig
 from ifcurate.evaluation.results import ModelFolder
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
 from ifcurate.pipelines.run_config import PRESETS, RunConfig
+from ifcurate.pipelines.study_shared_prompts import SharedPromptsConfig
 from ifcurate.studies.declared import Judge, Study
 from ifcurate.studies.layout import Layout
 from ifcurate.studies.pieces import Kind, Piece
@@ -21,6 +22,7 @@ from ifcurate.training.config import TrainConfig
 MODEL = "model"
 """Name of the one model that an evaluation is of."""
 SETTINGS: Mapping[Kind, type[Config]] = {
+    "shared_prompts": SharedPromptsConfig,
     "reward_model": RewardModelConfig,
     "annotation": RunConfig,
     "training": TrainConfig,

@@ -11,12 +11,14 @@ from ifcurate.evaluation.completions import is_empty, read_scores
 from ifcurate.evaluation.results import Evaluation
 from ifcurate.pipelines.study_pieces import Workplace
 from ifcurate.pipelines.study_recipes import model_folder
+from ifcurate.pipelines.study_shared_prompts import read_shared
 from ifcurate.pipelines.train import METRICS_FILE
 from ifcurate.studies.impartial import partial_judges
 from ifcurate.studies.layout import ArmPieces
 from ifcurate.studies.order import placed
 from ifcurate.studies.pieces import Piece
 from ifcurate.studies.results import Results, Row, Verdict, over_seeds, verdict
+from ifcurate.studies.shared_prompts import SharedPrompts
 from ifcurate.training.repetition import NGRAM, repeated_share
 
 BOOTSTRAP_SEED = 42
@@ -31,7 +33,16 @@ def results_of(workplace: Workplace, left_out: Sequence[str] = ()) -> Results:
         finished = [arm for arm in seeds if all(workplace.record(piece) for piece in arm.evaluations)]
         if finished:
             rows += _rows(name, finished, len(seeds), workplace)
-    return Results(study.title, study.behaviour, list(study.judges), placed(rows), tuple(left_out))
+    notes = [shared.sentence for shared in shared_prompts_of(workplace)]
+    return Results(study.title, study.behaviour, list(study.judges), placed(rows), left_out, notes)
+
+
+def shared_prompts_of(workplace: Workplace) -> list[SharedPrompts]:
+    """The counts of prompts that annotations have seen; none where there is no annotation, or nothing was counted."""
+    piece = workplace.layout.shared_prompts
+    if piece is None or workplace.record(piece) is None:
+        return []
+    return read_shared(workplace.root / piece.place)
 
 
 def _rows(name: str, arms: Sequence[ArmPieces], of_seeds: int, workplace: Workplace) -> list[Row]:

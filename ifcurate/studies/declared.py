@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -84,6 +84,9 @@ class Study(Config):
     held_out: str | None = Field(None, description="text that no arm trains on, for perplexity")
     lambada: str | None = Field(None, description="passages whose last word is predicted")
     prompts: list[str] = Field(min_length=1, description="sets of prompts, as for `ifcurate eval`")
+    shared_prompts: Literal["count", "refuse"] = Field(
+        "count", description="prompts that are texts of the corpus or of the queries: say how many, or end there"
+    )
     judges: dict[Name, Judge] = Field(min_length=1, description="classifiers by name; a list names each by itself")
     annotation: Settings = Field({}, description="settings that all annotations share")
     annotations: dict[Name, Settings] = Field({}, description="settings of `ifcurate annotate` by name")

@@ -47,10 +47,17 @@ class ArmPieces:
 
 @dataclass(frozen=True)
 class Layout:
-    """The arms of a study, for every seed."""
+    """The pieces of a study.
+
+    Attributes:
+        arms: for every seed.
+        judges: those that the study makes.
+        shared_prompts: counts prompts that annotations have seen; None where there is no annotation.
+    """
 
     arms: Mapping[str, Sequence[ArmPieces]]
     judges: Mapping[str, Piece]
+    shared_prompts: Piece | None
 
     @property
     def pieces(self) -> list[Piece]:
@@ -58,7 +65,8 @@ class Layout:
         ordered: dict[str, Piece] = {}
         rounds = max(len(seeds) for seeds in self.arms.values())
         last = [seeds[number] for number in range(rounds) for seeds in self.arms.values() if number < len(seeds)]
-        wanted = [*self.judges.values(), *(piece for arm in last for piece in arm.evaluations)]
+        first = [] if self.shared_prompts is None else [self.shared_prompts]
+        wanted = [*first, *self.judges.values(), *(piece for arm in last for piece in arm.evaluations)]
         for piece in wanted:
             ordered |= {each.key: ordered.get(each.key, each) for each in [*piece.all_needed(), piece]}
         return list(ordered.values())
@@ -92,7 +100,28 @@ def lay_out(study: Study) -> Layout:
         for name, judge in study.judges.items()
         if judge.reward_model is not None
     }
-    return Layout(arms, judges)
+    return Layout(arms, judges, _shared_prompts(study, [arm for seeds in arms.values() for arm in seeds]))
+
+
+def _shared_prompts(study: Study, arms: Sequence[ArmPieces]) -> Piece | None:
+    annotations = [each for arm in arms for each in with_needed(arm) if each.kind == "annotation"]
+    if not annotations:
+        return None
+    files = [
+        each for piece in annotations for role in ("queries", "contrast") for each in _list(piece.settings.get(role))
+    ]
+    settings: dict[str, Any] = {
+        "prompts": study.prompts,
+        "corpus": study.corpus,
+        "text_column": study.text_column,
+        "queries": list(dict.fromkeys(files)),
+        **{name: study.evaluation[name] for name in ("split", "prompt_column") if name in study.evaluation},
+    }
+    return Piece("shared_prompts", "all", settings)
+
+
+def _list(given: Any) -> list[str]:
+    return [given] if isinstance(given, str) else list(given or [])
 
 
 class _Builder:

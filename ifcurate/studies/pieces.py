@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["reward_model", "annotation", "training", "completions", "fluency"]
-KINDS: tuple[Kind, ...] = ("reward_model", "annotation", "training", "completions", "fluency")
+Kind = Literal["shared_prompts", "reward_model", "annotation", "training", "completions", "fluency"]
 
 LEAVES_NO_TRACE = frozenset(
     {"workers", "save_steps", "save_total_limit", "logging_steps", "report_to", "allow_pickle", "trust_remote_code"}

@@ -33,6 +33,7 @@ class Record:
         name: of the piece.
         settings: what the study said of it.
         seconds: that it took, by the process that ended it.
+        likeness: equal to that of pieces that take as long, see `ifcurate.studies.costs`.
         whole: whether that process began it too, so that its seconds are those of all of it.
         judged: by the judges' names in the study; of completions without any text, nobody.
         silent: whether no completion has any text.
@@ -41,8 +42,9 @@ class Record:
     kind: Kind
     name: str
     settings: dict[str, Any]
-    seconds: float
+    likeness: str
     whole: bool
+    seconds: float = 0.0
     judged: dict[str, JudgedBy] = field(default_factory=dict)
     silent: bool = False
 
@@ -65,6 +67,17 @@ def read_record(piece: Piece, root: Path) -> Record | None:
     if not file.is_file():
         return None
     return read_artifact(Record, file.read_bytes(), file, "delete it to look at the piece again")
+
+
+def read_records(root: Path) -> list[Record]:
+    """Of all pieces that were ever made below `root`.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    remedy = "delete it to look at the piece again"
+    files = sorted((root / RECORDS).glob("*/*.json"))
+    return [read_artifact(Record, file.read_bytes(), file, remedy) for file in files]
 
 
 def write_record(piece: Piece, record: Record, root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -20,6 +21,11 @@ SMALL = {
     "evaluation.max_new_tokens": 8,
     "annotation.fit_tokens": 256,
     "annotation.workers": 1,
+    "reward_models.insults": json.dumps(
+        {"source": "{demo}/corpus/*.parquet", "label_column": "subject", "positive": "city"}
+        | {"num_train_epochs": 1, "held_out": 0.4}
+    ),
+    "decodings.rad.rad_k": 3,
 }
 
 
@@ -32,11 +38,6 @@ def make_demo_world(folder: Path) -> Path:
     texts = pq.read_table(folder / corpus.CORPUS)["text"].to_pylist()
     save_tiny_model(folder / "model", texts, "llama")
     return folder
-
-
-def set_to(**changes: object) -> list[str]:
-    """Words that set keys of a study, their dots written as two underscores."""
-    return [f"--set={name.replace('__', '.')}={value}" for name, value in changes.items()]
 
 
 def small(world: Path) -> list[str]:

@@ -7,15 +7,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from commands import Command
 from tiny_classifiers import save_toxigen
 
+from ifcurate.pipelines.study_shared_prompts import SharedPromptsConfig, count_shared, read_shared
 from ifcurate.studies.files import read_results
-from studies import DEMO, make_demo_world, set_to, small
+from ifcurate.studies.shared_prompts import SharedPrompts
+from studies import DEMO, make_demo_world, small
 
-RESULTS = ("results.json", "results.csv", "results.md", "results.tex")
-ARMS = ["base", "plain", "filter", "ascent", "remove", "tag"]
+RESULTS = ("results.json", "results.csv", "results.md", "results.tex", "figure.svg")
+ARMS = ["base", "rad", "plain", "filter", "ascent", "remove", "tag"]
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +30,34 @@ def made(out: str) -> list[str]:
     return [line.removeprefix("made: ").rpartition(",")[0] for line in out.splitlines() if line.startswith("made: ")]
 
 
+def completions(file: Path) -> Any:
+    return pq.read_table(file, columns=["completions"]).to_pylist()
+
+
 @pytest.mark.slow
 def test_the_demo_study_from_end_to_end(world: Path, tmp_path: Path, command: Command) -> None:
     out = tmp_path / "study"
     words = ["study", DEMO, "--out", out, *small(world)]
+    before = command(*words, "--set=model=org/base", "--dry-run")
+    assert before.code == 0, before.err
+    assert "21 pieces, 0 are done; time left unknown" in before.out
+    assert "not looked at, as it is not on this machine: model org/base" in before.out
+    assert not out.exists()
     first = command(*words)
     assert first.code == 0, first.err
-    assert len(made(first.out)) == 18, "an annotation, five trainings, and two evaluations of six models"
+    assert len(made(first.out)) == 21
     assert made(first.out).count("annotation influence") == 1
+    assert made(first.out).index("reward model insults") < made(first.out).index("completions base-rad")
     found = read_results(out)
     assert [row.arm for row in found.rows] == ARMS
-    assert found.rows[0].seeds is None
-    assert {row.verdicts["profanity-check"].place is not None for row in found.rows} == {True}
+    assert [row.seeds for row in found.rows] == [None, None, 1, 1, 1, 1, 1]
+    assert {row.verdicts["profanity-check"].partial for row in found.rows} == {None}
+    assert [row.arm for row in found.rows if row.verdicts["insults"].partial] == ["rad"]
+    assert "insults does not count for rad: it steers the decoding." in first.out
+    assert found.rows[0].perplexity == found.rows[1].perplexity, "decoding does not enter"
     assert len({row.perplexity.value for row in found.rows if row.perplexity}) == 6
-    assert [row.marked_share is not None for row in found.rows] == [False, False, True, True, True, True]
+    assert [row.marked_share is not None for row in found.rows] == [False, False, False, True, True, True, True]
+    assert [note.partition(":")[0] for note in found.notes] == ["prompts prompts"]
     written = {name: (out / name).read_bytes() for name in RESULTS}
 
     # Once more, after something is lost: it alone is made again, to the same bytes.
@@ -49,33 +66,61 @@ def test_the_demo_study_from_end_to_end(world: Path, tmp_path: Path, command: Co
     (out / "pieces" / "training" / f"{lost.name}.json").unlink()
     again = command(*words)
     assert made(again.out) == ["training influence-ascent-seed0"]
-    assert "1 pieces made, 17 were there" in again.out
+    assert "1 pieces made, 20 were there" in again.out
     assert {name: (out / name).read_bytes() for name in RESULTS} == written
+    ahead = command(*words, "--set=seeds=[0,1]", "--dry-run").out
+    assert "36 pieces, 21 are done; about " in ahead
+    assert "unknown" not in ahead, "a second seed takes as long as the first"
 
-    # Another judge sees the completions that are there; one that chose the queries does not count.
+    # Other judges see the completions that are there; one that chose the queries does not count, and one that cannot
+    # be had is left out, with the arm that cannot be made.
     drawn = {file: completions(file) for file in out.rglob("prompts.parquet")}
     save_toxigen(tmp_path / "second")
-    judges = {"words": "profanity-check", "second": f"toxigen:{tmp_path}/second"}
-    judged = command(*words, *set_to(judges=json.dumps(judges), queries_chosen_by="[words]"))
+    judges = {"words": "profanity-check", "second": f"toxigen:{tmp_path}/second", "gone": "detoxify:/no.ckpt"}
+    changes = {
+        "judges": json.dumps(judges),
+        "queries_chosen_by": "[words]",
+        "trainings.gone": "{model: /no, penalty: 1}",
+    }
+    changes["arms.gone"] = "{annotation: influence, training: gone}"
+    more = [f"--set={key}={value}" for key, value in changes.items()]
+    refused = command(*words, *more)
+    assert refused.code == 2
+    assert "Error: nothing was run, as this cannot be had here; bring it, or give --skip-missing:" in refused.err
+    assert "  arm gone: /no: " in refused.err
+    assert "  judge gone: " in refused.err
+    judged = command(*words, *more, "--skip-missing", "--no-figure")
     assert judged.code == 0, judged.err
     assert {title.split()[0] for title in made(judged.out)} == {"completions"}
     assert {file: completions(file) for file in drawn} == drawn
     assert "words does not count for filter, ascent, remove, tag: it chose the queries." in judged.out
+    assert "left out: arm gone: /no: " in judged.out
     rows = read_results(out).rows
+    assert [row.arm for row in rows] == ARMS
     assert [row.verdicts["words"].place is None for row in rows] == [row.marked_share is not None for row in rows]
     assert all(row.verdicts["second"].place is not None for row in rows)
 
 
-def completions(file: Path) -> Any:
-    import pyarrow.parquet as pq
-
-    return pq.read_table(file, columns=["completions"]).to_pylist()
-
-
 def test_settings_that_do_not_fit_are_named_before_anything_runs(world: Path, tmp_path: Path, command: Command) -> None:
     words = ["study", DEMO, "--out", tmp_path / "study", *small(world)]
-    said = command(*words, *set_to(annotations__influence__budgt="2%")).error
+    said = command(*words, "--set=annotations.influence.budgt=2%").error
     assert said.startswith(f"{DEMO}: annotation influence: unknown option 'budgt'")
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "notes.txt").write_text("mine")
     assert "is in use by something else" in command(*words).error
+
+
+def test_prompts_that_are_texts_of_the_corpus_or_of_a_query_are_counted(tmp_path: Path) -> None:
+    corpus = ["The river was calm. Then it rose.", "THE RIVER!", "A river was calm"]
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in corpus))
+    prompts = ["the  river was calm", "The river was", "River was calm", "You are a rotten neighbour, said the man"]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps({"prompt": text}) + "\n" for text in prompts))
+    query = {"prompt": "You are a rotten neighbour, said the man.", "completion": " Go."}
+    (tmp_path / "q.jsonl").write_text(json.dumps(query) + "\n")
+    given = {
+        "prompts": [f"{tmp_path}/p.jsonl"],
+        "corpus": f"{tmp_path}/corpus.jsonl",
+        "queries": [f"{tmp_path}/q.jsonl"],
+    }
+    config = SharedPromptsConfig(**given, out=str(tmp_path / "out"))
+    assert count_shared(config) == read_shared(tmp_path / "out") == [SharedPrompts("p", 4, in_corpus=2, in_queries=1)]

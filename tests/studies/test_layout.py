@@ -65,6 +65,7 @@ def test_what_decides_a_piece_changes_its_key_and_what_leaves_no_trace_does_not(
     }
     steps = keys(training={"max_steps": 3})
     assert {title for title in before if before[title] == steps[title]} == {
+        "shared prompts all",
         "annotation influence",
         "completions base",
         "fluency base",

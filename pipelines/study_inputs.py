@@ -1,0 +1,189 @@
+"""What a study reads and does not make: looked at before anything runs, so that whatever is missing is named then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ifcurate.corpus.data_sets import is_data_set_id
+from ifcurate.corpus.places import WHOLE, list_place
+from ifcurate.corpus.tables import is_local, named_place, read_rows
+from ifcurate.errors import InputError, sentence
+from ifcurate.evaluation.classifiers import load_classifier
+from ifcurate.evaluation.prompts import HUB_IDS
+from ifcurate.influence.query_sets import read_query_sets
+from ifcurate.model.checkpoints import load_tokenizer
+from ifcurate.model.stored_hash import WEIGHTS
+from ifcurate.pipelines.study_pieces import Workplace
+from ifcurate.pipelines.study_recipes import classifier_of, settings_of
+from ifcurate.studies.pieces import Piece
+
+PACKAGES = {"gguf_file": "gguf", "adapter": "peft", "screen": "sklearn"}
+"""Settings that need a package of their own."""
+PUBLISHED = ("detoxify", "toxigen")
+"""Classifiers whose weights come from the network where they are named alone."""
+ANY_PATH = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something that is read.
+
+    Attributes:
+        name: for people.
+        look: raises `InputError` or `OSError` where it cannot be had.
+        remote: whether looking at it asks the network.
+        pieces: keys of the pieces that need it.
+        judge: the judge that it is, if it is one.
+    """
+
+    name: str
+    look: Callable[[], object]
+    remote: bool
+    pieces: Sequence[str] = ()
+    judge: str | None = None
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What came of looking.
+
+    Attributes:
+        arms: that cannot be made, and why, in sentences.
+        judges: that cannot be had, and why.
+        unseen: names of what was not looked at, as it is not on this machine.
+    """
+
+    arms: dict[str, list[str]] = field(default_factory=dict)
+    judges: dict[str, str] = field(default_factory=dict)
+    unseen: list[str] = field(default_factory=list)
+
+    @property
+    def sentences(self) -> list[str]:
+        """All that is missing, each once, with who needs it."""
+        reasons: dict[str, list[str]] = {}
+        for arm, because in self.arms.items():
+            for reason in because:
+                reasons.setdefault(reason, []).append(arm)
+        said = [f"{_named('arm', arms)}: {reason}" for reason, arms in reasons.items()]
+        return said + [f"judge {name}: {reason}" for name, reason in self.judges.items()]
+
+
+def look(workplace: Workplace, online: bool) -> Looked:
+    """Look at whatever the pieces that are not made need; what is made needs nothing.
+
+    Args:
+        workplace: the study.
+        online: whether the network may be asked.
+    """
+    found = Looked()
+    for each in _inputs(workplace):
+        if each.remote and not online:
+            found.unseen.append(each.name)
+            continue
+        try:
+            each.look()
+        except (InputError, OSError) as error:
+            _add(found, each, sentence(error), workplace)
+    return found
+
+
+def _add(found: Looked, each: Input, reason: str, workplace: Workplace) -> None:
+    if each.judge is not None:
+        found.judges[each.judge] = reason
+    for name, made in workplace.layout.judges.items():
+        if any(piece.key in each.pieces for piece in [*made.all_needed(), made]):
+            found.judges.setdefault(name, reason)
+    for piece in workplace.layout.pieces:
+        if piece.key in each.pieces:
+            for arm in workplace.layout.arms_of(piece):
+                found.arms.setdefault(arm, [])
+                if reason not in found.arms[arm]:
+                    found.arms[arm].append(reason)
+
+
+def _inputs(workplace: Workplace) -> list[Input]:
+    """Everything once, with all pieces that need it."""
+    missing = [piece for piece in workplace.layout.pieces if workplace.record(piece) is None]
+    found: dict[str, Input] = {}
+    for piece in missing:
+        for each in _of(piece, workplace):
+            known = found.get(each.name, each)
+            found[each.name] = Input(each.name, each.look, each.remote, (*known.pieces, piece.key))
+    if any(piece.kind == "completions" for piece in missing):
+        for name, judge in workplace.study.judges.items():
+            if judge.classifier is not None:
+                found[f"judge {name}"] = _judge(name, workplace)
+    return list(found.values())
+
+
+def _of(piece: Piece, workplace: Workplace) -> Iterator[Input]:
+    """What one piece reads."""
+    config: Any = settings_of(piece, workplace.study, workplace.layout, workplace.root)
+    said = piece.settings
+    if "model" in said:
+        yield _model(str(said["model"]), config)
+    for role in ("corpus", "data"):
+        if role in said:
+            place = str(said[role])
+            yield Input(
+                f"corpus {place}", partial(list_place, place, getattr(config, "part", WHOLE)), is_data_set_id(place)
+            )
+    if piece.kind == "annotation" and config.query_files and not config.directions:
+        names = ", ".join([*config.query_files, *config.contrast_files])
+        yield Input(f"queries {names}", partial(read_query_sets, config, config.seed), False)
+    for source in said.get("prompts", ()):
+        place = named_place(source)[1]
+        place = HUB_IDS.get(place.lower(), place)
+        yield Input(f"prompts {place}", partial(read_rows, place, config.split), not is_local(place))
+    for role in ("text", "lambada", "source"):
+        if role in said:
+            place = str(said[role])
+            yield Input(f"table {place}", partial(read_rows, place), not is_local(place))
+    for name, value in said.items():
+        if name in PACKAGES and value not in (None, "none"):
+            yield Input(f"package {PACKAGES[name]}", partial(_require, PACKAGES[name], name), False)
+        if name not in ("model", "corpus", "data", "queries", "contrast", "prompts", "text", "lambada", "source"):
+            yield from _paths(name, value)
+
+
+def _model(place: str, config: Any) -> Input:
+    def look() -> None:
+        load_tokenizer(place, getattr(config, "revision", None), config.trust)
+        folder = Path(place)
+        if folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in (*WEIGHTS, "*.gguf", "*.bin", "*.pt")):
+            raise InputError(f"{place}: holds no weights of a model; give a folder with a model.")
+
+    return Input(f"model {place}", look, not is_local(place))
+
+
+def _judge(name: str, workplace: Workplace) -> Input:
+    classifier, label = classifier_of(name, workplace.study, workplace.layout, workplace.root)
+    kind, _, which = classifier.partition(":")
+    remote = (kind in PUBLISHED and not Path(which).exists()) or (kind == "hf" and not is_local(which))
+    return Input(f"judge {name}", partial(load_classifier, classifier, label), remote, judge=name)
+
+
+def _paths(name: str, value: Any) -> Iterator[Input]:
+    """Whatever else names a file or folder on disk."""
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, str) and each.startswith("/") and not ANY_PATH & set(each):
+            yield Input(f"{name} {each}", partial(_require_path, name, each), False)
+
+
+def _require_path(name: str, path: str) -> None:
+    if not Path(path).exists():
+        raise InputError(f"{name}: {path} does not exist; give another, or make it.")
+
+
+def _require(package: str, setting: str) -> None:
+    if find_spec(package) is None:
+        raise InputError(f"{setting}: needs the package {package}, which is not installed; see the extras of ifcurate.")
+
+
+def _named(what: str, names: Sequence[str]) -> str:
+    return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names)}"
