@@ -59,6 +59,7 @@ VARIANTS = {
         Variant("position", alignment="position"),
         *(Variant(f"{solver}-{damping:g}", solver, damping) for solver in ("ekfac", "cg") for damping in DAMPINGS),
         *(Variant(f"astra-{damping:g}", "astra", damping) for damping in DAMPINGS),
+        Variant("cg-10-by-block", "cg", 10.0, by_block=True),
         Variant("adam", ADAM),
         Variant("adam-no-contrast", ADAM, contrast=False),
         *(Variant(f"whitened-{damping:g}", WHITENED, damping) for damping in DAMPINGS[:2]),

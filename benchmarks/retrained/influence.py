@@ -25,6 +25,7 @@ from ifcurate.influence.refinement.system import System
 from ifcurate.influence.refinement.vectors import Vector, joined, parted
 from ifcurate.model.checkpoints import context_length, load_causal_lm, load_tokenizer, start_token
 from ifcurate.model.hashes import hash_model, hash_tokenizer
+from ifcurate.model.layers import tracked_parameters
 from ifcurate.model.windows import Window, split_into_windows
 from retrained.documents import Documents
 
@@ -48,6 +49,7 @@ class Variant:
         damping: times the mean eigenvalue of each layer.
         contrast: whether the safe queries' gradient is taken off.
         alignment: of the scores.
+        by_block: whether a refinement knows nothing of what decoder blocks have in common: it solves for each alone.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Variant:
     damping: float = 0.1
     contrast: bool = True
     alignment: str = "label"
+    by_block: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,9 +155,12 @@ class Solver:
         method = REFINEMENTS[variant.solver]
         tokens = method.tokens if method.fixed_sample else method.tokens * method.steps
         samples = split_sample(cut(self.windows, tokens), method.tokens)
-        system = System(GaussNewton(self.model, self.start, BATCH_TOKENS), dampings, inverse, gradient, samples)
-        kept = self.kept.with_suffix(".refinement")
-        return refine(variant.solver, system, method.steps, kept, variant.name, torch.device("cpu")).solution
+        products, found = Restricted(self.model, self.start, BATCH_TOKENS), {}
+        for number, part in enumerate(blocks(gradient) if variant.by_block else [gradient]):
+            system = System(products, dampings, inverse, part, samples)
+            kept = self.kept.with_suffix(f".refinement-{number}")
+            found |= refine(variant.solver, system, method.steps, kept, variant.name, torch.device("cpu")).solution
+        return found
 
     def _second_moments(self) -> Vector:
         """The mean over steps of the squares of their gradients."""
@@ -168,6 +174,24 @@ class Solver:
             layer: torch.stack([step[layer] for step in squares]).square().mean(0).clamp_(min=SMALLEST)
             for layer in squares[0]
         }
+
+
+class Restricted(GaussNewton):
+    """Products with the part of G that belongs to the layers of the vector: the others stand still."""
+
+    def product(self, vector: Vector, windows: Sequence[Window]) -> Vector:
+        tracked = joined(tracked_parameters(self._model))
+        whole = {layer: vector.get(layer, torch.zeros_like(matrix)) for layer, matrix in tracked.items()}
+        found = super().product(whole, windows)
+        return {layer: found[layer] for layer in vector}
+
+
+def blocks(vector: Vector) -> list[Vector]:
+    """The layers of each decoder block, told by the first number in their names."""
+    parts: dict[str, Vector] = {}
+    for layer, matrix in vector.items():
+        parts.setdefault(next(word for word in layer.split(".") if word.isdigit()), {})[layer] = matrix
+    return list(parts.values())
 
 
 def rooted(factors: Mapping[str, Factors], dampings: Mapping[str, float]) -> dict[str, Factors]:
