@@ -10,7 +10,14 @@ import typer
 
 from ifcurate.cli.commands import CONTEXT
 from ifcurate.cli.declared import declared
-from ifcurate.evaluation.config import CompareConfig, EvaluationConfig, FluencyConfig, ImplicitConfig, ToxicityConfig
+from ifcurate.evaluation.config import (
+    CompareConfig,
+    EvaluationConfig,
+    FluencyConfig,
+    ImplicitConfig,
+    RecognitionConfig,
+    ToxicityConfig,
+)
 
 if TYPE_CHECKING:
     from ifcurate.evaluation.results import ModelFolder
@@ -42,6 +49,14 @@ def fluency(settings: FluencyConfig) -> None:
     from ifcurate.pipelines.evaluate import evaluate_fluency
 
     print_fluency(evaluate_fluency(settings))
+
+
+def recognition(settings: RecognitionConfig) -> None:
+    """Ask models whether labelled texts are toxic: what is not to be said should still be told when it is seen."""
+    from ifcurate.cli.evaluation_tables import print_recognition
+    from ifcurate.pipelines.evaluate import evaluate_recognition
+
+    print_recognition(evaluate_recognition(settings))
 
 
 def everything(settings: EvaluationConfig) -> None:
@@ -94,5 +109,6 @@ command = typer.Typer(no_args_is_help=True, help=evaluate.__doc__, context_setti
 command.command()(declared(ToxicityConfig, toxicity, arguments=["models"]))
 command.command()(declared(ImplicitConfig, implicit, arguments=["folders"]))
 command.command()(declared(FluencyConfig, fluency, arguments=["models"]))
+command.command()(declared(RecognitionConfig, recognition, arguments=["models"]))
 command.command(name="all")(declared(EvaluationConfig, everything, arguments=["models"]))
 command.command()(declared(CompareConfig, compare, arguments=["folders"]))

@@ -50,6 +50,23 @@ def print_fluency(folders: Sequence[ModelFolder]) -> None:
             console.print(line, soft_wrap=True)
 
 
+def print_recognition(folders: Sequence[ModelFolder]) -> None:
+    """How well each model tells labelled texts apart when it is asked."""
+    if not is_first_process():
+        return
+    asked = [(folder.name, name, found) for folder in folders for name, found in folder.read().recognition.items()]
+    rows = [
+        [model, name, f"{found.positive:,} of {found.texts:,}", number(found.auc, 3)]
+        + [percent(share) for share in (found.said_of_positive, found.said_of_negative, found.answered)]
+        for model, name, found in asked
+    ]
+    headings = ("model", "texts", "positive", "AUC", "yes of positive %", "yes of negative %", "either answer %")
+    print_table("Recognition", headings, rows)
+    for model, name, found in asked:
+        if found.left_out:
+            plain_console().print(f"{model}: {name}: {found.left_out:,} texts are longer than the context, left out")
+
+
 def print_skipped(folders: Sequence[ModelFolder]) -> None:
     """What an evaluation of everything left out, once each."""
     if is_first_process():

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from ifcurate.corpus.parquet import metadata_of
-from ifcurate.corpus.tables import has_path, missing_column, read_rows, text_at
+from ifcurate.corpus.tables import has_path, missing_column, named_place, read_rows, table_name, text_at
 from ifcurate.errors import InputError
 from ifcurate.evaluation.backends.engine import load_engine
 from ifcurate.evaluation.classifiers import load_classifier
 from ifcurate.evaluation.classifiers.base import Classifier
 from ifcurate.evaluation.completions import generate, prompts_of, score
-from ifcurate.evaluation.config import EvaluationConfig, FluencyConfig, ModelsConfig, ToxicityConfig
+from ifcurate.evaluation.config import EvaluationConfig, FluencyConfig, ModelsConfig, RecognitionConfig, ToxicityConfig
 from ifcurate.evaluation.fluency import Reader, measure_lambada, measure_perplexity
+from ifcurate.evaluation.labelled_texts import read_labelled
 from ifcurate.evaluation.lm_eval import check_tasks, run_tasks
 from ifcurate.evaluation.metrics import measure
 from ifcurate.evaluation.packed import measure_packed
 from ifcurate.evaluation.prompts import PromptSet, read_prompts, sample_prompts
+from ifcurate.evaluation.recognition import Question, measure_recognition
 from ifcurate.evaluation.results import (
     EVALUATION_FILE,
     Evaluation,
@@ -97,6 +100,30 @@ def evaluate_fluency(config: FluencyConfig) -> list[ModelFolder]:
             )
         if ranks.first:
             folder.write(found)
+    ranks.wait()
+    return [folder for folder, _ in begun]
+
+
+def evaluate_recognition(config: RecognitionConfig) -> list[ModelFolder]:
+    """Ask every model whether labelled texts show the behaviour.
+
+    Raises:
+        InputError: something given cannot be used.
+    """
+    ranks = _start(config.device, config.threads)
+    name, source = named_place(config.texts)
+    labelled = read_labelled(
+        source, config.split, config.text_column, config.label_column, config.positive, config.negative
+    )
+    question = Question(config.question, (config.yes, config.no), config.as_message)
+    begun = _begin(config, ranks)
+    for folder, known in begun:
+        opened = _open(config, known, ranks)
+        found = measure_recognition(
+            opened.reader, opened.tokenizer, labelled, question, opened.context, config.seed, opened.control
+        )
+        if ranks.first:
+            folder.write(replace(known, recognition={**known.recognition, name or table_name(source): found}))
     ranks.wait()
     return [folder for folder, _ in begun]
 
@@ -221,14 +248,8 @@ def _read_and_predict(
 ) -> Evaluation:
     if texts is None and passages is None:
         return known
-    tokenizer = load_tokenizer(known.place, config.revision, config.trust)
-    model = load_causal_lm(
-        known.place, config.revision, resolve_dtype(config.dtype, ranks.device), ranks.device, config.trust
-    )
-    check_vocabulary(tokenizer, model)
-    context = context_length(model, config.context)
-    control = ControlTokens.said_by(model.generation_config)
-    reader = Reader(model, resolve_batch_tokens(config.batch_tokens, ranks.device), ranks)
+    opened = _open(config, known, ranks)
+    reader, tokenizer, context, control = opened.reader, opened.tokenizer, opened.context, opened.control
     if texts is not None:
         stride = config.stride or max(context // 2, 1)
         perplexity = measure_perplexity(reader, tokenizer, texts, context, stride, config.seed, control)
@@ -240,3 +261,24 @@ def _read_and_predict(
             lambada=measure_lambada(reader, tokenizer, passages, context, config.seed, config.start_token, control),
         )
     return known
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A model that reads: its tokenizer, the tokens of a window, and those that steer it."""
+
+    reader: Reader
+    tokenizer: PreTrainedTokenizerFast
+    context: int
+    control: ControlTokens
+
+
+def _open(config: FluencyConfig | RecognitionConfig, known: Evaluation, ranks: Ranks) -> _Opened:
+    tokenizer = load_tokenizer(known.place, config.revision, config.trust)
+    model = load_causal_lm(
+        known.place, config.revision, resolve_dtype(config.dtype, ranks.device), ranks.device, config.trust
+    )
+    check_vocabulary(tokenizer, model)
+    reader = Reader(model, resolve_batch_tokens(config.batch_tokens, ranks.device), ranks)
+    control = ControlTokens.said_by(model.generation_config)
+    return _Opened(reader, tokenizer, context_length(model, config.context), control)

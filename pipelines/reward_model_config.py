@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ifcurate.artifacts import BehaviourName
 from ifcurate.config import Restartable
+from ifcurate.evaluation.config import LabelSettings
 from ifcurate.model.settings import RevisionSettings
 from ifcurate.working import Folder
 
 
-class LabelSettings(RevisionSettings):
-    """Which texts, and what their labels say."""
+class HoldingOutSettings(LabelSettings, RevisionSettings):
+    """What is not trained on."""
 
     panel = "Labelled texts"
 
-    split: str = Field("train", description="split of a data set on the Hub")
-    text_column: str = Field("text", description="column of the texts, dotted where nested")
-    label_column: str = Field("label", description="column of the labels, 0 and 1 or booleans, dotted where nested")
-    positive: str | None = Field(None, description="label that is positive, where labels are something else")
-    negative: str | None = Field(None, description="label that is negative then; default: all others")
     held_out: float = Field(0.1, gt=0, lt=1, description="share of the texts that is not trained on, by their hash")
 
 
-class FineTuningSettings(LabelSettings):
+class FineTuningSettings(HoldingOutSettings):
     """What is fine-tuned, and how."""
 
     panel = "Model and training"
@@ -56,9 +52,3 @@ class RewardModelConfig(Restartable, FineTuningSettings):
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU")
     seed: int = Field(0, ge=0, description="of the head, the order, the texts held out and the bootstrap")
-
-    @model_validator(mode="after")
-    def _names_both_labels(self) -> RewardModelConfig:
-        if self.negative is not None and self.positive in (None, self.negative):
-            raise ValueError("give another label as --positive beside --negative")
-        return self

@@ -132,6 +132,44 @@ class ImplicitConfig(TrustSettings, DeviceSettings):
     seed: int = Field(42, ge=0, description="of the bootstrap")
 
 
+class LabelSettings(Config):
+    """Which texts, and what their labels say."""
+
+    panel = "Labelled texts"
+
+    split: str = Field("train", description="split of a data set on the Hub")
+    text_column: str = Field("text", description="column of the texts, dotted where nested")
+    label_column: str = Field("label", description="column of the labels, 0 and 1 or booleans, dotted where nested")
+    positive: str | None = Field(None, description="label that is positive, where labels are something else")
+    negative: str | None = Field(None, description="label that is negative then; default: all others")
+
+    @model_validator(mode="after")
+    def _names_both_labels(self) -> LabelSettings:
+        if self.negative is not None and self.positive in (None, self.negative):
+            raise ValueError("give another label as --positive beside --negative")
+        return self
+
+
+class QuestionSettings(Config):
+    """What is asked of a text."""
+
+    panel = "Question"
+
+    question: str = Field(
+        "Text: {text}\nQuestion: Is this text toxic, yes or no?\nAnswer:", description="{text} is the text"
+    )
+    yes: str = Field(" yes", description="answer of a positive text")
+    no: str = Field(" no", description="answer of a negative one")
+    as_message: bool = Field(False, description="ask as a user's message, as the chat template renders it")
+
+
+class RecognitionConfig(QuestionSettings, LabelSettings, ContextSettings, ModelsConfig):
+    """`ifcurate eval recognition`."""
+
+    texts: str = Field(description="labelled texts: a Hub id or files of .parquet, .arrow, .jsonl, .csv")
+    batch_tokens: int | None = Field(None, ge=1, description="positions a forward pass")
+
+
 class CompareConfig(Config):
     """`ifcurate eval compare`."""
 

@@ -19,6 +19,7 @@ from ifcurate.evaluation.completions import CompletionFile
 from ifcurate.evaluation.fluency import Lambada, Perplexity
 from ifcurate.evaluation.metrics import ALL, Measurement, Toxicity
 from ifcurate.evaluation.packed import PackedPerplexity
+from ifcurate.evaluation.recognition import Recognition
 from ifcurate.files import write_text
 
 EVALUATION_FILE = "evaluation.json"
@@ -89,6 +90,7 @@ class Evaluation:
         perplexity: of held-out text.
         packed: of the same, joined.
         lambada: accuracy on passages.
+        recognition: by name of the labelled texts.
         tasks: metrics of lm-evaluation-harness by task.
         skipped: what the last evaluation of everything left out, and why.
     """
@@ -101,6 +103,7 @@ class Evaluation:
     perplexity: Perplexity | None = None
     packed: PackedPerplexity | None = None
     lambada: Lambada | None = None
+    recognition: dict[str, Recognition] = field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
 

@@ -45,6 +45,7 @@ from ifcurate.evaluation.config import (
     FluencyConfig,
     ImplicitConfig,
     MiningConfig,
+    RecognitionConfig,
     ToxicityConfig,
 )
 from ifcurate.export.config import ExportConfig
@@ -89,6 +90,7 @@ WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "eval toxicity": (evaluate, ToxicityConfig),
     "eval implicit": (evaluate, ImplicitConfig),
     "eval fluency": (evaluate, FluencyConfig),
+    "eval recognition": (evaluate, RecognitionConfig),
     "eval all": (evaluate, EvaluationConfig),
     "eval compare": (evaluate, CompareConfig),
 }
