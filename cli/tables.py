@@ -38,13 +38,15 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
 def print_summary(summary: Summary) -> None:
     """Print the selection, the stages with their seconds and rates, and where the output is."""
     for selection in summary.selections:
-        print_selection(selection)
+        print_selection(selection, summary.value)
     console = plain_console()
     console.print(_stage_table(summary))
     if again := sum(stage.counts.get("context", 0) for stage in summary.stages):
         console.print(f"{again:,} tokens were read again, as context of later windows (--overlap)")
     if halvings := sum(stage.counts.get("halvings", 0) for stage in summary.stages):
         console.print(f"memory ran out {halvings} times, and batches were halved; lower --batch-tokens")
+    if cut := sum(stage.counts.get("cut", 0) for stage in summary.stages):
+        console.print(f"{cut:,} sentences were read to the classifier's length only")
     if summary.repeated_ids:
         console.print(f"{summary.repeated_ids:,} documents share their id with one before them; do not join by id")
     if summary.skipped:
@@ -83,20 +85,20 @@ def _minutes(state: StageState) -> str:
     return "" if state.seconds_left is None else f"{state.seconds_left / 60:,.1f} min"
 
 
-def print_selection(selection: Selection) -> None:
-    """Print what was counted and selected."""
+def print_selection(selection: Selection, value: str = "influence") -> None:
+    """Print what was counted and selected; `value` is what a token has."""
     share = selection.tokens_selected / selection.tokens
     console = plain_console()
     console.print(
         f"{selection.documents:,} documents, {selection.tokens:,} tokens; "
-        f"tau = {selection.tau:.6g}, {selection.tau_is} of {selection.behaviour} influence",
+        f"tau = {selection.tau:.6g}, {selection.tau_is} of {selection.behaviour} {value}",
         soft_wrap=True,
     )
     console.print(
         f"selected {selection.tokens_selected:,} tokens ({share:.2%}) in {selection.documents_selected:,} documents",
         soft_wrap=True,
     )
-    if selection.shortfall_reason:
+    if selection.shortfall_reason and selection.budget_tokens < selection.tokens:
         console.print(
             f"{selection.shortfall:,} tokens short of the budget: {selection.shortfall_reason}", soft_wrap=True
         )

@@ -162,4 +162,6 @@ def _sentence(error: ValidationError, file: Path | None) -> str:
     if first["type"] == CREDENTIALS:
         return f"{where}option --{name.replace('_', '-')}: {first['msg']}."
     problem = first["msg"].removeprefix("Value error, ")
+    if not name:  # about several options, which the sentence names
+        return f"{where}{problem}."
     return f"{where}option --{name.replace('_', '-')}: {problem} (got {first['input']!r})."

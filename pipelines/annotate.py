@@ -22,9 +22,10 @@ from ifcurate.pipelines.cluster import Submission, require_free, submit_missing
 from ifcurate.pipelines.corpus_record import reconcile
 from ifcurate.pipelines.direct import direct, published_directions
 from ifcurate.pipelines.fit import check_model, fit
+from ifcurate.pipelines.marking import adopt_annotator, require_annotator
 from ifcurate.pipelines.run import Run, create_run
 from ifcurate.pipelines.run_config import STAGES, RunConfig
-from ifcurate.pipelines.score import score
+from ifcurate.pipelines.score import processes, score
 from ifcurate.pipelines.select import select
 from ifcurate.pipelines.stage_times import Stage, read_stages
 from ifcurate.pipelines.tracked import say_tracked
@@ -38,7 +39,8 @@ from ifcurate.selection.table import Selection
 @dataclass(frozen=True)
 class Summary:
     """What a run did: a selection for each behaviour, its stages, where it is, rows skipped for want of a text, and
-    documents that share their id with one before them, and the limit that only the first documents were read to."""
+    documents that share their id with one before them, the limit that only the first documents were read to, and what
+    the number of a token is called."""
 
     run: Run
     selections: list[Selection]
@@ -46,6 +48,7 @@ class Summary:
     skipped: int = 0
     repeated_ids: int = 0
     limit: int | None = None
+    value: str = "influence"
 
 
 def annotate(config: RunConfig) -> Summary:
@@ -57,9 +60,12 @@ def annotate(config: RunConfig) -> Summary:
         InputError: something given cannot be used; nothing half-written is left.
     """
     run, shards, said = _begin(config)
-    if not config.directions and config.student is None:
+    if not config.directions and config.has_directions:
         fit(run, config, shards)
-    direct(run, config)
+    if config.by is None:
+        direct(run, config)
+    else:
+        adopt_annotator(run, config, shards, config.workers or processes(config.threads))
     say_tracked(run, config, said)
     try:
         selections = _score_and_write(run, config, shards)
@@ -107,7 +113,9 @@ def _begin(config: RunConfig) -> tuple[Run, list[Shard], Coverage | None]:
 
 def _summary(run: Run, config: RunConfig, shards: Sequence[Shard], selections: list[Selection]) -> Summary:
     repeated = repeated_ids([shard.output(run.scores) for shard in shards])
-    return Summary(run, selections, read_stages(run.logs), skipped_rows(run, shards), repeated, config.limit)
+    return Summary(
+        run, selections, read_stages(run.logs), skipped_rows(run, shards), repeated, config.limit, config.value
+    )
 
 
 def _score_and_write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> list[Selection]:
@@ -122,6 +130,10 @@ def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> Coverage | None
 
     Returns what was said of how much of the model is tracked; None where a run goes on.
     """
+    if config.by is not None:
+        require_annotator(config, shards)
+        _require_columns(config, shards, [config.behaviour])
+        return None
     devices = resolve_devices(config.device, config.device_map)
     dtype = choose_dtype(config.dtype, config.engine, config.alignment, devices[0])
     choose_engine(config.engine, config.alignment, dtype, devices)
@@ -135,13 +147,17 @@ def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> Coverage | None
             )
     if not config.overwrite and Run(Path(config.out)).has_results_from(STAGES[0]):  # they were looked at before it
         return None
-    behaviours = list(published) or [config.behaviour]
+    _require_columns(config, shards, list(published) or [config.behaviour])
+    if config.student is not None:
+        require_student(config)
+        return None
+    return check_model(config)
+
+
+def _require_columns(config: RunConfig, shards: Sequence[Shard], behaviours: Sequence[str]) -> None:
+    """Refuse shards that have columns of these behaviours already, or types that cannot be written."""
     if config.output_format == "parquet":
         for shard in shards:
             open_shard(shard).schema  # noqa: B018, whose types Parquet needs, and lines do not
     messages = on_messages(shards, config.text_column, config.on) is not None
     check_new_columns(shards, written_fields(behaviours, config.token_ids, config.with_loss, messages))
-    if config.student is not None:
-        require_student(config)
-        return None
-    return check_model(config)

@@ -33,9 +33,9 @@ def combine(config: CombineConfig) -> Run:
     shards = _common_shards(sources)
     behaviour = config.behaviour or _only_behaviour(sources[0], shards)
     made_from = {"behaviour": behaviour, "runs": [_described(source, shards) for source in sources]}
-    _require_different(sources, shards, behaviour)
     for shard in shards:
         require_alike([shard.output(source.scores) for source in sources])
+    _require_different(sources, shards, behaviour)
     if config.overwrite:
         clear(Path(config.out), RUN_FILE)
     run = Run(Path(config.out))

@@ -45,6 +45,8 @@ def direct(run: Run, config: RunConfig, ranks: Ranks | None = None) -> None:
     Raises:
         InputError: there are neither queries nor a direction, or they cannot be used.
     """
+    if config.by is not None:
+        raise InputError(f"{run.root}: is marked by {config.by}, which has no direction; run `ifcurate annotate`.")
     ranks = ranks or Ranks(0, 1, resolve_device(config.device))
     if config.student is not None:
         ranks.lead(lambda: adopt_student(run, config), lambda: None)

@@ -172,6 +172,8 @@ def _taught(run: Run, settings: RunConfig, config: DistilConfig) -> Taught:
             f"{run.root}: a screen chose which of its documents have a score, so they tell nothing of all others; give "
             "a run without --screen."
         )
+    if said.method is not None:
+        raise InputError(f"{run.root}: has each token's {said.method}, no influence; give a run with exact scores.")
     if said.directions[behaviour].is_approximate:
         raise InputError(f"{run.root}: was scored by a student itself; give a run with exact scores.")
     return Taught(shards, sidecars, behaviour, read_engine(run).context, said)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ifcurate.annotators import ANNOTATORS
 from ifcurate.artifacts import Artifact, BehaviourName, Sha256, read_artifact
 from ifcurate.errors import InputError
 from ifcurate.files import write_text
@@ -22,9 +23,9 @@ class FoundStep(Artifact):
 
 
 class FoundEngine(Artifact):
-    """The engine of a run, its dtype and context, its steps (one a behaviour, or none) and its sizes."""
+    """The engine or other annotator of a run, dtype and context, its steps (one a behaviour, or none) and its sizes."""
 
-    engine: Annotated[str, OneOf(ENGINES)]
+    engine: Annotated[str, OneOf((*ENGINES, *ANNOTATORS))]
     dtype: Literal["float32", "bfloat16", "float64"]
     context: int = Field(ge=1)
     tokenizer_hash: Sha256

@@ -98,6 +98,7 @@ def _engine(config: PlanConfig, dtype: torch.dtype, device: str, directions: int
 
 def _refuse_unplanned(config: PlanConfig) -> None:
     for option, given in (
+        ("--by", config.by is not None),
         ("--student", config.student is not None),
         ("--refine", config.refine != NONE),
         ("--fit-with", config.fit_with != "ifcurate"),

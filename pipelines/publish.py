@@ -18,6 +18,7 @@ from ifcurate.config import read_provenance
 from ifcurate.corpus.data_sets import is_data_set_id
 from ifcurate.files import clear, finishing_folder, remove_parts_of, sha256_of
 from ifcurate.hub import upload
+from ifcurate.influence.column_names import METHOD
 from ifcurate.influence.direction import load_direction, save_direction
 from ifcurate.pipelines.adopted_student import scored_model
 from ifcurate.pipelines.finished_folder import made_from, record_made
@@ -143,7 +144,7 @@ class _DataSet:
     def _write_directions(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name below the data set of each, and what it says of itself."""
         run = self._finished.run
-        for behaviour in run.behaviours if self._finished.settings.student is None else ():
+        for behaviour in run.behaviours if self._finished.settings.has_directions else ():
             name = f"{DIRECTIONS}/{behaviour}.safetensors"
             yield name, copy_direction(run.direction(behaviour), self._folder / name, self._config.model_id)
 
@@ -151,8 +152,11 @@ class _DataSet:
         for selection in self._finished.selections:
             behaviour, folder = selection.behaviour, self._folder
             spread, places = (f"{FIGURES}/{behaviour}_{what}.png" for what in ("influence", "documents"))
-            draw_influence(self._finished.histogram(behaviour), selection.tau, behaviour, folder / spread)
-            yield Figure(spread, f"How many tokens have which {behaviour} influence; marks begin right of tau")
+            said = self._source.said[behaviour]
+            value = "value" if METHOD in said else "influence"
+            label = f"{behaviour} {value}, {said['unit']}"
+            draw_influence(self._finished.histogram(behaviour), selection.tau, label, folder / spread)
+            yield Figure(spread, f"How many tokens have which {behaviour} {value}; marks begin right of tau")
             records = records_path(self._finished.run.selection, behaviour)
             draw_documents(records, behaviour, folder / places)
             yield Figure(places, f"Share of tokens marked for {behaviour}, from the highest ranked documents down")
@@ -164,7 +168,9 @@ class _DataSet:
         names = [selection.behaviour for selection in self._finished.selections]
         corpus = public_name(settings.corpus)
         versions = read_provenance(self._finished.run.file)
-        columns = described_columns(self._source.behaviours, TOKEN_IDS in self._kept, LOSS in self._kept)
+        methods = {name: made[METHOD] for name, made in said.items() if METHOD in made}
+        kept = (TOKEN_IDS in self._kept, LOSS in self._kept)
+        columns = described_columns(self._source.behaviours, *kept, methods=methods)
         remedy = f"run `ifcurate write {config.run}` again"
         first = self._finished.shards[0].path
         parts = [

@@ -68,7 +68,7 @@ def _source(config: PublishDirectionConfig) -> tuple[Path, list[Found]]:
             raise InputError(f"option --behaviour: {file} is of {behaviour!r}; leave the option out.")
         return file, []
     run, settings = open_run(config.direction)
-    known = run.behaviours if settings.student is None else []
+    known = run.behaviours if settings.has_directions else []
     if (config.behaviour is None and len(known) != 1) or config.behaviour not in (None, *known):
         raise InputError(
             f"option --behaviour: {run.root} has directions of {', '.join(known) or 'nothing'}; name one of them."

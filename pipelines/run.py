@@ -8,6 +8,7 @@ RUN/
   factors/                      Kronfluence's own files
   direction/<behaviour>.safetensors
   student/<behaviour>.safetensors      in its place, where a student scores: its head
+  annotator/<behaviour>.json    likewise, where another annotator marks: what it is made of and has counted
   screened/<shard>.parquet      what the screen said of every document, where one is given
   scores/<shard>.parquet        sidecars, row-aligned with the input
   selection/<behaviour>.json    tau and counts;  .parquet: one row a record
@@ -114,22 +115,31 @@ class Run:
         """The head of the student that the corpus is scored by, where one is."""
         return self.root / "student" / f"{behaviour}.safetensors"
 
+    def annotator(self, behaviour: str) -> Path:
+        """What the corpus is marked by, where not by influence."""
+        return self.root / "annotator" / f"{behaviour}.json"
+
+    @property
+    def counted(self) -> Path:
+        """What an annotator has counted, a file a shard, until it is there."""
+        return self.root / "annotator" / "counted"
+
     def refinement(self, behaviour: str) -> Path:
         """Where the refinement of that direction stands, while it is not done."""
         return self.root / "direction" / f"{behaviour}.unfinished"
 
     @property
     def behaviours(self) -> list[str]:
-        """Those that there are directions for, or a student, in order of their names."""
-        folders = (self.direction("*").parent, self.student("*").parent)
-        return sorted(file.stem for folder in folders for file in folder.glob("*.safetensors"))
+        """Those that there are directions for, or a student or another annotator, in order of their names."""
+        files = (self.direction("*"), self.student("*"), self.annotator("*"))
+        return sorted(found.stem for file in files for found in file.parent.glob(file.name))
 
     def has_results_from(self, stage: StageName) -> bool:
         """Whether `stage`, or one after it, has left anything here."""
         left = STAGES[STAGES.index(stage) :]
         folders = {
             "fit": [self.factors],
-            "direct": [self.root / "direction", self.root / "student"],
+            "direct": [self.root / "direction", self.root / "student", self.root / "annotator"],
             "score": [self.scores],
             "select": [self.selection],
             "write": [self.data],

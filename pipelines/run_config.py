@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from ifcurate.annotators.settings import AnnotatorSettings
 from ifcurate.config import Restartable
 from ifcurate.corpus.settings import CorpusSettings
 from ifcurate.influence.settings import DirectionSettings, RefinementSettings, ScoringSettings, StudentSettings
@@ -42,6 +43,7 @@ _FIRST_STAGE: dict[StageName, frozenset[str]] = {
     "direct": frozenset(
         {"behaviour", "queries", "contrast", "max_queries", "query_mean", "damping", "direction", "student"}
         | RefinementSettings.model_fields.keys()
+        | AnnotatorSettings.model_fields.keys()
     ),
     "score": frozenset(
         {"engine", "alignment", "dtype", "threads", "precision", "with_loss", "bad_rows"}
@@ -73,6 +75,7 @@ class WorkerSettings(ComputeSettings):
 
 class AnnotationSettings(
     WorkerSettings,
+    AnnotatorSettings,
     SelectionOptions,
     ScreeningSettings,
     StudentSettings,
@@ -103,6 +106,16 @@ class RunConfig(Restartable, ClusterSettings, AnnotationSettings):
     def only_looks(self) -> bool:
         """See `Config.only_looks`."""
         return self.dry_run
+
+    @property
+    def has_directions(self) -> bool:
+        """Whether the corpus is scored along directions, not by a student or another annotator."""
+        return self.student is None and self.by is None
+
+    @property
+    def value(self) -> str:
+        """What the number of a token is called."""
+        return "influence" if self.by is None else "value"
 
     def of(self, behaviour: str) -> RunConfig:
         """The same settings for one of the behaviours that a run scores."""

@@ -12,6 +12,7 @@ import torch
 from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.stats import PipelineStats
 
+from ifcurate.annotators.loading import MarkSettings
 from ifcurate.corpus.documents import on_messages
 from ifcurate.corpus.settings import On
 from ifcurate.corpus.shards import Shard
@@ -27,11 +28,11 @@ from ifcurate.influence.student import Student
 from ifcurate.machine import cores, memory
 from ifcurate.model.checkpoints import embedding_rows, load_tokenizer
 from ifcurate.model.conversations import hash_template
-from ifcurate.model.devices import resolve_device
 from ifcurate.pipelines.adopted_student import adopted_student, scored_model
 from ifcurate.pipelines.executor import Tasks, run_tasks, total
 from ifcurate.pipelines.found_engine import FoundEngine, FoundStep, keep_engine, kept_engine
 from ifcurate.pipelines.heartbeat import Pulse, watching
+from ifcurate.pipelines.marking import engine_of_marks, mark_settings, metadata_of_marks, uses_gpu
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.screening import screen_shards
@@ -80,6 +81,9 @@ def score_share(run: Run, config: RunConfig, shards: Sequence[Shard], rank: int,
 def find_engine(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
     """Write `scores/engine.json`, unless it is there: what all that score go by."""
     if not run.engine.is_file():
+        if config.by is not None:
+            keep_engine(run, engine_of_marks(config))
+            return
         asked = _settings(run, config, on_messages(shards, config.text_column, config.on))
         keep_engine(run, _find_engine(run, config, shards, asked))
 
@@ -111,7 +115,7 @@ def _score(
 
 
 def _count(stage: Stage, stats: PipelineStats) -> None:
-    stage.add(**{label: total(stats, label) for label in ("tokens", "positions", "halvings", "context")})
+    stage.add(**{label: total(stats, label) for label in ("tokens", "positions", "halvings", "context", "cut")})
 
 
 def _beats(run: Run) -> Path:
@@ -127,24 +131,30 @@ def _steps(
     screened: ScreenedFacts | None,
 ) -> list[PipelineStep]:
     """What scores the shards `pending` of the corpus `shards`."""
-    settings = replace(
-        _settings(run, config, on_messages(shards, config.text_column, config.on)),
-        engine=found.engine,
-        dtype=found.dtype,
-        steps=found.relative_steps,
-        batch_tokens=found.batch_tokens,
-    )
-    metadata = {**_metadata(run, config, found), **_of_messages(config, settings.on)}
+    on = on_messages(shards, config.text_column, config.on)
+    settings: ScoreSettings | MarkSettings
+    if config.by is None:
+        settings = replace(
+            _settings(run, config, on),
+            engine=found.engine,
+            dtype=found.dtype,
+            steps=found.relative_steps,
+            batch_tokens=found.batch_tokens,
+        )
+        metadata = {**_metadata(run, config, found), **_of_messages(config, on)}
+    else:
+        settings = mark_settings(run, config, on)
+        metadata = {**metadata_of_marks(run, config, found), **_of_messages(config, on)}
     made_of = {**metadata, **found.model_dump(), "with_loss": config.with_loss}
     kept = KeptGroups(run.unfinished, made_of | ({} if screened is None else screened.model_dump()))
-    if settings.engine == "compiled-jvp":
+    if found.engine == "compiled-jvp":
         log.info("every worker compiles the model first, which takes minutes")
     return [
         ReadShards(pending, config.text_column, config.id_column, config.bad_rows),
         *([] if screened is None else [ChooseDocuments(run.screened, screened)]),
         ScoreTokens(settings, config.with_loss, Pulse(_beats(run), pending), kept),
         WriteScores(
-            *(pending, run.scores, run.behaviours, metadata, config.with_loss, kept, settings.on is not None, screened),
+            *(pending, run.scores, run.behaviours, metadata, config.with_loss, kept, on is not None, screened),
             precision=config.precision,
         ),
     ]
@@ -156,8 +166,7 @@ def workers_for(config: RunConfig, worker_bytes: int) -> int:
         return config.workers
     if config.device_map is not None:
         return 1
-    device = resolve_device(config.device)
-    if device.startswith("cuda"):
+    if uses_gpu(config):
         return torch.cuda.device_count() if config.device in ("auto", "cuda") else 1
     wanted, fitting = processes(config.threads), workers_that_fit(worker_bytes)
     if fitting < wanted:

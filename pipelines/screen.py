@@ -71,6 +71,8 @@ def _made_from(run: Run, settings: RunConfig, config: ScreenConfig, shards: Sequ
     if not is_current(run, settings, origin):
         raise InputError(f"{run.root}: has no selection of its present scores; run `ifcurate select {run.root}` first.")
     scored = sidecar_metadata(shards[0].output(run.scores))
+    if scored.method is not None:
+        raise InputError(f"{run.root}: has each token's {scored.method}, no influence; give a run that scored some.")
     return {
         "selection_hash": sha256(origin.encode()).hexdigest(),
         "direction_hash": scored.directions[settings.behaviour].direction_hash,

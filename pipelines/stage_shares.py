@@ -22,12 +22,16 @@ def _fit(folder: str, rank: int, world_size: int) -> None:
 def _direct(folder: str, rank: int, world_size: int) -> None:
     """Also finds the engine, for which it has the model and the device of those that score, and screens the texts."""
     from ifcurate.pipelines.direct import direct
+    from ifcurate.pipelines.marking import adopt_annotator
     from ifcurate.pipelines.score import find_engine
     from ifcurate.pipelines.screening import screen_shards
 
     run, config = open_run(folder)
     shards = present_shards(run)
-    direct(run, config)
+    if config.by is None:
+        direct(run, config)
+    else:
+        adopt_annotator(run, config, shards, workers=1)
     find_engine(run, config, shards)
     screen_shards(run, config, shards, workers=1)
 

@@ -16,8 +16,8 @@ from ifcurate.pipelines.run_config import STAGES
 SECONDS_BETWEEN_NOTES = 1.0
 
 
-TIMED = (*STAGES[:2], "screen", *STAGES[2:])
-"""Stages, and what comes before scoring where a screen is given."""
+TIMED = (*STAGES[:2], "screen", "count", *STAGES[2:])
+"""Stages, and what comes before scoring where a screen or an annotator that counts is given."""
 
 
 @dataclass

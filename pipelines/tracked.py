@@ -16,7 +16,7 @@ def say_tracked(run: Run, config: RunConfig, said: Coverage | None = None) -> No
         InputError: a direction cannot be read, or does not say it and the model cannot be loaded.
     """
     told = [] if said is None else [said]
-    for behaviour in run.behaviours if config.student is None else ():
+    for behaviour in run.behaviours if config.has_directions else ():
         found = coverage_of(run.direction(behaviour)) or said or _of_model(config)
         if found not in told:
             say_coverage(found)

@@ -188,7 +188,7 @@ def _used_queries(run: Run, settings: RunConfig) -> list[Query] | None:
     Raises:
         InputError: a file of them has changed since.
     """
-    if run.combined.is_file() or settings.student or settings.directions or not settings.query_files:
+    if run.combined.is_file() or not settings.has_directions or settings.directions or not settings.query_files:
         return None
     stored = load_direction(run.direction(settings.behaviour)).provenance.get("queries", [])
     used: list[Query] = []

@@ -6,12 +6,13 @@ training on the token makes the behaviour likelier. Unit: nats per unit of the d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import pyarrow as pa
 
 from ifcurate.artifacts import OpenArtifact, Sha256
+from ifcurate.influence.column_names import METHOD
 from ifcurate.selection.scores import FLOAT_LIST, INT_LIST, LOSS, LOSS_MASK, MASK_LIST, TOKEN_IDS, influence_column
 
 SPAN_LIST = pa.list_(pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32())]))
@@ -26,6 +27,11 @@ class ColumnsMetadata(OpenArtifact):
     alignment: Literal["label", "position"]
     sign: str
     unit: str
+
+    @property
+    def method(self) -> str | None:
+        """What the values are, where they are no influence: to follow "each token's"."""
+        return (self.model_extra or {}).get(METHOD)
 
 
 def mask_column(behaviour: str) -> str:
@@ -79,9 +85,21 @@ def written_fields(
 
 
 def described_columns(
-    behaviours: Sequence[str], token_ids: bool, with_loss: bool, messages: bool = False
+    behaviours: Sequence[str],
+    token_ids: bool,
+    with_loss: bool,
+    messages: bool = False,
+    methods: Mapping[str, str] | None = None,
 ) -> list[tuple[str, str, str]]:
-    """Name, type and meaning of every column that `write` appends, for people."""
+    """Name, type and meaning of every column that `write` appends, for people.
+
+    Args:
+        behaviours: whose columns.
+        token_ids: whether there are the tokens.
+        with_loss: whether there are their losses.
+        messages: whether documents are such.
+        methods: what the values are of behaviours that were marked otherwise than by influence.
+    """
     columns = [(TOKEN_IDS, "list<int32>", "the tokens that the lists belong to")] if token_ids else []
     if messages:
         columns.append((LOSS_MASK, "list<bool>", "whether each token carries a loss"))
@@ -91,12 +109,16 @@ def described_columns(
     if with_loss:
         columns.append((LOSS, "list<float32>", "each token's own loss, in nats"))
     for behaviour in behaviours:
+        method = (methods or {}).get(behaviour)
+        value, total = "derivative of each token's loss along the direction", "influence"
+        if method is not None:
+            value, total = f"each token's {method}", "values"
         columns += [
-            (influence_column(behaviour), "list<float32>", "derivative of each token's loss along the direction"),
+            (influence_column(behaviour), "list<float32>", value),
             (mask_column(behaviour), "list<bool>", "whether each token is selected for suppression"),
             (spans_column(behaviour), *spans),
             (sparsity_column(behaviour), "int32", "number of tokens above tau"),
-            (score_column(behaviour), "float32", "sum of the influence above tau"),
+            (score_column(behaviour), "float32", f"sum of the {total} above tau"),
             (rank_column(behaviour), "float32", "0 to 1; the highest give up their tokens first"),
         ]
     return columns

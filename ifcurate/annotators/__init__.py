@@ -1,1 +1,97 @@
-"""Ways to mark tokens other than influence."""
+"""Other ways than influence to mark tokens, by name: what influence is compared with; each is one file here.
+
+A new annotator is a file with a class of the protocol `base.Annotator`, and an entry in `ANNOTATORS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ifcurate.registry import load
+
+if TYPE_CHECKING:
+    from ifcurate.annotators.base import Annotator
+
+_HERE = "ifcurate.annotators"
+HIGHEST = {"rank_by": "token", "neighbours": 0}
+"""Selection of the highest tokens, exactly as many as the budget says."""
+
+
+@dataclass(frozen=True)
+class AnnotatorSpec:
+    """What is known of an annotator before it is imported.
+
+    Attributes:
+        home: `module:class`.
+        method: what a token's value is, to follow "each token's".
+        unit: of it.
+        sign: what more of it means.
+        needs: settings that it cannot do without.
+        reads: other settings that it reads; all that are about marking and not named are refused.
+        selection: what it is selected by, where that is not what influence is.
+        counts: whether it counts in the whole corpus before it marks.
+        on_device: whether it computes on a GPU where there is one.
+    """
+
+    home: str
+    method: str
+    unit: str
+    sign: str
+    needs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    counts: bool = False
+    on_device: bool = False
+
+    @property
+    def kind(self) -> type[Annotator]:
+        """The class, imported now."""
+        found: type[Annotator] = load(self.home)
+        return found
+
+
+_PROBABILITY = "probability of a classifier's label"
+_TOXIC = "more: the classifier is surer"
+_QUERIES = ("max_queries", "seed")
+
+ANNOTATORS: dict[str, AnnotatorSpec] = {
+    "random": AnnotatorSpec(
+        f"{_HERE}.random_tokens:RandomTokens",
+        method="random number, drawn from its document's text and the seed",
+        unit="none; uniform in [0, 1)",
+        sign="means nothing",
+        reads=("seed",),
+        selection=HIGHEST,
+    ),
+    "words": AnnotatorSpec(
+        f"{_HERE}.words:Words",
+        method="hit (1 where it is of a listed word)",
+        unit="none; 1 is a hit, 0 is none",
+        sign="1: the token is of a listed word",
+        needs=("words",),
+        selection={"threshold": 0.0, "budget": "100%"},
+    ),
+    "bm25": AnnotatorSpec(
+        f"{_HERE}.bm25:BM25",
+        method="share of its document's BM25 score against all queries together",
+        unit="BM25, k1 = 1.2 and b = 0.75",
+        sign="more: the word is rarer in the corpus, and more frequent in the queries",
+        needs=("queries",),
+        reads=_QUERIES,
+        selection=HIGHEST,
+        counts=True,
+    ),
+    "classifier": AnnotatorSpec(
+        f"{_HERE}.classifier:SentenceClassifier",
+        method="sentence's score by a classifier",
+        unit=_PROBABILITY,
+        sign=_TOXIC,
+        needs=("classifier",),
+        reads=("label",),
+        selection=HIGHEST,
+        on_device=True,
+    ),
+}
+"""In the order in which they are listed."""

@@ -31,12 +31,14 @@ class DocumentScores:
 @dataclass
 class Work:
     """What scoring has done: `tokens` scored, `context` tokens read again for those behind them, `positions` computed,
-    of which the rest is padding; `halvings` of batches because memory ran out."""
+    of which the rest is padding; `halvings` of batches because memory ran out; `cut`: texts of which an annotator read
+    only the beginning."""
 
     tokens: int = 0
     positions: int = 0
     halvings: int = 0
     context: int = 0
+    cut: int = 0
 
     @property
     def padding(self) -> float:

@@ -23,8 +23,8 @@ SHOWN = 0.999
 SORT_MEMORY = "512MB"
 
 
-def draw_influence(histogram: Histogram, tau: float, behaviour: str, path: Path) -> None:
-    """How many tokens have which influence, and where tau is, as PNG.
+def draw_influence(histogram: Histogram, tau: float, label: str, path: Path) -> None:
+    """How many tokens have which influence, which `label` names, and where tau is, as PNG.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -33,7 +33,7 @@ def draw_influence(histogram: Histogram, tau: float, behaviour: str, path: Path)
     with _axes(path) as axes:
         axes.bar(centres, counts, width=centres[1] - centres[0], label="tokens")
         axes.axvline(tau, color="C3", label=f"tau = {tau:.4g}")
-        axes.set(yscale="log", xlabel=f"{behaviour} influence, nats per unit of the direction", ylabel="tokens")
+        axes.set(yscale="log", xlabel=label, ylabel="tokens")
         axes.legend()
 
 

@@ -17,6 +17,7 @@ from ifcurate.corpus.documents import ID
 from ifcurate.corpus.shards import Shard, known, list_shards
 from ifcurate.files import write_text
 from ifcurate.influence.approximate import approximation
+from ifcurate.influence.column_names import METHOD
 from ifcurate.report.behaviour import ScoredCorpus, describe_behaviour
 from ifcurate.report.database import counting
 from ifcurate.report.grid import make_grid, own_choice
@@ -103,6 +104,7 @@ def describe_run(
     return {
         "run": RUN,
         "facts": _facts(source, first, behaviours),
+        "value": "value" if METHOD in source.metadata[behaviours[0]] else "influence",
         "corpus": {"tokens": first.tokens, "documents": first.documents},
         "quantiles": ["none"] if _options(first) else corpus.grid.quantiles,
         "chosen": _options(first),
@@ -161,8 +163,8 @@ def _facts(source: ReportSource, selection: Selection, behaviours: Sequence[str]
         ("shards", f"{len(source.data):,}"),
         ("model", source.model),
         ("scored by", ", ".join(str(said[name]) for name in ("engine", "dtype") if said.get(name))),
-        ("scores", approximation(said)),
-        ("alignment", made.alignment),
+        ("scores", approximation(said) or ("" if made.method is None else f"each token's {made.method}")),
+        ("alignment", "" if made.method else made.alignment),
         ("ranked", unit),
         ("tau", selection.tau_is),
         ("neighbours", f"{selection.neighbours}"),

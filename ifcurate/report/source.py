@@ -10,6 +10,7 @@ from typing import Any
 
 from ifcurate.annotation import schema
 from ifcurate.artifacts import read_artifact
+from ifcurate.influence.column_names import METHOD
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class ReportSource:
 
     def described_columns(self) -> list[tuple[str, str, str]]:
         """Name, type and meaning of every column that was added."""
-        return schema.described_columns(list(self.metadata), self.token_ids, self.with_loss, self.messages)
+        methods = {name: said[METHOD] for name, said in self.metadata.items() if METHOD in said}
+        return schema.described_columns(list(self.metadata), self.token_ids, self.with_loss, self.messages, methods)
 
     def columns_metadata(self, behaviours: Sequence[str]) -> dict[str, schema.ColumnsMetadata]:
         """How the columns of each behaviour were made.

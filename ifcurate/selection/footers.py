@@ -17,6 +17,7 @@ from ifcurate.corpus.settings import On
 from ifcurate.corpus.sources import reading
 from ifcurate.errors import InputError
 from ifcurate.influence.approximate import APPROXIMATE
+from ifcurate.influence.column_names import METHOD
 from ifcurate.selection.screened import ScreenedFacts
 
 HISTOGRAMS = "histograms"
@@ -37,10 +38,10 @@ class DirectionFacts(OpenArtifact):
     """Which direction one behaviour's scores are along, and the error measured for its step.
 
     Where a student said them, `approximate` is there, and `correlation`, `overlap` and `share` tell how near they come,
-    see `StudentFacts`.
+    see `StudentFacts`. Where another annotator than influence marked, there is no direction.
     """
 
-    direction_hash: Sha256
+    direction_hash: Sha256 | None
     relative_error: float | None
 
     @property
@@ -69,6 +70,11 @@ class SidecarMetadata(OpenArtifact):
 
     histograms: dict[BehaviourName, str] = Field(default_factory=dict)
     directions: dict[BehaviourName, DirectionFacts] = Field(default_factory=dict)
+
+    @property
+    def method(self) -> str | None:
+        """What the scores are, where they are no influence."""
+        return (self.model_extra or {}).get(METHOD)
 
 
 def read_sidecar_metadata(footer: pq.FileMetaData, path: Path) -> SidecarMetadata:

@@ -129,6 +129,8 @@ def require_alike(sidecars: Sequence[Path]) -> list[SidecarMetadata]:
     """
     first, *others = said = [sidecar_metadata(path) for path in sidecars]
     for path, metadata in zip(sidecars, said, strict=True):
+        if metadata.method is not None:
+            raise InputError(f"{path}: has each token's {metadata.method}, no influence; give scored runs to add up.")
         if any(direction.is_approximate for direction in metadata.directions.values()):
             raise InputError(f"{path}: was scored by a student, approximately; give runs with exact scores to add up.")
         if metadata.screened is not None:

@@ -63,8 +63,8 @@ class Selection:
     def tau_is(self) -> str:
         """How tau was found, for people."""
         if self.rank_by == "token":
-            return f"just below the {self.budget_tokens:,} highest scores"
-        return "as given" if self.threshold is not None else f"the {self.quantile:g} quantile"
+            return f"just below the {self.budget_tokens:,} highest"
+        return "a given value" if self.threshold is not None else f"the {self.quantile:g} quantile"
 
     @classmethod
     def load(cls, folder: Path, behaviour: str) -> Selection:

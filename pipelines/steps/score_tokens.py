@@ -21,7 +21,11 @@ from ifcurate.selection.scores import LOSS, LOSS_MASK, TOKEN_ENDS, TOKEN_IDS, TO
 from ifcurate.selection.screened import WEIGHT
 
 if TYPE_CHECKING:
+    from ifcurate.annotators.loading import LoadedAnnotator, MarkSettings
     from ifcurate.influence.loading import LoadedScorer
+
+    Settings = ScoreSettings | MarkSettings
+    Loaded = LoadedScorer | LoadedAnnotator
 
 CHARACTERS_PER_GROUP = 1 << 21
 """Documents are scored in groups of about so many characters: enough of them to batch by length without padding."""
@@ -35,7 +39,7 @@ class ScoreTokens(PipelineStep):
     are messages (`settings.on`), `loss_mask` too. The model is loaded once a process, at the first document.
 
     Args:
-        settings: see `ScoreSettings`.
+        settings: see `ScoreSettings`; or `MarkSettings` of another annotator, whose marks are stored as influence is.
         with_loss: also add `loss`, each token's own loss in nats.
         pulse: progress within the shards of `ReadShards`, watched by the recipe.
         kept: where groups of the shards of `ReadShards` are kept until `WriteScores` has all of a shard, and found
@@ -48,7 +52,7 @@ class ScoreTokens(PipelineStep):
 
     def __init__(
         self,
-        settings: ScoreSettings,
+        settings: Settings,
         with_loss: bool = False,
         pulse: Pulse | None = None,
         kept: KeptGroups | None = None,
@@ -76,7 +80,7 @@ class ScoreTokens(PipelineStep):
             self._on_batch(group, tokens=0)  # done, in no time
         return found
 
-    def _score(self, loaded: LoadedScorer, group: list[Document], is_last: bool) -> ScoredGroup:
+    def _score(self, loaded: Loaded, group: list[Document], is_last: bool) -> ScoredGroup:
         encodings = loaded.encode([document.text for document in group], [document.id for document in group])
         scored = np.array([document.metadata.get(WEIGHT, 1) > 0 for document in group])
         chosen = [encoding for encoding, wanted in zip(encodings, scored, strict=True) if wanted]
@@ -141,8 +145,12 @@ def _groups(data: Iterable[Document]) -> Iterator[tuple[list[Document], bool]]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(settings: ScoreSettings) -> LoadedScorer:
-    """The model and directions of `settings`, kept from task to task of a worker process."""
-    from ifcurate.influence.loading import load_scorer
+def _loaded(settings: Settings) -> Loaded:
+    """What `settings` name, kept from task to task of a worker process."""
+    if isinstance(settings, ScoreSettings):
+        from ifcurate.influence.loading import load_scorer
 
-    return load_scorer(settings)
+        return load_scorer(settings)
+    from ifcurate.annotators.loading import load_annotator
+
+    return load_annotator(settings)

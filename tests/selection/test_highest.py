@@ -76,7 +76,7 @@ def test_a_document_gives_up_its_highest_tokens_not_its_first() -> None:
     selection, mask, _ = run(Corpus(influence, one_character_each(influence), (1,)), highest(5))
     assert mask == [[False, False, True], [True, True, False], [True, True, False]]
     assert selection.tau == np.nextafter(np.float32(2), np.float32(0)) and selection.tokens_above_tau == 6
-    assert selection.tau_is == "just below the 5 highest scores"
+    assert selection.tau_is == "just below the 5 highest"
 
 
 def test_a_character_that_does_not_fit_ends_it() -> None:
@@ -99,7 +99,7 @@ def test_a_threshold_stands_in_place_of_a_quantile() -> None:
     chosen = SelectionSettings(threshold=0, neighbours=1, budget="100%")
     selection, mask, _ = run(Corpus(influence, one_character_each(influence), (2,)), chosen)
     assert mask == [[True] * 3 + [False] * 2, [], [False] * 3, [True, True, False]]
-    assert (selection.tau, selection.threshold, selection.tau_is) == (0, 0, "as given")
+    assert (selection.tau, selection.threshold, selection.tau_is) == (0, 0, "a given value")
     nothing, mask, _ = run(Corpus(influence, one_character_each(influence)), SelectionSettings(threshold=1))
     assert nothing.tokens_selected == 0 and not any(map(any, mask))
 

@@ -82,8 +82,8 @@ function influenceChart(behaviour) {
     name.textContent = `tau ${short(tau)}`;
   });
   return frame(
-    `Histogram of influence on ${behaviour.name}`,
-    "influence of a token",
+    `Histogram of ${page.value}, ${behaviour.name}`,
+    `${page.value} of a token`,
     "tokens, log scale",
     ...ticks(powers(most), y, (value) => compact.format(value), true),
     ...bars,
@@ -114,7 +114,7 @@ function scatterChart(behaviour) {
   return frame(
     `Sparsity against score on ${behaviour.name}, documents counted in cells`,
     "tokens above tau",
-    "their summed influence",
+    `their summed ${page.value}`,
     ...ticks(stretchedTicks(scale, bottom, top).slice(-5), y, short, true),
     ...squares,
     ...ticks(powers(most), x, count),

@@ -101,7 +101,7 @@ function panel(behaviour) {
     make(
       "div",
       { class: "charts" },
-      figure("Influence of all tokens", influenceChart(behaviour)),
+      figure(`All tokens by ${page.value}`, influenceChart(behaviour)),
       scatter,
       make("figure", {}, by, shares(behaviour), make("p", { class: "note" }, note)),
     ),

@@ -14,7 +14,7 @@ function describeToken({ card, cell }) {
   const lines = [make("strong", {}, JSON.stringify(cell.span.textContent))];
   for (let token = cell.from; token < cell.to; token++) {
     const loss = card.shown.loss ? ` · loss ${short(card.shown.loss[token])}` : "";
-    lines.push(make("span", {}, `influence ${signed(card.shown.influence[token])}${loss}`));
+    lines.push(make("span", {}, `${page.value} ${signed(card.shown.influence[token])}${loss}`));
   }
   if (card.taken.mask[cell.from]) lines.push(make("span", {}, "selected"));
   return lines;

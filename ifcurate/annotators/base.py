@@ -1,0 +1,93 @@
+"""What an annotator is: texts with their tokens in, one number a token out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifcurate.corpus.messages import from_text, transcript
+from ifcurate.model.trust import NOBODY, Trust
+from ifcurate.model.windows import Encoding
+
+State = dict[str, Any]
+"""What an annotator is made of, as JSON holds it: equal states and counts give equal marks."""
+Counts = dict[str, int]
+"""What it counts in a corpus; counts of its parts add up."""
+Marks = list[NDArray[np.float32]]
+"""For each document one finite number a token."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an annotator is asked for, as far as it reads it.
+
+    Attributes:
+        words: file of a word list.
+        classifier: name of a classifier, and the `label` of it.
+        queries: files of queries, of which `max_queries` each are read.
+        seed: of every random choice.
+        device: where a neural model runs.
+        trust: what may run code while it is loaded.
+    """
+
+    words: str | None = None
+    classifier: str | None = None
+    label: str | None = None
+    queries: tuple[str, ...] = field(default_factory=tuple)
+    max_queries: int = 10_000
+    seed: int = 0
+    device: str = "cpu"
+    trust: Trust = NOBODY
+
+
+@dataclass(frozen=True)
+class Document(Encoding):
+    """A tokenized document with its text, in whose characters the tokens have their ranges; of messages the
+    transcript."""
+
+    text: str = ""
+
+
+class Annotator(Protocol):
+    """Marks tokens; made once a process, from its state and what was counted."""
+
+    @classmethod
+    def prepare(cls, asked: Asked) -> State:
+        """Read what it is made of.
+
+        Raises:
+            InputError: something that was asked for cannot be used.
+        """
+
+    @classmethod
+    def count(cls, state: State, texts: Sequence[str]) -> Counts:
+        """What it has to know of the whole corpus before it marks; empty for most."""
+
+    def __init__(self, state: State, counts: Counts, asked: Asked) -> None: ...
+
+    def marks(self, documents: Sequence[Document]) -> Marks:
+        """Depends on each document alone, up to rounding."""
+
+    @property
+    def texts_cut(self) -> int:
+        """Texts so far of which only the beginning was read."""
+
+
+class WithoutCounts:
+    """Base of annotators that look at each document alone, and at all of it."""
+
+    texts_cut = 0
+
+    @classmethod
+    def count(cls, state: State, texts: Sequence[str]) -> Counts:
+        """See `Annotator`."""
+        return {}
+
+
+def read_text(text: str, is_conversation: bool) -> str:
+    """The text of a document that is read: of messages, as documents hold them, the transcript."""
+    return transcript(from_text(text)).text if is_conversation else text

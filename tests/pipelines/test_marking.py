@@ -1,0 +1,144 @@
+"""Runs whose tokens are marked otherwise than by influence: the same folders and columns, under their own name."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from commands import Command
+from runs import Workshop, contents, rows_of, write_shards
+
+from ifcurate.errors import InputError
+from ifcurate.model.checkpoints import load_tokenizer
+from ifcurate.pipelines.run import open_run
+from ifcurate.selection.scores import sidecar_metadata
+from ifcurate.selection.table import Selection
+
+MADE = ("annotator", "scores", "selection", "data")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tokenizer and no model."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    load_tokenizer(str(workshop.root / "model")).save_pretrained(folder)
+    return folder
+
+
+def words_of(workshop: Workshop, tokenizer: Path, out: Path, by: str, **more: object) -> list[str]:
+    chosen = {"model": tokenizer, "by": by, "out": out, "workers": 1, **more}
+    options = [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    return ["annotate", str(workshop.root / "corpus"), *options]
+
+
+def test_a_run_of_bm25_from_its_start_and_stopped(
+    workshop: Workshop, tokenizer: Path, command: Command, tmp_path: Path
+) -> None:
+    queries = Path(shutil.copy(workshop.root / "toxic.jsonl", tmp_path))
+    whole = words_of(workshop, tokenizer, tmp_path / "run", "bm25", queries=queries, budget="3%")
+    said = command(*whole)
+    assert said.code == 0, said.err
+    run, _ = open_run(str(tmp_path / "run"))
+    selection = Selection.load(run.selection, "toxic")
+    assert selection.tokens_selected == selection.budget_tokens == int(0.03 * selection.tokens) > 0
+    assert f"tau = {selection.tau:.6g}, just below the {selection.budget_tokens:,} highest of toxic value" in said.out
+    facts = sidecar_metadata(next(iter(sorted(run.scores.glob("*.parquet")))))
+    assert facts.method == "share of its document's BM25 score against all queries together"
+    more = facts.model_extra or {}
+    assert (more["engine"], more["unit"]) == ("bm25", "BM25, k1 = 1.2 and b = 0.75")
+    assert facts.directions["toxic"].direction_hash is None
+    rows = rows_of(run.data)
+    assert sum(sum(row["toxic_mask"]) for row in rows) == selection.tokens_selected
+    assert {len(row["toxic_influence"]) - len(row["token_ids"]) for row in rows} == {0}
+    for page in (run.root / "README.md", run.root / "report.html"):
+        text = page.read_text(encoding="utf-8")
+        assert facts.method in text.replace("&#39;", "'") and "nats" not in text
+
+    made = contents(run, MADE)
+    for file in (run.annotator("toxic"), run.scores / "part-001.parquet", run.selection / "toxic.json"):
+        file.unlink()
+    shutil.rmtree(run.data)
+    assert command(*whole).code == 0
+    assert contents(run, MADE) == made and not run.counted.exists()
+    written = (run.data / "part-000.parquet").stat().st_mtime_ns
+    assert command(*whole).code == 0 and (run.data / "part-000.parquet").stat().st_mtime_ns == written
+
+    for changed, problem in ((["--budget", "2%"], "was made with '3%', not '2%'"), (["--seed", "1"], "--seed")):
+        assert problem in command(*whole, *changed).error
+    queries.write_text('{"text": "another"}\n')
+    assert "what bm25 reads has changed since" in command(*whole).error
+
+
+def test_words_need_no_budget_and_shards_in_any_order_change_no_document(
+    workshop: Workshop, tokenizer: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "words").write_text("vile\nwas rotten\n")
+    given = {
+        "model": tokenizer,
+        "queries": None,
+        "contrast": None,
+        "budget": None,
+        "quantile": None,
+        "fit_tokens": None,
+    }
+    marked = workshop.annotate(**given, by="words", words=tmp_path / "words", out=tmp_path / "run")
+    selection = Selection.load(marked.selection, "toxic")
+    assert (selection.tau, selection.neighbours, selection.shortfall_reason is None) == (0, 1, False)
+    rows = rows_of(marked.data)
+    for row in rows:
+        hits = {index for index, value in enumerate(row["toxic_influence"]) if value}
+        assert {index for index, taken in enumerate(row["toxic_mask"]) if taken} >= hits
+    assert {value for row in rows for value in row["toxic_influence"]} == {0.0, 1.0}
+
+    chosen = [row["text"] for row in rows]
+    other = write_shards(tmp_path / "corpus", [chosen[40:], chosen[:40]])
+    drawn = [
+        workshop.annotate(**given, corpus=corpus, by="random", seed=3, out=tmp_path / f"random{number}")
+        for number, corpus in enumerate((workshop.root / "corpus", other))
+    ]
+    influence = [{row["text"]: row["toxic_influence"] for row in rows_of(run.data)} for run in drawn]
+    assert influence[0] == influence[1]
+    assert [Selection.load(run.selection, "toxic").shortfall for run in drawn] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"by": "nonsense"}, "must be one of random, words, bm25, classifier"),
+        ({"by": "words"}, "--by words needs --words."),
+        (
+            {"by": "random", "direction": "D", "queries": None, "contrast": None},
+            "--by random does not read --direction",
+        ),
+        ({"by": "random", "queries": None}, "--by random does not read --contrast; leave it out."),
+        (
+            {"by": "bm25", "contrast": None, "precision": "bfloat16", "engine": "jvp"},
+            "--by bm25 does not read --engine",
+        ),
+        ({"words": "W"}, "--words is read by --by words; give"),
+        ({"by": "random", "neighbours": 1}, "--rank-by token selects nothing beside the highest tokens"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(
+    workshop: Workshop, given: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        workshop.config(**{"fit_tokens": None, **given})
+    assert problem in str(refused.value) and "\n" not in str(refused.value) and str(refused.value).endswith(".")
+
+
+def test_what_needs_influence_refuses_marks(
+    workshop: Workshop, tokenizer: Path, command: Command, tmp_path: Path
+) -> None:
+    made = tmp_path / "run"
+    assert command(*words_of(workshop, tokenizer, made, "random")).code == 0
+    model = workshop.root / "model"
+    assert "no influence" in command("combine", made, made, "--out", tmp_path / "sum").error
+    assert "no influence" in command("screen", made, "--out", tmp_path / "screen").error
+    assert "has no direction" in command("direct", made).error
+    assert "--by: is not planned" in command("plan", workshop.root / "corpus", "--model", model, "--by", "random").error
+    dry = words_of(workshop, tokenizer, tmp_path / "dry", "random")
+    assert "--by: is not planned" in command(*dry, "--dry-run").error
+    missing = words_of(workshop, tmp_path / "none", tmp_path / "x", "random")
+    assert "has no tokenizer that can be loaded" in command(*missing).error and not (tmp_path / "x").exists()
