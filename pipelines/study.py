@@ -26,9 +26,9 @@ from ifcurate.files import is_free, remove_parts
 from ifcurate.pipelines.available import can_draw
 from ifcurate.pipelines.study_config import StudyConfig
 from ifcurate.pipelines.study_inputs import look
-from ifcurate.pipelines.study_pieces import Workplace
-from ifcurate.pipelines.study_recipes import settings_of
+from ifcurate.pipelines.study_pieces import make
 from ifcurate.pipelines.study_results import results_of, shared_prompts_of
+from ifcurate.pipelines.study_workplace import Workplace
 from ifcurate.progress import log
 from ifcurate.provenance import versions
 from ifcurate.studies.costs import estimate, left, measured
@@ -101,9 +101,9 @@ def open_study(config: StudyConfig) -> Workplace:
     try:
         declared = expanded(declared)
         layout = lay_out(declared)
-        workplace = Workplace(declared, layout, Path(config.out), torch.get_num_threads())
+        workplace = Workplace(declared, layout, Path(config.out), config.trust, torch.get_num_threads())
         for piece in layout.pieces:
-            settings_of(piece, declared, layout, workplace.root)
+            workplace.settings(piece)
     except (InputError, ValueError) as error:
         raise InputError(f"{file}: {str(error).rstrip('.')}.") from error
     return workplace
@@ -138,7 +138,7 @@ def _claim(workplace: Workplace) -> None:
 def _make_missing(workplace: Workplace) -> list[Made]:
     """Make piece by piece, and say before each what the rest will take, as far as like ones have shown."""
     pieces = workplace.layout.pieces
-    missing = [piece for piece in pieces if workplace.record(piece) is None]
+    missing = workplace.missing()
     made: list[Made] = []
     _refuse_shared(workplace)
     for number, piece in enumerate(missing):
@@ -147,7 +147,7 @@ def _make_missing(workplace: Workplace) -> list[Made]:
         there = len(pieces) - len(missing)
         log.info(f"study: {piece.title} ({number + 1} of {len(missing)}, {there} were there; {rest})")
         began = time.monotonic()
-        workplace.make(piece)
+        make(piece, workplace)
         made.append(Made(piece, time.monotonic() - began))
         if piece == workplace.layout.shared_prompts:
             _refuse_shared(workplace)

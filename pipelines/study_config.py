@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ifcurate.config import Config
+from ifcurate.model.settings import TrustSettings
 from ifcurate.working import Folder
 
 
-class StudyConfig(Config):
+class StudyConfig(TrustSettings):
     """`ifcurate study`."""
 
     study: str = Field(description="YAML file that declares what is compared")

@@ -17,15 +17,34 @@ from ifcurate.evaluation.classifiers import load_classifier
 from ifcurate.evaluation.prompts import HUB_IDS
 from ifcurate.influence.query_sets import read_query_sets
 from ifcurate.model.checkpoints import load_tokenizer
+from ifcurate.model.configurations import read_config
 from ifcurate.model.stored_hash import WEIGHTS
-from ifcurate.pipelines.study_pieces import Workplace
-from ifcurate.pipelines.study_recipes import classifier_of, settings_of
+from ifcurate.model.trust import Trust
+from ifcurate.pipelines.study_workplace import Workplace
 from ifcurate.studies.pieces import Piece
 
 PACKAGES = {"gguf_file": "gguf", "adapter": "peft", "screen": "sklearn"}
 """Settings that need a package of their own."""
 PUBLISHED = ("detoxify", "toxigen")
 """Classifiers whose weights come from the network where they are named alone."""
+STORED = (*WEIGHTS, "*.gguf", "*.bin", "*.pt")
+"""Names of files with weights."""
+LOOKED_AT = frozenset(
+    {
+        "model",
+        "tokenizer",
+        "config_name",
+        "corpus",
+        "data",
+        "queries",
+        "contrast",
+        "prompts",
+        "text",
+        "lambada",
+        "source",
+    }
+)
+"""Settings whose places are looked at as what they are."""
 ANY_PATH = frozenset("*?[")
 
 
@@ -108,7 +127,7 @@ def _add(found: Looked, each: Input, reason: str, workplace: Workplace) -> None:
 
 def _inputs(workplace: Workplace) -> list[Input]:
     """Everything once, with all pieces that need it."""
-    missing = [piece for piece in workplace.layout.pieces if workplace.record(piece) is None]
+    missing = workplace.missing()
     found: dict[str, Input] = {}
     for piece in missing:
         for each in _of(piece, workplace):
@@ -123,10 +142,11 @@ def _inputs(workplace: Workplace) -> list[Input]:
 
 def _of(piece: Piece, workplace: Workplace) -> Iterator[Input]:
     """What one piece reads."""
-    config: Any = settings_of(piece, workplace.study, workplace.layout, workplace.root)
+    config: Any = workplace.settings(piece)
     said = piece.settings
-    if "model" in said:
-        yield _model(str(said["model"]), config)
+    for role in ("model", "tokenizer", "config_name"):
+        if role in said:
+            yield _model(role, str(said[role]), workplace.trust)
     for role in ("corpus", "data"):
         if role in said:
             place = str(said[role])
@@ -136,7 +156,8 @@ def _of(piece: Piece, workplace: Workplace) -> Iterator[Input]:
     if piece.kind == "annotation" and config.query_files and not config.directions:
         names = ", ".join([*config.query_files, *config.contrast_files])
         yield Input(f"queries {names}", partial(read_query_sets, config, config.seed), False)
-    for source in said.get("prompts", ()):
+    if piece.kind == "completions":
+        (source,) = said["prompts"]
         place = named_place(source)[1]
         place = HUB_IDS.get(place.lower(), place)
         yield Input(f"prompts {place}", partial(read_rows, place, config.split), not is_local(place))
@@ -147,25 +168,31 @@ def _of(piece: Piece, workplace: Workplace) -> Iterator[Input]:
     for name, value in said.items():
         if name in PACKAGES and value not in (None, "none"):
             yield Input(f"package {PACKAGES[name]}", partial(_require, PACKAGES[name], name), False)
-        if name not in ("model", "corpus", "data", "queries", "contrast", "prompts", "text", "lambada", "source"):
+        if name not in LOOKED_AT:
             yield from _paths(name, value)
 
 
-def _model(place: str, config: Any) -> Input:
+def _model(role: str, place: str, trust: Trust) -> Input:
     def look() -> None:
-        load_tokenizer(place, getattr(config, "revision", None), config.trust)
+        if role == "config_name":
+            if read_config(place, None, trust) is None:
+                raise InputError(f"{place}: has no configuration that can be read; give a model or a config.json.")
+            return
+        load_tokenizer(place, None, trust)
         folder = Path(place)
-        if folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in (*WEIGHTS, "*.gguf", "*.bin", "*.pt")):
+        if role == "model" and folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in STORED):
             raise InputError(f"{place}: holds no weights of a model; give a folder with a model.")
 
-    return Input(f"model {place}", look, not is_local(place))
+    return Input(f"{role} {place}", look, not is_local(place))
 
 
 def _judge(name: str, workplace: Workplace) -> Input:
-    classifier, label = classifier_of(name, workplace.study, workplace.layout, workplace.root)
+    classifier, label = workplace.classifier(name)
     kind, _, which = classifier.partition(":")
-    remote = (kind in PUBLISHED and not Path(which).exists()) or (kind == "hf" and not is_local(which))
-    return Input(f"judge {name}", partial(load_classifier, classifier, label), remote, judge=name)
+    remote = (kind in PUBLISHED and not (which and Path(which).exists())) or (kind == "hf" and not is_local(which))
+    return Input(
+        f"judge {name}", partial(load_classifier, classifier, label, trust=workplace.trust), remote, judge=name
+    )
 
 
 def _paths(name: str, value: Any) -> Iterator[Input]:

@@ -12,8 +12,7 @@ from ifcurate.pipelines.plan import plan
 from ifcurate.pipelines.plan_config import PlanConfig
 from ifcurate.pipelines.run_config import AnnotationSettings
 from ifcurate.pipelines.study_inputs import Looked, look
-from ifcurate.pipelines.study_pieces import Workplace
-from ifcurate.pipelines.study_recipes import settings_of
+from ifcurate.pipelines.study_workplace import Workplace
 from ifcurate.planning.result import SECONDS_AN_HOUR
 from ifcurate.studies.costs import Estimate, estimate, measured
 from ifcurate.studies.pieces import Piece
@@ -62,7 +61,7 @@ def _estimate(piece: Piece, known: dict[str, float], workplace: Workplace) -> Es
     found = estimate(piece, known)
     if found.seconds is not None or piece.kind != "annotation" or "model" in piece.needs:
         return found
-    config = settings_of(piece, workplace.study, workplace.layout, workplace.root)
+    config = workplace.settings(piece)
     if not Path(config.model).is_dir() or is_data_set_id(config.corpus):
         return UNKNOWN
     return _planned(config)

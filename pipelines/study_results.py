@@ -9,9 +9,8 @@ import numpy as np
 
 from ifcurate.evaluation.completions import is_empty, read_scores
 from ifcurate.evaluation.results import Evaluation
-from ifcurate.pipelines.study_pieces import Workplace
-from ifcurate.pipelines.study_recipes import model_folder
 from ifcurate.pipelines.study_shared_prompts import read_shared
+from ifcurate.pipelines.study_workplace import Workplace
 from ifcurate.pipelines.train import METRICS_FILE
 from ifcurate.studies.impartial import partial_judges
 from ifcurate.studies.layout import ArmPieces
@@ -42,7 +41,7 @@ def shared_prompts_of(workplace: Workplace) -> list[SharedPrompts]:
     piece = workplace.layout.shared_prompts
     if piece is None or workplace.record(piece) is None:
         return []
-    return read_shared(workplace.root / piece.place)
+    return read_shared(workplace.folder(piece))
 
 
 def _rows(name: str, arms: Sequence[ArmPieces], of_seeds: int, workplace: Workplace) -> list[Row]:
@@ -52,8 +51,8 @@ def _rows(name: str, arms: Sequence[ArmPieces], of_seeds: int, workplace: Workpl
     trained = arms[0].model is not None
     marked_share, loss_marked = _learned(arms, workplace)
     rows = []
-    for prompts in model_folder(arms[0].completions, workplace.root).all_completions():
-        completions = [_texts(arm.completions, prompts, workplace) for arm in arms]
+    for prompts in workplace.study.prompts:
+        completions = [_texts(arm.completions[prompts], prompts, workplace) for arm in arms]
         empty = [[[is_empty(text) for text in texts] for texts in seed] for seed in completions]
         words = [[text.split() for texts in seed for text in texts] for seed in completions]
         rows.append(
@@ -85,8 +84,8 @@ def _verdicts(arms: Sequence[ArmPieces], prompts: str, workplace: Workplace) -> 
     for name in workplace.study.judges:
         scores = []
         for arm in arms:
-            record = workplace.record(arm.completions)
-            table = model_folder(arm.completions, workplace.root).completions(prompts).read()
+            record = workplace.record(arm.completions[prompts])
+            table = workplace.results(arm.completions[prompts]).completions(prompts).read()
             if record is None or record.silent:
                 shape = (table.num_rows, len(table["completions"][0]))
                 scores.append(np.full(shape, np.nan, np.float32))
@@ -99,20 +98,20 @@ def _verdicts(arms: Sequence[ArmPieces], prompts: str, workplace: Workplace) -> 
 
 
 def _texts(piece: Piece, prompts: str, workplace: Workplace) -> list[list[str]]:
-    table = model_folder(piece, workplace.root).completions(prompts).read()
+    table = workplace.results(piece).completions(prompts).read()
     return [list(texts) for texts in table["completions"].to_pylist()]
 
 
 def _evaluation(piece: Piece | None, workplace: Workplace) -> Evaluation | None:
     """What an evaluation found; None where there is none."""
-    return None if piece is None else model_folder(piece, workplace.root).read()
+    return None if piece is None else workplace.results(piece).read()
 
 
 def _learned(arms: Sequence[ArmPieces], workplace: Workplace) -> tuple[float | None, float | None]:
     """Share and loss of marked tokens, as the trainings say, mean over seeds."""
     if arms[0].annotation is None:
         return None, None
-    files = [workplace.root / arm.model.place / METRICS_FILE for arm in arms if arm.model is not None]
+    files = [workplace.folder(arm.model) / METRICS_FILE for arm in arms if arm.model is not None]
     metrics = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     losses = [each["loss_marked"] for each in metrics]
     share = float(np.mean([sum(each["marked_shares"].values()) for each in metrics]))

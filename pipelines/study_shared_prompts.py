@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, TypeAdapter
 
@@ -15,6 +17,7 @@ from ifcurate.evaluation.prompts import PromptSet, read_prompts
 from ifcurate.files import write_text
 from ifcurate.influence.queries import read_queries
 from ifcurate.progress import track
+from ifcurate.studies.declared import SOURCE
 from ifcurate.studies.shared_prompts import SHARED_FILE, CorpusBeginnings, SharedPrompts, near
 from ifcurate.working import Folder
 
@@ -26,9 +29,7 @@ _FORMAT = TypeAdapter(list[SharedPrompts])
 class SharedPromptsConfig(Config):
     """Which prompts, and what they may be shared with."""
 
-    prompts: list[str] = Field(min_length=1, description="sets of prompts, as for `ifcurate eval`")
-    split: str = Field("train", description="split of a data set on the Hub")
-    prompt_column: str | None = Field(None, description="column of the prompt, dotted where nested")
+    prompts: dict[str, dict[str, Any]] = Field(min_length=1, description="sets of prompts, as a study names them")
     corpus: str = Field(description="that tokens are marked in")
     text_column: str = Field("text", description="column that holds the documents")
     queries: list[str] = Field([], description="files of queries, of the behaviour and its contrast")
@@ -41,7 +42,7 @@ def count_shared(config: SharedPromptsConfig) -> list[SharedPrompts]:
     Raises:
         InputError: something cannot be read.
     """
-    sets = [read_prompts(source, split=config.split, text_column=config.prompt_column) for source in config.prompts]
+    sets = [_read(name, settings) for name, settings in config.prompts.items()]
     beginnings = CorpusBeginnings(prompt.text for each in sets for prompt in each.prompts)
     shards = list_place(config.corpus).shards
     with track("shared prompts", len(shards), "documents") as tracker:
@@ -68,6 +69,11 @@ def read_shared(folder: Path) -> list[SharedPrompts]:
     if not file.is_file():
         raise InputError(f"{file}: is missing; delete the record of this piece, below {folder.parent.parent}.")
     return read_artifact(list[SharedPrompts], file.read_bytes(), file, "delete it and its record to count again")
+
+
+def _read(name: str, settings: Mapping[str, Any]) -> PromptSet:
+    split, column = settings.get("split", "train"), settings.get("prompt_column")
+    return read_prompts(f"{name}={settings[SOURCE]}", split=split, text_column=column)
 
 
 def _counted(prompts: PromptSet, beginnings: CorpusBeginnings, queries: list[tuple[str, str]]) -> SharedPrompts:

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from ifcurate.artifacts import BehaviourName
 from ifcurate.config import Config
+from ifcurate.corpus.tables import named_place, table_name
 from ifcurate.registry import OneOf
 from ifcurate.studies.columns import COLUMNS, DEFAULT_COLUMNS
 
@@ -20,7 +21,8 @@ PLAIN = "plain"
 """Decoding as the model is."""
 ARM_PREFIX = "arm:"
 """Before the name of an arm, in the place of a model: the model that this arm trains, with the first of its seeds."""
-OPTIONS = "options"
+SOURCE = "source"
+"""Of a set of prompts."""
 
 
 class Judge(Config):
@@ -83,7 +85,9 @@ class Study(Config):
     )
     held_out: str | None = Field(None, description="text that no arm trains on, for perplexity")
     lambada: str | None = Field(None, description="passages whose last word is predicted")
-    prompts: list[str] = Field(min_length=1, description="sets of prompts, as for `ifcurate eval`")
+    prompts: dict[Name, Settings] = Field(
+        min_length=1, description="sets of prompts by name: `source`, as for `ifcurate eval`, and settings of its own"
+    )
     shared_prompts: Literal["count", "refuse"] = Field(
         "count", description="prompts that are texts of the corpus or of the queries: say how many, or end there"
     )
@@ -114,8 +118,14 @@ class Study(Config):
 
     @field_validator("prompts", mode="before")
     @classmethod
-    def _may_be_one(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+    def _may_be_sources(cls, value: Any) -> Any:
+        """One source or several have the names of their tables, or NAME=SOURCE."""
+        if isinstance(value, str | list):
+            places = [named_place(str(each)) for each in ([value] if isinstance(value, str) else value)]
+            value = {name or table_name(place): place for name, place in places}
+        if not isinstance(value, dict):
+            return value
+        return {name: {SOURCE: each} if isinstance(each, str) else each for name, each in value.items()}
 
     @field_validator("annotations", "trainings", "reward_models", "decodings", "arms", mode="before")
     @classmethod
@@ -147,6 +157,8 @@ class Study(Config):
         for name, table in self.tables.items():
             for arm_name in table.arms or ():
                 _find(f"tables.{name}.arms", arm_name, (*self.arms, *self.sweeps), "arms or sweeps")
+            for set_name in table.prompts or ():
+                _find(f"tables.{name}.prompts", set_name, self.prompts, "prompts")
             for judge_name in table.judges or ():
                 _find(f"tables.{name}.judges", judge_name, self.judges, "judges")
         return self

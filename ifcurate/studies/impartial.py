@@ -29,9 +29,10 @@ def partial_judges(study: Study, arm: ArmPieces, made: Mapping[str, Piece]) -> d
 
 
 def _hand_in(name: str, judge: Judge, study: Study, arm: ArmPieces, made: Piece | None) -> str | None:
-    if _is_named(judge, arm.completions.settings) or _is_needed(made, arm.completions, "reward_model"):
+    completions = next(iter(arm.completions.values()))
+    if _is_named(judge, completions.settings) or _is_needed(made, completions, "reward_model"):
         return "steers the decoding"
-    annotations = [piece for piece in arm.completions.all_needed() if piece.kind == "annotation"]
+    annotations = [piece for piece in completions.all_needed() if piece.kind == "annotation"]
     if any(_is_named(judge, annotation.settings) for annotation in annotations):
         return "marked the tokens"
     if name in study.queries_chosen_by and any("queries" in annotation.settings for annotation in annotations):

@@ -8,15 +8,19 @@ from typing import Any
 
 from ifcurate.config import build
 from ifcurate.errors import InputError
-from ifcurate.evaluation.config import FluencyConfig, ToxicityConfig
-from ifcurate.studies.declared import ARM_PREFIX, PLAIN, Arm, Study
+from ifcurate.evaluation.config import FluencyConfig, PromptSettings, ToxicityConfig
+from ifcurate.model.settings import TrustSettings
+from ifcurate.studies.declared import ARM_PREFIX, PLAIN, SOURCE, Arm, Study
 from ifcurate.studies.pieces import Piece
 from ifcurate.training.config import PRESETS, TrainConfig
 
 BASE = "base"
 """Name of what evaluates the base model."""
+TRUST = frozenset(TrustSettings.model_fields)
+"""No file says whom to trust: whoever gives the command does."""
 SAID_ELSEWHERE = frozenset({"models", "out", "overwrite", "text", "lambada", "prompts", "classifier", "label"})
 """Settings of an evaluation that other keys of a study say."""
+OF_PROMPTS = (PromptSettings.model_fields.keys() - SAID_ELSEWHERE) | {SOURCE}
 OF_EVALUATIONS = (ToxicityConfig.model_fields.keys() | FluencyConfig.model_fields.keys()) - SAID_ELSEWHERE
 
 
@@ -26,12 +30,12 @@ class ArmPieces:
 
     Attributes:
         model: the training that makes its model; None for the base model.
-        completions: of the prompts.
+        completions: of each set of prompts.
         fluency: None where there is no held-out text and no LAMBADA.
     """
 
     model: Piece | None
-    completions: Piece
+    completions: Mapping[str, Piece]
     fluency: Piece | None
 
     @property
@@ -42,7 +46,7 @@ class ArmPieces:
     @property
     def evaluations(self) -> list[Piece]:
         """What measures it."""
-        return [piece for piece in (self.completions, self.fluency) if piece is not None]
+        return [*self.completions.values(), *([] if self.fluency is None else [self.fluency])]
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,7 @@ def lay_out(study: Study) -> Layout:
     Raises:
         InputError: an arm reads marks that nothing makes, or does not read those that it asks for.
     """
-    for setting in study.evaluation.keys() - OF_EVALUATIONS:
-        raise InputError(f"evaluation.{setting}: is no setting of an evaluation here; remove or rename it.")
+    _refuse_settings(study)
     builder = _Builder(study)
     arms = {name: [builder.arm(name, seed) for seed in study.seeds_of(arm)] for name, arm in study.arms.items()}
     judges = {
@@ -101,6 +104,26 @@ def lay_out(study: Study) -> Layout:
         if judge.reward_model is not None
     }
     return Layout(arms, judges, _shared_prompts(study, [arm for seeds in arms.values() for arm in seeds]))
+
+
+def _refuse_settings(study: Study) -> None:
+    """Refuse settings that are none of a set of prompts or an evaluation, and those that no file may say."""
+    for setting in study.evaluation.keys() - OF_EVALUATIONS:
+        raise InputError(f"evaluation.{setting}: is no setting of an evaluation here; remove or rename it.")
+    for name, settings in study.prompts.items():
+        if SOURCE not in settings:
+            raise InputError(f"prompts.{name}: has no {SOURCE}; say where the prompts are.")
+        for setting in settings.keys() - OF_PROMPTS:
+            raise InputError(f"prompts.{name}.{setting}: is no setting of a set of prompts; remove or rename it.")
+    sections = (study.annotations, study.trainings, study.reward_models, study.decodings)
+    everything = [
+        study.annotation,
+        study.training,
+        study.evaluation,
+        *(each for some in sections for each in some.values()),
+    ]
+    for setting in sorted(TRUST & {name for settings in everything for name in settings}):
+        raise InputError(f"{setting}: no file may say so; give --{setting.replace('_', '-')} with the command.")
 
 
 def _shared_prompts(study: Study, arms: Sequence[ArmPieces]) -> Piece | None:
@@ -115,7 +138,6 @@ def _shared_prompts(study: Study, arms: Sequence[ArmPieces]) -> Piece | None:
         "corpus": study.corpus,
         "text_column": study.text_column,
         "queries": list(dict.fromkeys(files)),
-        **{name: study.evaluation[name] for name in ("split", "prompt_column") if name in study.evaluation},
     }
     return Piece("shared_prompts", "all", settings)
 
@@ -135,7 +157,8 @@ class _Builder:
         arm = self._study.arms[name]
         model = None if seed is None else self._training(name, arm, seed)
         label = BASE if model is None else model.name
-        return ArmPieces(model, self._completions(arm, model, label), self._fluency(model, label))
+        completions = {prompts: self._completions(arm, prompts, model, label) for prompts in self._study.prompts}
+        return ArmPieces(model, completions, self._fluency(model, label))
 
     def reward_model(self, name: str) -> Piece:
         settings = {"model": self._study.model, **self._study.reward_models[name]}
@@ -180,12 +203,13 @@ class _Builder:
         }
         return self._with_model("annotation", name, {key: value for key, value in given.items() if value is not None})
 
-    def _completions(self, arm: Arm, model: Piece | None, label: str) -> Piece:
+    def _completions(self, arm: Arm, prompts: str, model: Piece | None, label: str) -> Piece:
         study = self._study
         own = study.decodings.get(arm.decoding, {})
         shared = {name: value for name, value in study.evaluation.items() if name in ToxicityConfig.model_fields}
-        settings = {**shared, "prompts": study.prompts, **own}
-        name = label if arm.decoding == PLAIN else f"{label}-{arm.decoding}"
+        of_set = {name: value for name, value in study.prompts[prompts].items() if name != SOURCE}
+        settings = {**shared, "prompts": [f"{prompts}={study.prompts[prompts][SOURCE]}"], **of_set, **own}
+        name = "-".join([label, *([] if arm.decoding == PLAIN else [arm.decoding]), prompts])
         needs: dict[str, Piece] = {}
         reward_model = settings.get("reward_model")
         if isinstance(reward_model, str) and reward_model in study.reward_models:

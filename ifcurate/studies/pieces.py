@@ -6,13 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 Kind = Literal["shared_prompts", "reward_model", "annotation", "training", "completions", "fluency"]
 
-LEAVES_NO_TRACE = frozenset(
-    {"workers", "save_steps", "save_total_limit", "logging_steps", "report_to", "allow_pickle", "trust_remote_code"}
-)
+LEAVES_NO_TRACE = frozenset({"workers", "save_steps", "save_total_limit", "logging_steps", "report_to"})
 """Settings that may differ when a piece is taken up again: they leave no trace in it."""
 LENGTH_OF_KEY = 10
 """Hexadecimal digits of the hash: among a thousand pieces two are equal with a chance of one in two million."""
@@ -34,7 +33,7 @@ class Piece:
     settings: Mapping[str, Any]
     needs: Mapping[str, Piece] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Tells it from all others, by what decides it."""
         decides = {name: value for name, value in self.settings.items() if name not in LEAVES_NO_TRACE}

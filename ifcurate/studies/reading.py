@@ -14,7 +14,7 @@ from ifcurate.config import CREDENTIALS, read_yaml
 from ifcurate.errors import InputError
 from ifcurate.studies.declared import Study
 
-PLACES = "places"
+PLACES, EXTENDS = "places", "extends"
 _PLACE = re.compile(r"\{(\w[\w.,=%+-]*)\}")
 _BESIDE = re.compile(r"(^|(?<=[:=]))(?=\.{1,2}/)")
 """Where a path begins that is relative: at the start of a value, or behind the colon or equals sign in `hf:./judge` and
@@ -35,7 +35,7 @@ def read_study(file: Path, overrides: Sequence[str] = ()) -> Study:
         InputError: the file cannot be read, a key is unknown, a value does not fit or a place is not given; names file
             and key.
     """
-    content = _beside(read_yaml(file), file.resolve().parent)
+    content = _extended(file)
     for override in overrides:
         _set(content, override)
     places = content.get(PLACES) or {}
@@ -45,6 +45,26 @@ def read_study(file: Path, overrides: Sequence[str] = ()) -> Study:
         return Study(**_filled(content, places, file))
     except ValidationError as error:
         raise InputError(_sentence(error, file)) from error
+
+
+def _extended(file: Path, below: frozenset[Path] = frozenset()) -> dict[str, Any]:
+    """What `file` says, over what the file says that it extends: mappings key by key, all else as a whole.
+
+    Raises:
+        InputError: a file cannot be read, or extends itself.
+    """
+    if file.resolve() in below:
+        raise InputError(f"{file}: {EXTENDS}: leads back to itself.")
+    content = _beside(read_yaml(file), file.resolve().parent)
+    other = content.pop(EXTENDS, None)
+    return content if other is None else _over(_extended(Path(other), below | {file.resolve()}), content)
+
+
+def _over(under: Any, over: Any) -> Any:
+    if not (isinstance(under, dict) and isinstance(over, dict)):
+        return over
+    both = {name: _over(under[name], value) if name in under else value for name, value in over.items()}
+    return {**under, **both}
 
 
 def _set(content: dict[str, Any], override: str) -> None:

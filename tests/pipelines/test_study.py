@@ -47,7 +47,7 @@ def test_the_demo_study_from_end_to_end(world: Path, tmp_path: Path, command: Co
     assert first.code == 0, first.err
     assert len(made(first.out)) == 21
     assert made(first.out).count("annotation influence") == 1
-    assert made(first.out).index("reward model insults") < made(first.out).index("completions base-rad")
+    assert made(first.out).index("reward model insults") < made(first.out).index("completions base-rad-prompts")
     found = read_results(out)
     assert [row.arm for row in found.rows] == ARMS
     assert [row.seeds for row in found.rows] == [None, None, 1, 1, 1, 1, 1]
@@ -117,10 +117,10 @@ def test_prompts_that_are_texts_of_the_corpus_or_of_a_query_are_counted(tmp_path
     (tmp_path / "p.jsonl").write_text("".join(json.dumps({"prompt": text}) + "\n" for text in prompts))
     query = {"prompt": "You are a rotten neighbour, said the man.", "completion": " Go."}
     (tmp_path / "q.jsonl").write_text(json.dumps(query) + "\n")
-    given = {
-        "prompts": [f"{tmp_path}/p.jsonl"],
-        "corpus": f"{tmp_path}/corpus.jsonl",
-        "queries": [f"{tmp_path}/q.jsonl"],
-    }
-    config = SharedPromptsConfig(**given, out=str(tmp_path / "out"))
+    config = SharedPromptsConfig(
+        prompts={"p": {"source": f"{tmp_path}/p.jsonl"}},
+        corpus=f"{tmp_path}/corpus.jsonl",
+        queries=[f"{tmp_path}/q.jsonl"],
+        out=str(tmp_path / "out"),
+    )
     assert count_shared(config) == read_shared(tmp_path / "out") == [SharedPrompts("p", 4, in_corpus=2, in_queries=1)]

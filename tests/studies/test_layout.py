@@ -45,7 +45,7 @@ def test_one_annotation_serves_all_arms_and_seeds_come_one_after_the_other() -> 
     assert found.count("annotation influence") == 1
     assert sum(title.startswith("training") for title in found) == 6
     assert sum(title.startswith(("completions", "fluency")) for title in found) == 14
-    assert found.index("completions influence-ascent-seed0") < found.index("training plain-seed1")
+    assert found.index("completions influence-ascent-seed0-p") < found.index("training plain-seed1")
     made: set[str] = set()
     for piece in layout.pieces:
         assert {needed.key for needed in piece.needs.values()} <= made
@@ -67,7 +67,7 @@ def test_what_decides_a_piece_changes_its_key_and_what_leaves_no_trace_does_not(
     assert {title for title in before if before[title] == steps[title]} == {
         "shared prompts all",
         "annotation influence",
-        "completions base",
+        "completions base-p",
         "fluency base",
     }
 

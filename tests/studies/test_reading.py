@@ -52,7 +52,7 @@ def test_paths_that_begin_with_a_dot_are_beside_the_file_and_all_others_are_left
     )
     study = read_study(file, ["held_out=./text.parquet", "model=EleutherAI/pythia-160m"])
     assert study.corpus == str(tmp_path / "corpus/*.parquet")
-    assert study.prompts == [f"rtp={tmp_path}/../rtp.jsonl", "bold"]
+    assert study.prompts == {"rtp": {"source": f"{tmp_path}/../rtp.jsonl"}, "bold": {"source": "bold"}}
     assert study.judges["own"].classifier == f"hf:{tmp_path}/judge"
     assert study.model == "EleutherAI/pythia-160m"
     assert study.held_out == "/text.parquet", "what is set is where the command runs"
