@@ -18,6 +18,7 @@ from ifcurate.evaluation.config import (
     RecognitionConfig,
     ToxicityConfig,
 )
+from ifcurate.pipelines.activations_config import ActivationsConfig
 
 if TYPE_CHECKING:
     from ifcurate.evaluation.results import ModelFolder
@@ -57,6 +58,14 @@ def recognition(settings: RecognitionConfig) -> None:
     from ifcurate.pipelines.evaluate import evaluate_recognition
 
     print_recognition(evaluate_recognition(settings))
+
+
+def activations(settings: ActivationsConfig) -> None:
+    """Find where inside a model a behaviour shows: a vector a decoder block, to steer it by."""
+    from ifcurate.cli.evaluation_tables import print_activations
+    from ifcurate.pipelines.activations import find_activations
+
+    print_activations(find_activations(settings))
 
 
 def everything(settings: EvaluationConfig) -> None:
@@ -110,5 +119,6 @@ command.command()(declared(ToxicityConfig, toxicity, arguments=["models"]))
 command.command()(declared(ImplicitConfig, implicit, arguments=["folders"]))
 command.command()(declared(FluencyConfig, fluency, arguments=["models"]))
 command.command()(declared(RecognitionConfig, recognition, arguments=["models"]))
+command.command()(declared(ActivationsConfig, activations, arguments=["model"]))
 command.command(name="all")(declared(EvaluationConfig, everything, arguments=["models"]))
 command.command()(declared(CompareConfig, compare, arguments=["folders"]))

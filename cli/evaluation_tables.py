@@ -21,6 +21,7 @@ from ifcurate.launch import is_first_process
 
 if TYPE_CHECKING:
     from ifcurate.evaluation.retraining import Rise
+    from ifcurate.pipelines.activations import FoundActivations
     from ifcurate.pipelines.verify import Verification
 
 
@@ -65,6 +66,23 @@ def print_recognition(folders: Sequence[ModelFolder]) -> None:
     for model, name, found in asked:
         if found.left_out:
             plain_console().print(f"{model}: {name}: {found.left_out:,} texts are longer than the context, left out")
+
+
+def print_activations(found: FoundActivations) -> None:
+    """Of each block how well it tells the behaviour, how long its difference is, and the tokens that this leads to."""
+    facts, lengths = found.activations.facts, found.activations.differences.norm(dim=1).tolist()
+    rows = [
+        [str(block), number(separation, 3), f"{length:.3g}", " ".join(repr(token) for token in tokens)]
+        for block, (separation, length, tokens) in enumerate(
+            zip(facts.separation, lengths, found.promoted, strict=True)
+        )
+    ]
+    print_table(f"{facts.behaviour} in the activations", ("block", "AUC", "difference", "leads to"), rows)
+    plain_console().print(
+        f"made of {facts.queries:,} queries and {facts.contrast:,} of the contrast, told apart on as many others; "
+        f"clearest: block {found.activations.clearest}\nactivations: {found.folder}",
+        soft_wrap=True,
+    )
 
 
 def print_skipped(folders: Sequence[ModelFolder]) -> None:

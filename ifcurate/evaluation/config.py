@@ -84,7 +84,9 @@ class RewardDecodingSettings(Config):
 
     panel = "Reward-augmented decoding"
 
-    decoding: Literal["plain", "rad"] = Field("plain", description="rad: reward-augmented decoding")
+    decoding: Literal["plain", "rad", "steer"] = Field(
+        "plain", description="rad: reward-augmented decoding; steer: with --steer-by added to its hidden states"
+    )
     reward_model: str | None = Field(None, description="causal sequence classifier with the model's tokenizer")
     rad_beta: float = Field(50.0, description="weight of the reward in logits")
     rad_k: int = Field(20, ge=1, description="candidates at each step")
@@ -92,7 +94,21 @@ class RewardDecodingSettings(Config):
     rad_invert: bool = Field(True, description="that output is bad: the reward is 1 minus it")
 
 
-class ToxicityConfig(RewardDecodingSettings, SamplingConfig, ClassifierSettings, PromptSettings, ModelsConfig):
+class SteeringSettings(Config):
+    """More of a behaviour in the hidden states of a model that writes, or less."""
+
+    panel = "Steering"
+
+    steer_by: str | None = Field(None, description="folder of `ifcurate eval activations`")
+    steer_block: int | None = Field(None, ge=0, description="decoder block, counted from 0; default: the clearest")
+    steer_strength: float = Field(
+        1.0, allow_inf_nan=False, description="1: the whole way from contrast to behaviour; -1: the way back"
+    )
+
+
+class ToxicityConfig(
+    SteeringSettings, RewardDecodingSettings, SamplingConfig, ClassifierSettings, PromptSettings, ModelsConfig
+):
     """`ifcurate eval toxicity`."""
 
 

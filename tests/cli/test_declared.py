@@ -49,6 +49,7 @@ from ifcurate.evaluation.config import (
     ToxicityConfig,
 )
 from ifcurate.export.config import ExportConfig
+from ifcurate.pipelines.activations_config import ActivationsConfig
 from ifcurate.pipelines.attach_config import AttachConfig
 from ifcurate.pipelines.combine_config import CombineConfig
 from ifcurate.pipelines.distil_config import DistilConfig
@@ -90,6 +91,7 @@ WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "eval toxicity": (evaluate, ToxicityConfig),
     "eval implicit": (evaluate, ImplicitConfig),
     "eval fluency": (evaluate, FluencyConfig),
+    "eval activations": (evaluate, ActivationsConfig),
     "eval recognition": (evaluate, RecognitionConfig),
     "eval all": (evaluate, EvaluationConfig),
     "eval compare": (evaluate, CompareConfig),

@@ -175,7 +175,7 @@ def fluency(place, out):
     [
         ({"decoding": "rad"}, "--decoding: rad needs a reward model"),
         ({"reward_model": "x"}, "add --decoding rad"),
-        ({"backend": "vllm", "decoding": "rad", "reward_model": "x"}, "vllm cannot do reward-augmented"),
+        ({"backend": "vllm", "decoding": "rad", "reward_model": "x"}, "vllm decodes plainly"),
         ({"max_new_tokens": 64}, "--max-new-tokens: leaves no room"),
         ({"sample": 2, "prompts": ["a=prompts", "a=prompts"]}, "two sets are called 'a'"),
     ],

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ifcurate.errors import InputError
+from ifcurate.evaluation.activations import load_activations
 from ifcurate.evaluation.backends.engine import Asked, CompletionEngine
 from ifcurate.evaluation.config import ToxicityConfig
 from ifcurate.evaluation.generation import Completer, ProcessorFactory
 from ifcurate.evaluation.reward_decoding import RewardAugmentation, RewardModel, load_reward_model
+from ifcurate.evaluation.steering import steer
 from ifcurate.model.checkpoints import check_vocabulary, context_length, embedding_rows, load_causal_lm
 from ifcurate.model.control_tokens import ControlTokens
 from ifcurate.model.devices import resolve_dtype
@@ -33,12 +36,12 @@ def load(asked: Asked, provenance: dict[str, Any]) -> CompletionEngine:
     check_vocabulary(tokenizer, model)
     provenance |= {"model": hash_model(model), "dtype": str(dtype).removeprefix("torch.")}
     control = ControlTokens.said_by(model.generation_config)
-    if control.prefix and config.decoding != "plain":
+    if control.prefix and config.decoding == "rad":
         raise InputError(
             f"option --decoding: {asked.place} is read behind a control token, which no reward model knows; leave the "
             "option out."
         )
-    processor, decoding = _decoding(config, tokenizer, device)
+    processor, decoding = _decoding(config, model, tokenizer, device)
     return CompletionEngine(
         Completer(model, tokenizer, asked.sampling, processor).complete,
         tokenizer,
@@ -51,13 +54,14 @@ def load(asked: Asked, provenance: dict[str, Any]) -> CompletionEngine:
 
 
 def _decoding(
-    config: ToxicityConfig, tokenizer: PreTrainedTokenizerFast, device: str
+    config: ToxicityConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, device: str
 ) -> tuple[ProcessorFactory | None, dict[str, Any]]:
-    """What changes the logits, and what the completions then depend on."""
+    """What changes the logits, if anything does, and what the completions then depend on; may steer `model`."""
+    _refuse_idle(config)
     if config.decoding == "plain":
-        if config.reward_model is not None:
-            raise InputError("option --reward-model: is for reward-augmented decoding; add --decoding rad.")
         return None, {}
+    if config.decoding == "steer":
+        return None, _steer(config, model)
     if config.reward_model is None:
         raise InputError("option --decoding: rad needs a reward model; name one with --reward-model.")
     reward: RewardModel = load_reward_model(
@@ -71,3 +75,22 @@ def _decoding(
         "rad_k": config.rad_k,
     }
     return partial(RewardAugmentation, reward, beta=config.rad_beta, k=config.rad_k), provenance
+
+
+def _refuse_idle(config: ToxicityConfig) -> None:
+    """Refuse what the chosen decoding would leave without effect."""
+    if config.reward_model is not None and config.decoding != "rad":
+        raise InputError("option --reward-model: is for reward-augmented decoding; add --decoding rad.")
+    if config.steer_by is not None and config.decoding != "steer":
+        raise InputError("option --steer-by: changes hidden states; add --decoding steer.")
+
+
+def _steer(config: ToxicityConfig, model: PreTrainedModel) -> dict[str, Any]:
+    """Steer `model` for good; what its completions then depend on."""
+    if config.steer_by is None:
+        raise InputError("option --decoding: steer needs activations; name their file with --steer-by.")
+    activations = load_activations(Path(config.steer_by))
+    block = activations.clearest if config.steer_block is None else config.steer_block
+    steer(model, activations, block, config.steer_strength)
+    weights = activations.facts.weights_hash
+    return {"steer_by": weights, "steer_block": block, "steer_strength": config.steer_strength}

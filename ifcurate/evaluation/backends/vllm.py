@@ -33,7 +33,7 @@ def load(asked: Asked, provenance: dict[str, Any]) -> CompletionEngine:
     """
     config = asked.config
     if config.decoding != "plain":
-        raise InputError("option --backend: vllm cannot do reward-augmented decoding; use --backend transformers.")
+        raise InputError("option --backend: vllm decodes plainly; use --backend transformers.")
     check_placement(config.device, config.dtype)
     place = at_hand(asked.place)
     control = load_control_tokens(asked.place, config.revision, config.trust)
