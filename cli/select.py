@@ -16,7 +16,7 @@ def select(run: str, given: Given) -> None:
     opened, settings = continue_run(run, "select", given, anew=True)
     shards = recorded_shards(opened)
     for behaviour in opened.behaviours or [settings.behaviour]:
-        print_selection(run_stage(opened, settings.of(behaviour), shards), settings.value)
+        print_selection(run_stage(opened, settings.for_behaviour(behaviour), shards), settings.value)
     print(f"selection: {opened.selection}; now run: ifcurate write {run}")
 
 

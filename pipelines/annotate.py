@@ -120,7 +120,7 @@ def _summary(run: Run, config: RunConfig, shards: Sequence[Shard], selections: l
 
 def _score_and_write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> list[Selection]:
     score(run, config, shards)
-    selections = [select(run, config.of(behaviour), shards) for behaviour in run.behaviours]
+    selections = [select(run, config.for_behaviour(behaviour), shards) for behaviour in run.behaviours]
     write(run, config, shards)
     return selections
 

@@ -49,7 +49,7 @@ class FinishedRun:
         said = provenance_of(shards[0], open_shard(shards[0]).readable)
         behaviours = run.behaviours or [settings.behaviour]
         for behaviour in behaviours:
-            origin = sha256(selection_origin(run, settings.of(behaviour), recorded).encode()).hexdigest()
+            origin = sha256(selection_origin(run, settings.for_behaviour(behaviour), recorded).encode()).hexdigest()
             if (said.get(behaviour) or {}).get("selection_hash") != origin:
                 raise InputError(f"{run.data}: is not of the present selection of {behaviour!r}; {remedy}.")
         return cls(run, settings, shards, [Selection.load(run.selection, behaviour) for behaviour in behaviours])

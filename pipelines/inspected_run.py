@@ -71,7 +71,7 @@ class InspectedRun:
         behaviour = _one_behaviour(run, shards, behaviour)
         selection = None
         if summary_path(run.selection, behaviour).is_file():
-            settings = config.of(behaviour)
+            settings = config.for_behaviour(behaviour)
             if not is_current(run, settings, selection_origin(run, settings, shards)):
                 raise InputError(
                     f"{summary_path(run.selection, behaviour)}: was made of other scores or settings; "

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from ifcurate.annotators import ANNOTATORS
+from ifcurate.annotators import ANNOTATORS, THE_SAME
 from ifcurate.annotators.base import Asked, Counts, State
 from ifcurate.annotators.kept import KeptAnnotator, keep_annotator, read_annotator
 from ifcurate.annotators.loading import MarkSettings
@@ -21,13 +23,14 @@ from ifcurate.model.conversations import require_template
 from ifcurate.model.devices import resolve_device
 from ifcurate.model.hashes import hash_tokenizer
 from ifcurate.pipelines.executor import run_tasks
-from ifcurate.pipelines.found_engine import FoundEngine
-from ifcurate.pipelines.run import Run
+from ifcurate.pipelines.found_engine import FoundEngine, read_engine
+from ifcurate.pipelines.marked_runs import scored_runs
+from ifcurate.pipelines.run import Run, open_run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.stage_times import timed
 from ifcurate.pipelines.steps.count_texts import CountTexts, add, counts_file
 from ifcurate.pipelines.steps.read_shards import ReadShards
-from ifcurate.selection.scores import DIRECTIONS
+from ifcurate.selection.scores import DIRECTIONS, sidecar_metadata
 
 
 def require_annotator(config: RunConfig, shards: Sequence[Shard]) -> State:
@@ -36,10 +39,12 @@ def require_annotator(config: RunConfig, shards: Sequence[Shard]) -> State:
     Raises:
         InputError: the tokenizer, or something that the annotator reads, cannot be used.
     """
-    tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
-    if on_messages(shards, config.text_column, config.on) is not None:
-        require_template(tokenizer)
-    return ANNOTATORS[_name(config)].kind.prepare(asked_for(config))
+    spec = ANNOTATORS[_name(config)]
+    if not spec.of_scores:
+        tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
+        if on_messages(shards, config.text_column, config.on) is not None:
+            require_template(tokenizer)
+    return spec.kind.prepare(asked_for(Run(Path(config.out)), config, shards))
 
 
 def adopt_annotator(run: Run, config: RunConfig, shards: Sequence[Shard], workers: int) -> None:
@@ -58,6 +63,8 @@ def adopt_annotator(run: Run, config: RunConfig, shards: Sequence[Shard], worker
         return
     counts = _counted(run, config, shards, state, workers) if ANNOTATORS[name].counts else {}
     kept = KeptAnnotator(name=name, behaviour=config.behaviour, state=state, counts=counts)
+    shutil.rmtree(run.files_of_annotator, ignore_errors=True)
+    ANNOTATORS[name].kind.keep(asked_for(run, config, shards))
     keep_annotator(kept, file)
     remove(run.counted)
 
@@ -77,25 +84,31 @@ def _counted(run: Run, config: RunConfig, shards: Sequence[Shard], state: State,
     return dict(sorted(total.items()))
 
 
-def asked_for(config: RunConfig) -> Asked:
-    """What the annotator of `config` may read."""
+def asked_for(run: Run, config: RunConfig, shards: Sequence[Shard]) -> Asked:
+    """What the annotator of `config` may read.
+
+    Raises:
+        InputError: see `scored_runs`.
+    """
     return Asked(
         words=config.words,
         classifier=config.classifier,
         label=config.label,
         queries=tuple(config.query_files),
         max_queries=config.max_queries,
+        of=scored_runs(config, shards),
+        folder=run.files_of_annotator,
         seed=config.seed,
         device=config.device,
         trust=config.trust,
     )
 
 
-def mark_settings(run: Run, config: RunConfig, on: On | None) -> MarkSettings:
+def mark_settings(run: Run, config: RunConfig, shards: Sequence[Shard], on: On | None) -> MarkSettings:
     """What the workers load."""
     return MarkSettings(
         annotator=run.annotator(config.behaviour),
-        asked=asked_for(config),
+        asked=asked_for(run, config, shards),
         model=config.model,
         revision=config.revision,
         stored=config.stored,
@@ -106,6 +119,10 @@ def mark_settings(run: Run, config: RunConfig, on: On | None) -> MarkSettings:
 
 def engine_of_marks(config: RunConfig) -> FoundEngine:
     """What `scores/engine.json` says of marks, for which nothing has to be found."""
+    if ANNOTATORS[_name(config)].of_scores:
+        first, _ = open_run(config.of[0])
+        own = {"engine": config.by, "behaviours": [config.behaviour], "steps": []}
+        return read_engine(first).model_copy(update=own)
     tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
     return FoundEngine(
         engine=_name(config),
@@ -119,10 +136,13 @@ def engine_of_marks(config: RunConfig) -> FoundEngine:
     )
 
 
-def metadata_of_marks(run: Run, config: RunConfig, found: FoundEngine) -> dict[str, Any]:
-    """What sidecars say of themselves."""
+def metadata_of_marks(run: Run, config: RunConfig, found: FoundEngine, settings: MarkSettings) -> dict[str, Any]:
+    """What sidecars say of themselves; of values that are those of another run, what this one says of them."""
     spec, file = ANNOTATORS[_name(config)], run.annotator(config.behaviour)
     made_by = {"direction_hash": None, "relative_error": None, "annotator_hash": sha256_of(file)}
+    said: dict[str, Any] = {}
+    if spec.unit == THE_SAME:
+        said = sidecar_metadata(settings.asked.of[0].sidecars[0][1]).model_extra or {}
     return {
         "model": config.model,
         "revision": config.revision,
@@ -133,8 +153,8 @@ def metadata_of_marks(run: Run, config: RunConfig, found: FoundEngine) -> dict[s
         "context": found.context,
         "alignment": config.alignment,
         METHOD: spec.method,
-        "sign": spec.sign,
-        "unit": spec.unit,
+        "sign": said.get("sign", spec.sign),
+        "unit": said.get("unit", spec.unit),
     }
 
 

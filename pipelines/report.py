@@ -53,7 +53,7 @@ def write_run_report(
         compared = Path(evaluation)
     options = ReportOptions(
         sidecars={name: run.scores / f"{name}.parquet" for name in source.data},
-        settings=[selection_settings(run, config.of(behaviour)) for behaviour in source.metadata],
+        settings=[selection_settings(run, config.for_behaviour(behaviour)) for behaviour in source.metadata],
         columns=columns,
         evaluation=compared,
     )

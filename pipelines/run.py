@@ -120,6 +120,11 @@ class Run:
         return self.root / "annotator" / f"{behaviour}.json"
 
     @property
+    def files_of_annotator(self) -> Path:
+        """Where an annotator keeps files of its own."""
+        return self.root / "annotator" / "files"
+
+    @property
     def counted(self) -> Path:
         """What an annotator has counted, a file a shard, until it is there."""
         return self.root / "annotator" / "counted"
@@ -211,7 +216,10 @@ def continue_run(root: str, stage: StageName, given: Mapping[str, Any], anew: bo
     run, stored = open_run(root)
     if stage in ("direct", "score"):
         _refuse_combined(run)
-    config = build(RunConfig, {**stored.model_dump(), **{name: v for name, v in given.items() if v is not None}})
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if "quantile" in wanted:
+        wanted = {"threshold": None, **wanted}  # which it takes the place of
+    config = build(RunConfig, {**stored.model_dump(), **wanted})
     changed = _changed_settings(stored, config)
     run.remove_parts()
     if changed and not anew and run.has_results_from(stage):

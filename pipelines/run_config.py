@@ -117,7 +117,7 @@ class RunConfig(Restartable, ClusterSettings, AnnotationSettings):
         """What the number of a token is called."""
         return "influence" if self.by is None else "value"
 
-    def of(self, behaviour: str) -> RunConfig:
+    def for_behaviour(self, behaviour: str) -> RunConfig:
         """The same settings for one of the behaviours that a run scores."""
         return self.model_copy(update={"behaviour": behaviour})
 

@@ -40,6 +40,7 @@ from ifcurate.pipelines.stage_times import Stage, timed
 from ifcurate.pipelines.steps.choose_documents import ChooseDocuments
 from ifcurate.pipelines.steps.kept_groups import KeptGroups
 from ifcurate.pipelines.steps.read_shards import ReadShards
+from ifcurate.pipelines.steps.remark_tokens import RemarkTokens
 from ifcurate.pipelines.steps.score_tokens import ScoreTokens
 from ifcurate.pipelines.steps.write_scores import WriteScores
 from ifcurate.progress import log, track
@@ -143,16 +144,20 @@ def _steps(
         )
         metadata = {**_metadata(run, config, found), **_of_messages(config, on)}
     else:
-        settings = mark_settings(run, config, on)
-        metadata = {**metadata_of_marks(run, config, found), **_of_messages(config, on)}
+        settings = mark_settings(run, config, shards, on)
+        metadata = {**metadata_of_marks(run, config, found, settings), **_of_messages(config, on)}
     made_of = {**metadata, **found.model_dump(), "with_loss": config.with_loss}
     kept = KeptGroups(run.unfinished, made_of | ({} if screened is None else screened.model_dump()))
+    pulse = Pulse(_beats(run), pending)
+    step: PipelineStep = ScoreTokens(settings, config.with_loss, pulse, kept)
+    if isinstance(settings, MarkSettings) and settings.asked.of:
+        step = RemarkTokens(settings, pulse)
     if found.engine == "compiled-jvp":
         log.info("every worker compiles the model first, which takes minutes")
     return [
         ReadShards(pending, config.text_column, config.id_column, config.bad_rows),
         *([] if screened is None else [ChooseDocuments(run.screened, screened)]),
-        ScoreTokens(settings, config.with_loss, Pulse(_beats(run), pending), kept),
+        step,
         WriteScores(
             *(pending, run.scores, run.behaviours, metadata, config.with_loss, kept, on is not None, screened),
             precision=config.precision,

@@ -38,7 +38,7 @@ def screen(config: ScreenConfig) -> Screen:
     behaviour = _behaviour(run, settings, config)
     shards = present_shards(run, config.corpus)
     require_same_shards(run, shards)
-    made_from = _made_from(run, settings.of(behaviour), config, shards)
+    made_from = _made_from(run, settings.for_behaviour(behaviour), config, shards)
     file = Path(config.out) / SCREEN_FILE
     if config.overwrite:
         clear(Path(config.out), SCREEN_FILE)

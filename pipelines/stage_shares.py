@@ -56,7 +56,7 @@ def _select(folder: str, rank: int, world_size: int) -> None:
             raise InputError(f"{shard.output(run.scores)}: is missing, its task failed; run `ifcurate annotate` again.")
     remove(run.unfinished)
     for behaviour in run.behaviours:
-        select(run, config.of(behaviour), shards)
+        select(run, config.for_behaviour(behaviour), shards)
     prepare_writing(run, config, present_shards(run))
 
 

@@ -89,7 +89,7 @@ def read_inputs(config: VerifyConfig) -> Inputs:
     shape = RowShape(config.rows, context, 1 if delimiters.end in (None, delimiters.start) else 2)
     corpus = AnnotatedCorpus(str(run.data), [behaviour], tokenizer, settings.text_column, embeddings)
     drawn = draw(corpus, shape, 0 if config.eval_file else config.eval_tokens, config.seed)
-    held_out = _hold_out(run, settings.of(behaviour), config, _Trained(drawn, tokenizer))
+    held_out = _hold_out(run, settings.for_behaviour(behaviour), config, _Trained(drawn, tokenizer))
     source = str(run.data)
     if config.eval_file:
         source = config.eval_file

@@ -35,8 +35,8 @@ def columns_metadata(run: Run, config: RunConfig, selection: Selection, shards: 
         raise InputError(
             f"{damaged}: is not what was written, it was damaged since; run `ifcurate select {run.root}` first."
         )
-    origin = selection_origin(run, config.of(selection.behaviour), shards)
-    if not is_current(run, config.of(selection.behaviour), origin):
+    origin = selection_origin(run, config.for_behaviour(selection.behaviour), shards)
+    if not is_current(run, config.for_behaviour(selection.behaviour), origin):
         raise InputError(
             f"{summary_path(run.selection, selection.behaviour)}: was made of other scores or settings; "
             f"run `ifcurate select {run.root}` first."

@@ -32,6 +32,7 @@ class AnnotatorSpec:
         reads: other settings that it reads; all that are about marking and not named are refused.
         selection: what it is selected by, where that is not what influence is.
         counts: whether it counts in the whole corpus before it marks.
+        of_scores: whether it is made of the scores of other runs, without texts.
         on_device: whether it computes on a GPU where there is one.
     """
 
@@ -43,6 +44,7 @@ class AnnotatorSpec:
     reads: tuple[str, ...] = ()
     selection: Mapping[str, Any] = field(default_factory=dict)
     counts: bool = False
+    of_scores: bool = False
     on_device: bool = False
 
     @property
@@ -52,6 +54,7 @@ class AnnotatorSpec:
         return found
 
 
+THE_SAME = "that of the other run"
 _PROBABILITY = "probability of a classifier's label"
 _TOXIC = "more: the classifier is surer"
 _QUERIES = ("max_queries", "seed")
@@ -92,6 +95,42 @@ ANNOTATORS: dict[str, AnnotatorSpec] = {
         reads=("label",),
         selection=HIGHEST,
         on_device=True,
+    ),
+    "filter-words": AnnotatorSpec(
+        f"{_HERE}.whole_documents:DocumentsByWords",
+        method="document's share of tokens that are of a listed word",
+        unit="share of tokens",
+        sign="more: the document has more of them",
+        needs=("words",),
+        selection=HIGHEST,
+    ),
+    "filter-classifier": AnnotatorSpec(
+        f"{_HERE}.whole_documents:DocumentsByClassifier",
+        method="document's mean score by a classifier of sentences",
+        unit=_PROBABILITY,
+        sign=_TOXIC,
+        needs=("classifier",),
+        reads=("label",),
+        selection=HIGHEST,
+        on_device=True,
+    ),
+    "influence-documents": AnnotatorSpec(
+        f"{_HERE}.from_scores:InfluenceDocuments",
+        method="document's summed value in another run",
+        unit=THE_SAME,
+        sign=THE_SAME,
+        needs=("of",),
+        selection=HIGHEST,
+        of_scores=True,
+    ),
+    "fuse": AnnotatorSpec(
+        f"{_HERE}.from_scores:Fuse",
+        method="mean rank among all tokens over other runs",
+        unit="share of the tokens below it, of equal ones half",
+        sign="more: other runs agree that the token is high",
+        needs=("of",),
+        selection=HIGHEST,
+        of_scores=True,
     ),
 }
 """In the order in which they are listed."""

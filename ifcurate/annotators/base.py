@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +23,20 @@ Marks = list[NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
+class ScoredRun:
+    """A run whose scores are read: its folder, of which behaviour, the score file of each shard, a hash of them all."""
+
+    root: str
+    behaviour: str
+    sidecars: tuple[tuple[str, Path], ...]
+    scores_hash: str
+
+    def sidecar(self, shard: str) -> Path:
+        """The score file of a shard."""
+        return dict(self.sidecars)[shard]
+
+
+@dataclass(frozen=True)
 class Asked:
     """What an annotator is asked for, as far as it reads it.
 
@@ -29,6 +44,8 @@ class Asked:
         words: file of a word list.
         classifier: name of a classifier, and the `label` of it.
         queries: files of queries, of which `max_queries` each are read.
+        of: other runs.
+        folder: where the run keeps it.
         seed: of every random choice.
         device: where a neural model runs.
         trust: what may run code while it is loaded.
@@ -39,6 +56,8 @@ class Asked:
     label: str | None = None
     queries: tuple[str, ...] = field(default_factory=tuple)
     max_queries: int = 10_000
+    of: tuple[ScoredRun, ...] = field(default_factory=tuple)
+    folder: Path = Path()
     seed: int = 0
     device: str = "cpu"
     trust: Trust = NOBODY
@@ -47,9 +66,10 @@ class Asked:
 @dataclass(frozen=True)
 class Document(Encoding):
     """A tokenized document with its text, in whose characters the tokens have their ranges; of messages the
-    transcript."""
+    transcript. `scores` are its tokens' in other runs, float32 [tokens] each, for annotators that read these."""
 
     text: str = ""
+    scores: tuple[NDArray[np.float32], ...] = ()
 
 
 class Annotator(Protocol):
@@ -67,6 +87,14 @@ class Annotator(Protocol):
     def count(cls, state: State, texts: Sequence[str]) -> Counts:
         """What it has to know of the whole corpus before it marks; empty for most."""
 
+    @classmethod
+    def keep(cls, asked: Asked) -> None:
+        """Write files of its own into `asked.folder`, which the run keeps; most have none.
+
+        Raises:
+            InputError: they cannot be made.
+        """
+
     def __init__(self, state: State, counts: Counts, asked: Asked) -> None: ...
 
     def marks(self, documents: Sequence[Document]) -> Marks:
@@ -78,7 +106,7 @@ class Annotator(Protocol):
 
 
 class WithoutCounts:
-    """Base of annotators that look at each document alone, and at all of it."""
+    """Base of annotators that look at each document alone, and at all of it, and keep nothing but their state."""
 
     texts_cut = 0
 
@@ -86,6 +114,10 @@ class WithoutCounts:
     def count(cls, state: State, texts: Sequence[str]) -> Counts:
         """See `Annotator`."""
         return {}
+
+    @classmethod
+    def keep(cls, asked: Asked) -> None:
+        """See `Annotator`."""
 
 
 def read_text(text: str, is_conversation: bool) -> str:

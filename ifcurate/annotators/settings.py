@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from ifcurate.annotation.run_folder import RUN_FILE
 from ifcurate.annotators import ANNOTATORS
-from ifcurate.config import Config
+from ifcurate.config import Config, read_yaml
 from ifcurate.influence.settings import DirectionSettings, RefinementSettings, ScoringSettings, StudentSettings
 from ifcurate.registry import OneOf
 from ifcurate.screening.settings import ScreeningSettings
@@ -34,6 +36,7 @@ class AnnotatorSettings(Config):
         None, description="what scores sentences: detoxify, toxigen, profanity-check or hf:FOLDER-OR-ID"
     )
     label: str | None = Field(None, description="the classifier's label; needed for hf:")
+    of: list[str] = Field([], description="run whose values influence-documents or fuse reads; may be repeated")
 
     @model_validator(mode="before")
     @classmethod
@@ -45,13 +48,15 @@ class AnnotatorSettings(Config):
         brought = dict(spec.selection)
         if "quantile" in given:
             brought.pop("threshold", None)
+        if spec.of_scores and given.get("of") and not given.get("model"):
+            brought |= _model_of(given["of"])
         return {**brought, **given}
 
     @model_validator(mode="after")
     def _reads_what_is_given(self) -> AnnotatorSettings:
         own = AnnotatorSettings.model_fields.keys() - {"by"}
         if self.by is None:
-            for name in sorted(name for name in own if getattr(self, name) is not None):
+            for name in sorted(name for name in own if getattr(self, name)):
                 readers = [one for one, spec in ANNOTATORS.items() if name in (*spec.needs, *spec.reads)]
                 raise ValueError(f"--{name.replace('_', '-')} is read by --by {', '.join(readers)}; give one of them")
             return self
@@ -64,3 +69,13 @@ class AnnotatorSettings(Config):
             if field is not None and getattr(self, name) != field.get_default(call_default_factory=True):
                 raise ValueError(f"--by {self.by} does not read --{name.replace('_', '-')}; leave it out")
         return self
+
+
+def _model_of(runs: str | list[str]) -> dict[str, Any]:
+    """The model that the first of some runs is of: whose tokens those of all are."""
+    first = runs if isinstance(runs, str) else runs[0]
+    file = Path(first) / RUN_FILE
+    if not file.is_file():
+        raise ValueError(f"--of {first} is not a run, it has no {RUN_FILE}; give a folder made by `ifcurate annotate`")
+    stored = read_yaml(file)
+    return {name: stored[name] for name in ("model", "revision", "gguf_file", "dequantize") if stored.get(name)}

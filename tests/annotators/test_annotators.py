@@ -18,6 +18,7 @@ from ifcurate.annotators.base import Asked, Document, Marks
 from ifcurate.annotators.bm25 import BM25
 from ifcurate.annotators.classifier import SentenceClassifier
 from ifcurate.annotators.random_tokens import RandomTokens
+from ifcurate.annotators.whole_documents import DocumentsByWords
 from ifcurate.annotators.words import Words, pattern_of
 from ifcurate.errors import InputError
 from ifcurate.evaluation.classifiers import load_classifier
@@ -143,3 +144,13 @@ def test_word_lists_that_are_refused(content: bytes | None, problem: str, tmp_pa
 def test_every_annotator_has_a_class_and_says_what_it_is() -> None:
     for spec in ANNOTATORS.values():
         assert spec.kind.prepare and spec.method and spec.unit and spec.sign
+
+
+def test_a_filter_has_the_mean_of_its_document(documents: list[Document]) -> None:
+    state = {"words": ["vile", "stupid"]}
+    tokens = Words(state, {}, Asked()).marks(documents)
+    means = DocumentsByWords(state, {}, Asked()).marks(documents)
+    assert [set(own.tolist()) for own in means] == [
+        {float(np.float32(own.sum() / len(own)))} if len(own) else set() for own in tokens
+    ]
+    assert max(own.max(initial=0) for own in means) > 0

@@ -110,7 +110,7 @@ class DrawnCorpus:
             ),
         )
         for behaviour in sorted(self.behaviours):
-            select(run, config.of(behaviour), shards)
+            select(run, config.for_behaviour(behaviour), shards)
         write(run, config.model_copy(update={"workers": 1}), shards)
         return run
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from commands import Command
 from runs import Workshop, contents, rows_of, write_shards
 
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import load_tokenizer
-from ifcurate.pipelines.run import open_run
+from ifcurate.pipelines.run import Run, open_run
 from ifcurate.selection.scores import sidecar_metadata
 from ifcurate.selection.table import Selection
 
@@ -70,19 +72,26 @@ def test_a_run_of_bm25_from_its_start_and_stopped(
     assert "what bm25 reads has changed since" in command(*whole).error
 
 
-def test_words_need_no_budget_and_shards_in_any_order_change_no_document(
-    workshop: Workshop, tokenizer: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "words").write_text("vile\nwas rotten\n")
-    given = {
-        "model": tokenizer,
-        "queries": None,
-        "contrast": None,
-        "budget": None,
-        "quantile": None,
-        "fit_tokens": None,
-    }
-    marked = workshop.annotate(**given, by="words", words=tmp_path / "words", out=tmp_path / "run")
+@pytest.fixture(scope="module")
+def given(tokenizer: Path) -> dict[str, Any]:
+    """Settings of runs that read no queries."""
+    return {"model": tokenizer, **dict.fromkeys(("queries", "contrast", "budget", "quantile", "fit_tokens"))}
+
+
+@pytest.fixture(scope="module")
+def by_words(workshop: Workshop, given: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("words")
+    (folder / "list").write_text("vile\nwas rotten\n")
+    return workshop.annotate(**given, by="words", words=folder / "list", out=folder / "run")
+
+
+@pytest.fixture(scope="module")
+def at_random(workshop: Workshop, given: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return workshop.annotate(**given, by="random", seed=3, out=tmp_path_factory.mktemp("random") / "run")
+
+
+def test_words_need_no_budget(by_words: Run) -> None:
+    marked = by_words
     selection = Selection.load(marked.selection, "toxic")
     assert (selection.tau, selection.neighbours, selection.shortfall_reason is None) == (0, 1, False)
     rows = rows_of(marked.data)
@@ -91,21 +100,22 @@ def test_words_need_no_budget_and_shards_in_any_order_change_no_document(
         assert {index for index, taken in enumerate(row["toxic_mask"]) if taken} >= hits
     assert {value for row in rows for value in row["toxic_influence"]} == {0.0, 1.0}
 
-    chosen = [row["text"] for row in rows]
-    other = write_shards(tmp_path / "corpus", [chosen[40:], chosen[:40]])
-    drawn = [
-        workshop.annotate(**given, corpus=corpus, by="random", seed=3, out=tmp_path / f"random{number}")
-        for number, corpus in enumerate((workshop.root / "corpus", other))
-    ]
-    influence = [{row["text"]: row["toxic_influence"] for row in rows_of(run.data)} for run in drawn]
-    assert influence[0] == influence[1]
-    assert [Selection.load(run.selection, "toxic").shortfall for run in drawn] == [0, 0]
+
+def test_shards_and_the_order_of_documents_change_no_random_mark(
+    workshop: Workshop, given: dict[str, Any], at_random: Run, tmp_path: Path
+) -> None:
+    texts = [row["text"] for row in rows_of(at_random.data)]
+    corpus = write_shards(tmp_path / "corpus", [texts[40:], texts[:40]])
+    other = workshop.annotate(**given, corpus=corpus, by="random", seed=3, out=tmp_path / "run")
+    marks = [{row["text"]: row["toxic_influence"] for row in rows_of(run.data)} for run in (at_random, other)]
+    assert marks[0] == marks[1]
+    assert [Selection.load(run.selection, "toxic").shortfall for run in (at_random, other)] == [0, 0]
 
 
 @pytest.mark.parametrize(
-    ("given", "problem"),
+    ("wrong", "problem"),
     [
-        ({"by": "nonsense"}, "must be one of random, words, bm25, classifier"),
+        ({"by": "nonsense"}, "must be one of random, words, bm25, classifier, filter-words"),
         ({"by": "words"}, "--by words needs --words."),
         (
             {"by": "random", "direction": "D", "queries": None, "contrast": None},
@@ -116,23 +126,22 @@ def test_words_need_no_budget_and_shards_in_any_order_change_no_document(
             {"by": "bm25", "contrast": None, "precision": "bfloat16", "engine": "jvp"},
             "--by bm25 does not read --engine",
         ),
-        ({"words": "W"}, "--words is read by --by words; give"),
+        ({"words": "W"}, "--words is read by --by words, filter-words; give"),
         ({"by": "random", "neighbours": 1}, "--rank-by token selects nothing beside the highest tokens"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_sentence(
-    workshop: Workshop, given: dict[str, object], problem: str
+    workshop: Workshop, wrong: dict[str, object], problem: str
 ) -> None:
     with pytest.raises(InputError) as refused:
-        workshop.config(**{"fit_tokens": None, **given})
+        workshop.config(**{"fit_tokens": None, **wrong})
     assert problem in str(refused.value) and "\n" not in str(refused.value) and str(refused.value).endswith(".")
 
 
 def test_what_needs_influence_refuses_marks(
-    workshop: Workshop, tokenizer: Path, command: Command, tmp_path: Path
+    workshop: Workshop, tokenizer: Path, at_random: Run, command: Command, tmp_path: Path
 ) -> None:
-    made = tmp_path / "run"
-    assert command(*words_of(workshop, tokenizer, made, "random")).code == 0
+    made = at_random.root
     model = workshop.root / "model"
     assert "no influence" in command("combine", made, made, "--out", tmp_path / "sum").error
     assert "no influence" in command("screen", made, "--out", tmp_path / "screen").error
@@ -142,3 +151,44 @@ def test_what_needs_influence_refuses_marks(
     assert "--by: is not planned" in command(*dry, "--dry-run").error
     missing = words_of(workshop, tmp_path / "none", tmp_path / "x", "random")
     assert "has no tokenizer that can be loaded" in command(*missing).error and not (tmp_path / "x").exists()
+
+
+def test_other_runs_are_fused_without_model_or_queries(
+    workshop: Workshop, tokenizer: Path, at_random: Run, by_words: Run, command: Command, tmp_path: Path
+) -> None:
+    corpus, runs = str(workshop.root / "corpus"), [at_random.root, by_words.root]
+    of = [word for run in runs for word in ("--of", str(run))]
+    whole = ["annotate", corpus, "--by", "fuse", *of, "--workers", "1", "--out", str(tmp_path / "fused")]
+    assert command(*whole).code == 0
+    fused, config = open_run(str(tmp_path / "fused"))
+    assert config.model == str(tokenizer)
+    sources = [np.concatenate([row["toxic_influence"] for row in rows_of(run / "data")]) for run in runs]
+    ranks = [
+        (np.searchsorted(np.sort(own), own) + np.searchsorted(np.sort(own), own, side="right")) / 2 for own in sources
+    ]
+    found = np.concatenate([row["toxic_influence"] for row in rows_of(fused.data)])
+    assert found == pytest.approx(np.mean(ranks, axis=0) / len(found), rel=1e-6)
+    made = contents(fused, MADE)
+    for folder in ("annotator", "scores"):
+        shutil.rmtree(fused.root / folder)
+    assert command(*whole).code == 0 and contents(fused, MADE) == made
+
+    one = ["annotate", corpus, "--by", "influence-documents", "--of", str(runs[1]), "--out", str(tmp_path / "sums")]
+    assert command(*one, "--workers", "1").code == 0
+    sums = [row["toxic_influence"] for row in rows_of(tmp_path / "sums" / "data")]
+    assert [set(own) for own in sums] == [
+        {sum(row["toxic_influence"])} if row["token_ids"] else set() for row in rows_of(by_words.data)
+    ]
+
+    smaller = write_shards(tmp_path / "smaller", [["The river was kind.", "a vile text"]])
+    other = ("--by", "random", "--model", tokenizer, "--out", tmp_path / "other", "--workers", "1")
+    assert command("annotate", smaller, *other).code == 0
+    for given, problem in (
+        ([corpus, "--of", runs[0], "--of", tmp_path / "other"], "has no scores of shard"),
+        ([smaller, "--of", tmp_path / "other", "--of", runs[0]], "is of other texts"),
+        ([corpus, *of, "--behaviour", "rude"], "has no values of 'rude', only of toxic"),
+        ([corpus, *of, "--model", workshop.root / "model"], "leave out --model"),
+        ([corpus, "--of", tmp_path / "none", "--of", runs[0]], "is not a run"),
+    ):
+        refused = command("annotate", *map(str, given), "--by", "fuse", "--out", str(tmp_path / "refused"))
+        assert problem in refused.error and not (tmp_path / "refused").exists()
