@@ -60,9 +60,9 @@ def annotate(config: RunConfig) -> Summary:
         InputError: something given cannot be used; nothing half-written is left.
     """
     run, shards, said = _begin(config)
-    if not config.directions and config.has_directions:
+    if config.needs_factors:
         fit(run, config, shards)
-    if config.by is None:
+    if not config.marks:
         direct(run, config)
     else:
         adopt_annotator(run, config, shards, config.workers or processes(config.threads))
@@ -130,7 +130,7 @@ def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> Coverage | None
 
     Returns what was said of how much of the model is tracked; None where a run goes on.
     """
-    if config.by is not None:
+    if config.marks:
         require_annotator(config, shards)
         _require_columns(config, shards, [config.behaviour])
         return None
@@ -140,7 +140,7 @@ def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> Coverage | None
     published = published_directions(config)
     if not published and config.student is None:
         read_query_sets(config, config.seed)
-        if config.device_map is not None and not Run(Path(config.out)).factors.is_dir():
+        if config.device_map is not None and config.needs_factors and not Run(Path(config.out)).factors.is_dir():
             raise InputError(
                 "option --device-map: is for direct and score, and curvature is fitted on one device; "
                 "run `ifcurate fit` first, with --device cpu where no GPU holds the model, or give --direction."

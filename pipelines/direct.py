@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ifcurate.errors import InputError
 from ifcurate.files import finishing
@@ -45,7 +47,7 @@ def direct(run: Run, config: RunConfig, ranks: Ranks | None = None) -> None:
     Raises:
         InputError: there are neither queries nor a direction, or they cannot be used.
     """
-    if config.by is not None:
+    if config.marks:
         raise InputError(f"{run.root}: is marked by {config.by}, which has no direction; run `ifcurate annotate`.")
     ranks = ranks or Ranks(0, 1, resolve_device(config.device))
     if config.student is not None:
@@ -117,7 +119,7 @@ def _adopt(run: Run, published: Mapping[str, Path], config: RunConfig) -> None:
 
 
 def _compute(run: Run, config: RunConfig, stage: Stage, ranks: Ranks) -> Direction:
-    if not run.factors.is_dir():
+    if config.has_curvature and not run.factors.is_dir():
         raise InputError(f"{run.root}: has no curvature factors yet; run `ifcurate fit` with this --out first.")
     torch.set_num_threads(max(1, cores() // ranks.count))
     forbid_reduced_precision()
@@ -143,13 +145,7 @@ def _compute(run: Run, config: RunConfig, stage: Stage, ranks: Ranks) -> Directi
         stage.add(halvings=pulled.halvings)
         described.append(pulled.facts)
     layout = ExpertLayout(model)
-    idle = idle_layers(load_factors(run.factors), layout) if layout.fused else set()
-    gradient = without(layout.open(mean), idle)
-    if config.refine == NONE:
-        solved, refinement = precondition(gradient, run.factors, config.damping, devices[0]), {}
-    else:
-        solved, facts = refined_direction(run, config, model, tokenizer, gradient, stage)
-        refinement = {"refinement": facts}
+    solved, idle, solved_with = _solved(run, config, model, tokenizer, layout, mean, stage)
     provenance = {
         "behaviour": config.behaviour,
         "model": config.model,
@@ -161,10 +157,33 @@ def _compute(run: Run, config: RunConfig, stage: Stage, ranks: Ranks) -> Directi
         "overlap": config.overlap,
         "queries": described,
         "query_mean": config.query_mean,
+        "tracked": asdict(coverage(model, idle)),
+        **solved_with,
+    }
+    return Direction(layout.lay_back(solved, mean), provenance)
+
+
+def _solved(
+    run: Run,
+    config: RunConfig,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    layout: ExpertLayout,
+    mean: Mapping[str, torch.Tensor],
+    stage: Stage,
+) -> tuple[dict[str, torch.Tensor], set[str], dict[str, Any]]:
+    """The gradient divided by the curvature, the layers that this leaves out, and what is said of it."""
+    if not config.has_curvature:
+        return layout.open(mean), set(), {"curvature": "none"}
+    idle = idle_layers(load_factors(run.factors), layout) if layout.fused else set()
+    gradient = without(layout.open(mean), idle)
+    facts: dict[str, Any] = {
         "factors_hash": hash_factors(run.factors),
         "sample": json.loads(run.sample.read_text(encoding="utf-8")),
         "damping": config.damping,
-        "tracked": asdict(coverage(model, idle)),
-        **refinement,
     }
-    return Direction(layout.lay_back(solved, mean), provenance)
+    if config.refine == NONE:
+        device = resolve_devices(config.device, config.device_map)[0]
+        return precondition(gradient, run.factors, config.damping, device), idle, facts
+    solved, refinement = refined_direction(run, config, model, tokenizer, gradient, stage)
+    return solved, idle, {**facts, "refinement": refinement}

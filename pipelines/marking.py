@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ifcurate.annotators import ANNOTATORS, THE_SAME
-from ifcurate.annotators.base import Asked, Counts, State
+from ifcurate.annotators.base import CONTEXT, PARAMETERS, Asked, Counts, State
 from ifcurate.annotators.kept import KeptAnnotator, keep_annotator, read_annotator
 from ifcurate.annotators.loading import MarkSettings
 from ifcurate.corpus.documents import on_messages
@@ -17,6 +18,7 @@ from ifcurate.corpus.settings import On
 from ifcurate.corpus.shards import Shard
 from ifcurate.errors import InputError
 from ifcurate.files import remove, sha256_of
+from ifcurate.influence.batch_size import INTERPRETER_BYTES
 from ifcurate.influence.column_names import METHOD
 from ifcurate.model.checkpoints import CONTEXT_CAP, load_tokenizer
 from ifcurate.model.conversations import require_template
@@ -44,7 +46,13 @@ def require_annotator(config: RunConfig, shards: Sequence[Shard]) -> State:
         tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
         if on_messages(shards, config.text_column, config.on) is not None:
             require_template(tokenizer)
-    return spec.kind.prepare(asked_for(Run(Path(config.out)), config, shards))
+    return _prepared(_name(config), asked_for(Run(Path(config.out)), config, shards))
+
+
+@lru_cache(maxsize=1)
+def _prepared(name: str, asked: Asked) -> State:
+    """Made once a command, though it is looked at before there is a run."""
+    return ANNOTATORS[name].kind.prepare(asked)
 
 
 def adopt_annotator(run: Run, config: RunConfig, shards: Sequence[Shard], workers: int) -> None:
@@ -98,6 +106,13 @@ def asked_for(run: Run, config: RunConfig, shards: Sequence[Shard]) -> Asked:
         max_queries=config.max_queries,
         of=scored_runs(config, shards),
         folder=run.files_of_annotator,
+        model=config.model,
+        revision=config.revision,
+        stored=config.stored,
+        reference=config.reference,
+        context=config.context,
+        overlap=config.overlap,
+        batch_tokens=config.batch_tokens,
         seed=config.seed,
         device=config.device,
         trust=config.trust,
@@ -109,16 +124,14 @@ def mark_settings(run: Run, config: RunConfig, shards: Sequence[Shard], on: On |
     return MarkSettings(
         annotator=run.annotator(config.behaviour),
         asked=asked_for(run, config, shards),
-        model=config.model,
-        revision=config.revision,
-        stored=config.stored,
         on=on,
         threads=config.threads,
     )
 
 
-def engine_of_marks(config: RunConfig) -> FoundEngine:
+def engine_of_marks(run: Run, config: RunConfig) -> FoundEngine:
     """What `scores/engine.json` says of marks, for which nothing has to be found."""
+    state = read_annotator(run.annotator(config.behaviour)).state
     if ANNOTATORS[_name(config)].of_scores:
         first, _ = open_run(config.of[0])
         own = {"engine": config.by, "behaviours": [config.behaviour], "steps": []}
@@ -127,12 +140,12 @@ def engine_of_marks(config: RunConfig) -> FoundEngine:
     return FoundEngine(
         engine=_name(config),
         dtype="float32",
-        context=config.context or CONTEXT_CAP,
+        context=state.get(CONTEXT) or config.context or CONTEXT_CAP,
         tokenizer_hash=hash_tokenizer(tokenizer),
         behaviours=[config.behaviour],
         steps=[],
         batch_tokens=1,
-        worker_bytes=1,
+        worker_bytes=INTERPRETER_BYTES + 4 * state.get(PARAMETERS, 0),
     )
 
 
@@ -158,9 +171,17 @@ def metadata_of_marks(run: Run, config: RunConfig, found: FoundEngine, settings:
     }
 
 
+def said_of_method(config: RunConfig) -> dict[str, Any]:
+    """What sidecars say of values that are along a direction and not influence all the same."""
+    if config.by is None:
+        return {}
+    spec = ANNOTATORS[config.by]
+    return {METHOD: spec.method, "sign": spec.sign, "unit": spec.unit}
+
+
 def uses_gpu(config: RunConfig) -> bool:
     """Whether what scores or marks computes on a GPU here."""
-    if config.by is not None and not ANNOTATORS[config.by].on_device:
+    if config.marks and not ANNOTATORS[_name(config)].on_device:
         return False
     return resolve_device(config.device).startswith("cuda")
 

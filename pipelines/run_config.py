@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from ifcurate.annotators import NAIVE
 from ifcurate.annotators.settings import AnnotatorSettings
 from ifcurate.config import Restartable
 from ifcurate.corpus.settings import CorpusSettings
@@ -93,6 +94,11 @@ class AnnotationSettings(
         "same", description="of the annotated shards; same: JSON Lines stay lines, with our keys appended"
     )
 
+    @property
+    def has_contrast(self) -> bool:
+        """See `DirectionSettings.has_contrast`."""
+        return self.by != NAIVE
+
 
 class RunConfig(Restartable, ClusterSettings, AnnotationSettings):
     """Settings of a run; names are those of the options and of `run.yaml`."""
@@ -110,7 +116,12 @@ class RunConfig(Restartable, ClusterSettings, AnnotationSettings):
     @property
     def has_directions(self) -> bool:
         """Whether the corpus is scored along directions, not by a student or another annotator."""
-        return self.student is None and self.by is None
+        return self.student is None and not self.marks
+
+    @property
+    def needs_factors(self) -> bool:
+        """Whether the curvature is to be fitted."""
+        return self.has_directions and not self.directions and self.has_curvature
 
     @property
     def value(self) -> str:

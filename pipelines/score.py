@@ -32,7 +32,7 @@ from ifcurate.pipelines.adopted_student import adopted_student, scored_model
 from ifcurate.pipelines.executor import Tasks, run_tasks, total
 from ifcurate.pipelines.found_engine import FoundEngine, FoundStep, keep_engine, kept_engine
 from ifcurate.pipelines.heartbeat import Pulse, watching
-from ifcurate.pipelines.marking import engine_of_marks, mark_settings, metadata_of_marks, uses_gpu
+from ifcurate.pipelines.marking import engine_of_marks, mark_settings, metadata_of_marks, said_of_method, uses_gpu
 from ifcurate.pipelines.run import Run
 from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.screening import screen_shards
@@ -82,8 +82,8 @@ def score_share(run: Run, config: RunConfig, shards: Sequence[Shard], rank: int,
 def find_engine(run: Run, config: RunConfig, shards: Sequence[Shard]) -> None:
     """Write `scores/engine.json`, unless it is there: what all that score go by."""
     if not run.engine.is_file():
-        if config.by is not None:
-            keep_engine(run, engine_of_marks(config))
+        if config.marks:
+            keep_engine(run, engine_of_marks(run, config))
             return
         asked = _settings(run, config, on_messages(shards, config.text_column, config.on))
         keep_engine(run, _find_engine(run, config, shards, asked))
@@ -134,7 +134,7 @@ def _steps(
     """What scores the shards `pending` of the corpus `shards`."""
     on = on_messages(shards, config.text_column, config.on)
     settings: ScoreSettings | MarkSettings
-    if config.by is None:
+    if not config.marks:
         settings = replace(
             _settings(run, config, on),
             engine=found.engine,
@@ -142,7 +142,7 @@ def _steps(
             steps=found.relative_steps,
             batch_tokens=found.batch_tokens,
         )
-        metadata = {**_metadata(run, config, found), **_of_messages(config, on)}
+        metadata = {**_metadata(run, config, found), **said_of_method(config), **_of_messages(config, on)}
     else:
         settings = mark_settings(run, config, shards, on)
         metadata = {**metadata_of_marks(run, config, found, settings), **_of_messages(config, on)}

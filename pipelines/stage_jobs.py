@@ -63,7 +63,7 @@ def stage_jobs(run: Run, config: RunConfig, shards: Sequence[Shard], folder: Pat
 
 
 def _before_scores(run: Run, config: RunConfig, shards: Sequence[Shard]) -> list[str]:
-    fit = not run.factors.is_dir() and not config.directions and config.has_directions
+    fit = not run.factors.is_dir() and config.needs_factors
     unscreened = config.screen is not None and not all(shard.output(run.screened).is_file() for shard in shards)
     direct = fit or unscreened or not run.behaviours or not run.engine.is_file()
     return ["fit"] * fit + ["direct"] * direct

@@ -28,7 +28,7 @@ def _direct(folder: str, rank: int, world_size: int) -> None:
 
     run, config = open_run(folder)
     shards = present_shards(run)
-    if config.by is None:
+    if not config.marks:
         direct(run, config)
     else:
         adopt_annotator(run, config, shards, workers=1)

@@ -24,7 +24,7 @@ class AnnotatorSpec:
     """What is known of an annotator before it is imported.
 
     Attributes:
-        home: `module:class`.
+        home: `module:class`; empty where `along`.
         method: what a token's value is, to follow "each token's".
         unit: of it.
         sign: what more of it means.
@@ -33,6 +33,7 @@ class AnnotatorSpec:
         selection: what it is selected by, where that is not what influence is.
         counts: whether it counts in the whole corpus before it marks.
         of_scores: whether it is made of the scores of other runs, without texts.
+        along: whether it scores along a direction, as influence does, and reads its settings but for those `unread`.
         on_device: whether it computes on a GPU where there is one.
     """
 
@@ -45,6 +46,8 @@ class AnnotatorSpec:
     selection: Mapping[str, Any] = field(default_factory=dict)
     counts: bool = False
     of_scores: bool = False
+    along: bool = False
+    unread: tuple[str, ...] = ()
     on_device: bool = False
 
     @property
@@ -55,6 +58,8 @@ class AnnotatorSpec:
 
 
 THE_SAME = "that of the other run"
+NAIVE, IDENTITY = "naive", "identity"
+_OTHERS = ("words", "classifier", "label", "reference", "of")
 _PROBABILITY = "probability of a classifier's label"
 _TOXIC = "more: the classifier is surer"
 _QUERIES = ("max_queries", "seed")
@@ -131,6 +136,35 @@ ANNOTATORS: dict[str, AnnotatorSpec] = {
         needs=("of",),
         selection=HIGHEST,
         of_scores=True,
+    ),
+    NAIVE: AnnotatorSpec(
+        "",
+        method="derivative of its loss along the direction of the queries alone, without a contrast",
+        unit="nats per unit of the direction",
+        sign="more: training on the token makes the queries likelier, and much else",
+        needs=("queries",),
+        selection=HIGHEST,
+        along=True,
+        unread=("contrast", "direction", "student", *_OTHERS),
+    ),
+    IDENTITY: AnnotatorSpec(
+        "",
+        method="derivative of its loss along the difference of the queries' gradients, without curvature (TracIn)",
+        unit="nats per unit of the difference",
+        sign="positive: a step along the token's gradient makes the behaviour likelier",
+        needs=("queries",),
+        along=True,
+        unread=("damping", "fit_tokens", "fit_with", "refine", "direction", "student", *_OTHERS),
+    ),
+    "excess-loss": AnnotatorSpec(
+        f"{_HERE}.excess_loss:ExcessLoss",
+        method="loss under the model less that under a reference",
+        unit="nats",
+        sign="positive: the reference predicts the token better than the model does",
+        needs=("reference",),
+        reads=("overlap", "batch_tokens", "adapter"),
+        selection=HIGHEST,
+        on_device=True,
     ),
 }
 """In the order in which they are listed."""

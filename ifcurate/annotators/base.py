@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifcurate.corpus.messages import from_text, transcript
+from ifcurate.model.stored import AS_IS, Stored
 from ifcurate.model.trust import NOBODY, Trust
 from ifcurate.model.windows import Encoding
 
 State = dict[str, Any]
 """What an annotator is made of, as JSON holds it: equal states and counts give equal marks."""
+PARAMETERS, CONTEXT = "parameters", "context"
+"""Keys of the state of an annotator with models: their parameters, which every process holds, and tokens a window."""
 Counts = dict[str, int]
 """What it counts in a corpus; counts of its parts add up."""
 Marks = list[NDArray[np.float32]]
@@ -47,6 +50,10 @@ class Asked:
         of: other runs.
         folder: where the run keeps it.
         seed: of every random choice.
+        model: folder or Hub id of the model whose tokens are marked, its `revision` and how it is `stored`.
+        reference: another model.
+        context: tokens of a window, of which `overlap` are read again; default: the models'.
+        batch_tokens: positions a batch, padding included; default: what suits the device.
         device: where a neural model runs.
         trust: what may run code while it is loaded.
     """
@@ -59,6 +66,13 @@ class Asked:
     of: tuple[ScoredRun, ...] = field(default_factory=tuple)
     folder: Path = Path()
     seed: int = 0
+    model: str = ""
+    revision: str | None = None
+    stored: Stored = AS_IS
+    reference: str | None = None
+    context: int | None = None
+    overlap: int = 0
+    batch_tokens: int | None = None
     device: str = "cpu"
     trust: Trust = NOBODY
 

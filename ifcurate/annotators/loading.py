@@ -16,7 +16,6 @@ from ifcurate.corpus.settings import On
 from ifcurate.influence.scorer import DocumentScores, Work
 from ifcurate.model.checkpoints import load_tokenizer
 from ifcurate.model.conversations import encode, require_template
-from ifcurate.model.stored import AS_IS, Stored
 from ifcurate.model.windows import Encoding
 
 
@@ -27,18 +26,12 @@ class MarkSettings:
     Attributes:
         annotator: file of the annotator that a run keeps.
         asked: what it was asked for.
-        model: folder or Hub id of the model whose tokens are marked; its tokenizer alone is loaded.
-        revision: of a Hub id.
-        stored: how the model is stored.
         on: see `ScoreSettings`.
         threads: CPU threads of this process.
     """
 
     annotator: Path
     asked: Asked
-    model: str
-    revision: str | None = None
-    stored: Stored = AS_IS
     on: On | None = None
     threads: int = 1
 
@@ -79,8 +72,9 @@ def load_annotator(settings: MarkSettings) -> LoadedAnnotator:
     Raises:
         InputError: something cannot be loaded.
     """
+    asked = settings.asked
     torch.set_num_threads(settings.threads)
-    tokenizer = load_tokenizer(settings.model, settings.revision, settings.asked.trust, settings.stored)
+    tokenizer = load_tokenizer(asked.model, asked.revision, asked.trust, asked.stored)
     if settings.on is not None:
         require_template(tokenizer)
     kept = read_annotator(settings.annotator)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from ifcurate.annotation.run_folder import RUN_FILE
-from ifcurate.annotators import ANNOTATORS
+from ifcurate.annotators import ANNOTATORS, IDENTITY
 from ifcurate.config import Config, read_yaml
 from ifcurate.influence.settings import DirectionSettings, RefinementSettings, ScoringSettings, StudentSettings
 from ifcurate.registry import OneOf
@@ -36,7 +36,18 @@ class AnnotatorSettings(Config):
         None, description="what scores sentences: detoxify, toxigen, profanity-check or hf:FOLDER-OR-ID"
     )
     label: str | None = Field(None, description="the classifier's label; needed for hf:")
+    reference: str | None = Field(None, description="model of the same tokenizer whose loss excess-loss takes away")
     of: list[str] = Field([], description="run whose values influence-documents or fuse reads; may be repeated")
+
+    @property
+    def marks(self) -> bool:
+        """Whether another annotator marks, without a direction."""
+        return self.by is not None and not ANNOTATORS[self.by].along
+
+    @property
+    def has_curvature(self) -> bool:
+        """Whether the direction is divided by the curvature."""
+        return self.by != IDENTITY
 
     @model_validator(mode="before")
     @classmethod
@@ -64,7 +75,8 @@ class AnnotatorSettings(Config):
         for name in spec.needs:
             if not getattr(self, name, None):
                 raise ValueError(f"--by {self.by} needs --{name.replace('_', '-')}")
-        for name in sorted((OF_INFLUENCE | own) - {*spec.needs, *spec.reads}):
+        unread = spec.unread if spec.along else (OF_INFLUENCE | own) - {*spec.needs, *spec.reads}
+        for name in sorted(unread):
             field = type(self).model_fields.get(name)
             if field is not None and getattr(self, name) != field.get_default(call_default_factory=True):
                 raise ValueError(f"--by {self.by} does not read --{name.replace('_', '-')}; leave it out")

@@ -51,7 +51,7 @@ class Pull:
     """What one query set pulls on.
 
     Attributes:
-        tensors: g_behaviour - g_contrast, float32 by parameter name.
+        tensors: g_behaviour - g_contrast, or g_behaviour where there is no contrast, float32 by parameter name.
         facts: what is said of each file.
         halvings: how often a batch was halved because memory ran out.
     """
@@ -85,7 +85,10 @@ def read_query_sets(settings: DirectionSettings, seed: int) -> list[QuerySet]:
             side: QueryFile(source, read_queries(source, settings.max_queries, seed))
             for side, source in sources.items()
         }
-        _require_both_sides(query_set)
+        if settings.has_contrast:
+            _require_both_sides(query_set)
+        else:
+            _require_behaviour_alone(query_set)
         sets.append(query_set)
     return sets
 
@@ -102,6 +105,16 @@ def _require_both_sides(query_set: QuerySet) -> None:
         )
     missing = "contrast" if max(weights) > 0 else "behaviour"
     raise InputError(f"{source}: by the weights, no query of this set shows the {missing}; give queries of both signs.")
+
+
+def _require_behaviour_alone(query_set: QuerySet) -> None:
+    file = query_set["behaviour"]
+    weights = [query.weight for query in file.queries]
+    if min(weights) < 0 or max(weights) <= 0:
+        raise InputError(
+            f"{file.source}: has queries of negative weight, or none of positive weight, and a direction without "
+            "contrast is of queries of the behaviour alone; give these."
+        )
 
 
 def pull(
@@ -123,15 +136,19 @@ def pull(
         side: query_windows(file.queries, tokenizer, context, file.source, embedding_rows(model), overlap)
         for side, file in query_set.items()
     }
-    behaviour, contrast = (
-        _gradient(model, side, windows, start_token(tokenizer), batch_tokens, mean, ranks)
+    gradients = {
+        side: _gradient(model, side, windows, start_token(tokenizer), batch_tokens, mean, ranks)
         for side, windows in sides_of(found).items()
-    )
-    difference = {name: behaviour.tensors[name] - contrast.tensors[name] for name in behaviour.tensors}
+        if windows
+    }
+    behaviour, contrast = gradients["behaviour"], gradients.get("contrast")
+    difference = behaviour.tensors
+    if contrast is not None:
+        difference = {name: behaviour.tensors[name] - contrast.tensors[name] for name in behaviour.tensors}
     if not any(bool(tensor.any()) for tensor in difference.values()):
         raise InputError("option --contrast: are the same as --queries; give queries that differ.")
     facts = {side: _facts(query_set[side].queries, windows) for side, windows in found.items()}
-    return Pull(difference, facts, behaviour.halvings + contrast.halvings)
+    return Pull(difference, facts, sum(each.halvings for each in gradients.values()))
 
 
 def sides_of(files: dict[Side, QueryWindows]) -> dict[Side, list[QueryWindow]]:

@@ -57,6 +57,11 @@ class DirectionSettings(Config):
     )
 
     @property
+    def has_contrast(self) -> bool:
+        """Whether the behaviour's gradient is taken less that of a contrast."""
+        return True
+
+    @property
     def query_files(self) -> list[str]:
         """The files of queries."""
         return _as_list(self.queries)

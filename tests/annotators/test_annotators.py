@@ -143,7 +143,8 @@ def test_word_lists_that_are_refused(content: bytes | None, problem: str, tmp_pa
 
 def test_every_annotator_has_a_class_and_says_what_it_is() -> None:
     for spec in ANNOTATORS.values():
-        assert spec.kind.prepare and spec.method and spec.unit and spec.sign
+        assert spec.method and spec.unit and spec.sign
+        assert spec.along or spec.kind.prepare
 
 
 def test_a_filter_has_the_mean_of_its_document(documents: list[Document]) -> None:
