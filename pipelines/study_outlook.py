@@ -68,9 +68,7 @@ def _estimate(piece: Piece, known: dict[str, float], workplace: Workplace) -> Es
 
 
 def _planned(config: Any) -> Estimate:
-    """What `ifcurate plan` says; nothing where it refuses, or does not know how the tokens are marked."""
-    if any(getattr(config, name) != field.default for name, field in type(config).model_fields.items() if name == "by"):
-        return UNKNOWN
+    """What `ifcurate plan` says; nothing where it refuses, as it does what it cannot plan."""
     given = {name: getattr(config, name) for name in AnnotationSettings.model_fields}
     try:
         found = plan(PlanConfig(**given))

@@ -17,6 +17,7 @@ from ifcurate.pipelines.annotate import annotate
 from ifcurate.pipelines.evaluate import evaluate_fluency, evaluate_saved, evaluate_toxicity
 from ifcurate.pipelines.reward_model import train_reward_model
 from ifcurate.pipelines.study_shared_prompts import count_shared
+from ifcurate.pipelines.study_shared_scores import take_scores
 from ifcurate.pipelines.study_workplace import Workplace
 from ifcurate.pipelines.train import train
 from ifcurate.studies.costs import likeness
@@ -40,8 +41,11 @@ def make(piece: Piece, workplace: Workplace) -> Record:
         InputError: its recipe refuses something; names the piece.
     """
     torch.set_num_threads(workplace.threads)
-    whole, began = not workplace.folder(piece).exists(), time.monotonic()
+    began = time.monotonic()
     settings = workplace.settings(piece)
+    if piece.kind == "annotation":
+        take_scores(piece, workplace)
+    whole = not workplace.folder(piece).exists()
     record = read_record(piece, workplace.root)  # of completions that a judge has not seen yet
     record = record or Record(piece.kind, piece.name, dict(piece.settings), likeness(piece), whole)
     try:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ifcurate.annotators import ANNOTATORS
+from ifcurate.annotators.settings import OF_INFLUENCE
 from ifcurate.config import build
 from ifcurate.errors import InputError
 from ifcurate.evaluation.config import FluencyConfig, PromptSettings, ToxicityConfig
@@ -191,7 +193,7 @@ class _Builder:
 
     def _annotation(self, name: str) -> Piece:
         study = self._study
-        given = {
+        shared = {
             "corpus": study.corpus,
             "model": study.model,
             "behaviour": study.behaviour,
@@ -199,8 +201,9 @@ class _Builder:
             "contrast": study.contrast,
             "text_column": study.text_column,
             **study.annotation,
-            **study.annotations[name],
         }
+        own = study.annotations[name]
+        given = {key: value for key, value in shared.items() if key not in _unread(own.get("by"))} | own
         return self._with_model("annotation", name, {key: value for key, value in given.items() if value is not None})
 
     def _completions(self, arm: Arm, prompts: str, model: Piece | None, label: str) -> Piece:
@@ -254,6 +257,12 @@ class _Builder:
             return self._training(name, arm, (arm.seeds or self._study.seeds)[0])
         finally:
             self._open.pop()
+
+
+def _unread(by: Any) -> frozenset[str]:
+    """Settings of influence that another annotator does not read, and would refuse."""
+    spec = ANNOTATORS.get(str(by))
+    return frozenset() if spec is None else frozenset(OF_INFLUENCE - {*spec.needs, *spec.reads})
 
 
 def _reads_marks(settings: Mapping[str, Any], where: str) -> bool:

@@ -13,6 +13,7 @@ from commands import Command
 from tiny_classifiers import save_toxigen
 
 from ifcurate.pipelines.study_shared_prompts import SharedPromptsConfig, count_shared, read_shared
+from ifcurate.selection.table import Selection
 from ifcurate.studies.files import read_results
 from ifcurate.studies.shared_prompts import SharedPrompts
 from studies import DEMO, make_demo_world, small
@@ -32,6 +33,14 @@ def made(out: str) -> list[str]:
 
 def completions(file: Path) -> Any:
     return pq.read_table(file, columns=["completions"]).to_pylist()
+
+
+def selected(run: Path) -> int:
+    return Selection.load(run / "selection", "toxic").tokens_selected
+
+
+def tokens(run: Path) -> int:
+    return Selection.load(run / "selection", "toxic").tokens
 
 
 @pytest.mark.slow
@@ -83,6 +92,7 @@ def test_the_demo_study_from_end_to_end(world: Path, tmp_path: Path, command: Co
         "trainings.gone": "{model: /no, penalty: 1}",
     }
     changes["arms.gone"] = "{annotation: influence, training: gone}"
+    changes["sweeps.budget"] = "{arm: filter, setting: annotation.budget, values: [1%]}"
     more = [f"--set={key}={value}" for key, value in changes.items()]
     refused = command(*words, *more)
     assert refused.code == 2
@@ -91,12 +101,20 @@ def test_the_demo_study_from_end_to_end(world: Path, tmp_path: Path, command: Co
     assert "  judge gone: " in refused.err
     judged = command(*words, *more, "--skip-missing", "--no-figure")
     assert judged.code == 0, judged.err
-    assert {title.split()[0] for title in made(judged.out)} == {"completions"}
+    assert [title for title in made(judged.out) if not title.startswith("completions ")] == [
+        "annotation influence-budget=1%",
+        "training influence-budget=1%-filter-seed0",
+        "fluency influence-budget=1%-filter-seed0",
+    ]
+    one, other = sorted((out / "annotation").iterdir())
+    assert "annotation influence-budget=1%: selects from the scores of annotation influence" in judged.err
+    assert [each.stat().st_nlink for each in (other / "scores").glob("*.parquet")] == [2]
+    assert (selected(one), selected(other)) == (tokens(one) * 2 // 100, tokens(one) // 100)
     assert {file: completions(file) for file in drawn} == drawn
-    assert "words does not count for filter, ascent, remove, tag: it chose the queries." in judged.out
+    assert "words does not count for filter, ascent, remove, tag, filter-budget=1%: it chose the queries." in judged.out
     assert "left out: arm gone: /no: " in judged.out
     rows = read_results(out).rows
-    assert [row.arm for row in rows] == ARMS
+    assert [row.arm for row in rows] == [*ARMS, "filter-budget=1%"]
     assert [row.verdicts["words"].place is None for row in rows] == [row.marked_share is not None for row in rows]
     assert all(row.verdicts["second"].place is not None for row in rows)
 

@@ -93,6 +93,20 @@ def test_marks_that_nobody_makes_or_reads_are_refused() -> None:
         lay_out(study(evaluation={"classifier": "detoxify"}))
 
 
+def test_another_annotator_is_given_what_it_reads_of_what_all_share() -> None:
+    arms = {name: {"annotation": name, "training": "ascent"} for name in ("influence", "words", "bm25")}
+    annotations = {"influence": {}, "words": {"by": "words", "words": "w.txt"}, "bm25": {"by": "bm25"}}
+    layout = lay_out(study(annotation={"fit_tokens": 9, "workers": 1}, annotations=annotations, arms=arms))
+    found = {piece.name: piece.settings for piece in layout.pieces if piece.kind == "annotation"}
+    assert {name: "fit_tokens" in settings for name, settings in found.items()} == {
+        "influence": True,
+        "words": False,
+        "bm25": False,
+    }
+    assert "queries" not in found["words"]
+    assert found["bm25"]["queries"] == "toxic.jsonl"
+
+
 def test_a_sweep_is_an_arm_for_each_value_and_equal_settings_are_one_piece() -> None:
     sweeps = {"lambda": {"arm": "ascent", "setting": "training.penalty", "values": [0, 0.5, 1]}}
     swept = study(sweeps=sweeps, tables={"main": {"arms": ["base", "ascent"]}, "sweep": {"arms": ["lambda"]}})
