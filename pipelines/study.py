@@ -37,7 +37,7 @@ from ifcurate.studies.files import write_results
 from ifcurate.studies.layout import lay_out
 from ifcurate.studies.pieces import Piece
 from ifcurate.studies.reading import read_study
-from ifcurate.studies.records import RECORDS, read_records
+from ifcurate.studies.records import read_records
 from ifcurate.studies.reduced import without
 from ifcurate.studies.results import Results
 from ifcurate.studies.sweeps import expanded
@@ -131,7 +131,7 @@ def _claim(workplace: Workplace) -> None:
     root = workplace.root
     if not ((root / STUDY_FILE).is_file() or is_free(root)):
         raise InputError(f"option --out: {root} is in use by something else; give a new folder.")
-    remove_parts(root / RECORDS)
+    remove_parts(root)
     save(workplace.study, root / STUDY_FILE, versions())
 
 

@@ -106,7 +106,7 @@ def test_the_demo_study_from_end_to_end(world: Path, tmp_path: Path, command: Co
         "training influence-budget=1%-filter-seed0",
         "fluency influence-budget=1%-filter-seed0",
     ]
-    one, other = sorted((out / "annotation").iterdir())
+    one, other = sorted((out / "annotation").iterdir(), key=lambda run: "budget" in run.name)
     assert "annotation influence-budget=1%: selects from the scores of annotation influence" in judged.err
     assert [each.stat().st_nlink for each in (other / "scores").glob("*.parquet")] == [2]
     assert (selected(one), selected(other)) == (tokens(one) * 2 // 100, tokens(one) // 100)
