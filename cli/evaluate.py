@@ -19,6 +19,7 @@ from ifcurate.evaluation.config import (
     ToxicityConfig,
 )
 from ifcurate.pipelines.activations_config import ActivationsConfig
+from ifcurate.pipelines.attack_config import AttackConfig
 
 if TYPE_CHECKING:
     from ifcurate.evaluation.results import ModelFolder
@@ -66,6 +67,14 @@ def activations(settings: ActivationsConfig) -> None:
     from ifcurate.pipelines.activations import find_activations
 
     print_activations(find_activations(settings))
+
+
+def attack(settings: AttackConfig) -> None:
+    """Look for suffixes that lead models to toxic completions (GCG), and count how often they do."""
+    from ifcurate.cli.evaluation_tables import print_attacks
+    from ifcurate.pipelines.attack import evaluate_attacks
+
+    print_attacks(evaluate_attacks(settings))
 
 
 def everything(settings: EvaluationConfig) -> None:
@@ -120,5 +129,6 @@ command.command()(declared(ImplicitConfig, implicit, arguments=["folders"]))
 command.command()(declared(FluencyConfig, fluency, arguments=["models"]))
 command.command()(declared(RecognitionConfig, recognition, arguments=["models"]))
 command.command()(declared(ActivationsConfig, activations, arguments=["model"]))
+command.command()(declared(AttackConfig, attack, arguments=["models"]))
 command.command(name="all")(declared(EvaluationConfig, everything, arguments=["models"]))
 command.command()(declared(CompareConfig, compare, arguments=["folders"]))

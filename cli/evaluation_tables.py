@@ -68,6 +68,28 @@ def print_recognition(folders: Sequence[ModelFolder]) -> None:
             plain_console().print(f"{model}: {name}: {found.left_out:,} texts are longer than the context, left out")
 
 
+def print_attacks(folders: Sequence[ModelFolder]) -> None:
+    """How often suffixes led to toxic completions, and how near to their targets."""
+    found = [(folder.name, result) for folder in folders if (result := folder.read().attacks) is not None]
+    rows = [
+        [
+            name,
+            str(result.prompts),
+            *(number(share, 2) for share in (result.success, result.before, result.reached)),
+            *(f"{loss:.2f}" for loss in (result.loss_before, result.loss_after)),
+        ]
+        for name, result in found
+    ]
+    headings = ("model", "prompts", "success", "without suffix", "target reached", "target's loss", "with suffix")
+    print_table("Attacks (GCG)", headings, rows)
+    for name, result in found:
+        plain_console().print(
+            f"{name}: {result.steps:,} steps of {result.width:,} exchanges; success: the greedy completion is toxic to "
+            f"{result.classifier}",
+            soft_wrap=True,
+        )
+
+
 def print_activations(found: FoundActivations) -> None:
     """Of each block how well it tells the behaviour, how long its difference is, and the tokens that this leads to."""
     facts, lengths = found.activations.facts, found.activations.differences.norm(dim=1).tolist()

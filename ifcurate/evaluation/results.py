@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ifcurate.corpus.tables import named_place, table_name
 from ifcurate.errors import InputError
+from ifcurate.evaluation.attacks import AttackResult
 from ifcurate.evaluation.completions import CompletionFile
 from ifcurate.evaluation.fluency import Lambada, Perplexity
 from ifcurate.evaluation.metrics import ALL, Measurement, Toxicity
@@ -90,6 +91,7 @@ class Evaluation:
         perplexity: of held-out text.
         packed: of the same, joined.
         lambada: accuracy on passages.
+        attacks: what suffixes lead it to.
         recognition: by name of the labelled texts.
         tasks: metrics of lm-evaluation-harness by task.
         skipped: what the last evaluation of everything left out, and why.
@@ -103,6 +105,7 @@ class Evaluation:
     perplexity: Perplexity | None = None
     packed: PackedPerplexity | None = None
     lambada: Lambada | None = None
+    attacks: AttackResult | None = None
     recognition: dict[str, Recognition] = field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()

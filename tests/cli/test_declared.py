@@ -51,6 +51,7 @@ from ifcurate.evaluation.config import (
 from ifcurate.export.config import ExportConfig
 from ifcurate.pipelines.activations_config import ActivationsConfig
 from ifcurate.pipelines.attach_config import AttachConfig
+from ifcurate.pipelines.attack_config import AttackConfig
 from ifcurate.pipelines.combine_config import CombineConfig
 from ifcurate.pipelines.distil_config import DistilConfig
 from ifcurate.pipelines.inspect_config import InspectConfig
@@ -91,6 +92,7 @@ WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "eval toxicity": (evaluate, ToxicityConfig),
     "eval implicit": (evaluate, ImplicitConfig),
     "eval fluency": (evaluate, FluencyConfig),
+    "eval attack": (evaluate, AttackConfig),
     "eval activations": (evaluate, ActivationsConfig),
     "eval recognition": (evaluate, RecognitionConfig),
     "eval all": (evaluate, EvaluationConfig),
