@@ -48,7 +48,7 @@ def implicit(settings: ImplicitConfig) -> None:
 def fluency(settings: FluencyConfig) -> None:
     """Perplexity and bits per byte of held-out text, accuracy on LAMBADA, and tasks of lm-evaluation-harness."""
     from ifcurate.cli.evaluation_tables import print_fluency
-    from ifcurate.pipelines.evaluate import evaluate_fluency
+    from ifcurate.pipelines.fluency import evaluate_fluency
 
     print_fluency(evaluate_fluency(settings))
 
@@ -56,7 +56,7 @@ def fluency(settings: FluencyConfig) -> None:
 def recognition(settings: RecognitionConfig) -> None:
     """Ask models whether labelled texts are toxic: what is not to be said should still be told when it is seen."""
     from ifcurate.cli.evaluation_tables import print_recognition
-    from ifcurate.pipelines.evaluate import evaluate_recognition
+    from ifcurate.pipelines.recognition import evaluate_recognition
 
     print_recognition(evaluate_recognition(settings))
 

@@ -14,7 +14,8 @@ from ifcurate.evaluation.completions import is_empty
 from ifcurate.evaluation.config import ToxicityConfig
 from ifcurate.evaluation.results import ModelFolder
 from ifcurate.pipelines.annotate import annotate
-from ifcurate.pipelines.evaluate import evaluate_fluency, evaluate_saved, evaluate_toxicity
+from ifcurate.pipelines.evaluate import evaluate_saved, evaluate_toxicity
+from ifcurate.pipelines.fluency import evaluate_fluency
 from ifcurate.pipelines.reward_model import train_reward_model
 from ifcurate.pipelines.study_shared_prompts import count_shared
 from ifcurate.pipelines.study_shared_scores import take_scores

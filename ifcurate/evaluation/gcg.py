@@ -18,8 +18,8 @@ from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import start_token
 from ifcurate.model.token_loss import split, token_losses
 
-FILLER = "!"
-"""What a suffix begins as, as far as the tokenizer has it as one token."""
+FILLER = " x"
+"""What a suffix begins with, as far as the tokenizer has it as one token."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class Gcg:
         Token ids are without the start token, which is read first.
 
         Raises:
-            InputError: the model emits NaN.
+            InputError: the model emits NaN, or no suffix can be typed.
         """
         generator = np.random.Generator(np.random.Philox(key=key))
-        suffix = np.full(self._settings.suffix_tokens, self._filler())
+        suffix = self._first(prompt)
         losses = self._losses(prompt, suffix[None], target)
         history = [float(losses[0])]
         for _ in range(self._settings.steps):
@@ -86,9 +86,17 @@ class Gcg:
             history.append(float(losses[best]))
         return Suffix(suffix.tolist(), history)
 
-    def _filler(self) -> int:
-        ids = self._tokenizer(FILLER, add_special_tokens=False)["input_ids"]
-        return int(ids[0]) if len(ids) == 1 and ids[0] in self._allowed else int(self._allowed[0])
+    def _first(self, prompt: Sequence[int]) -> NDArray[np.int64]:
+        """The suffix that the search begins with: one token again and again, which the tokenizer does not join."""
+        filler = self._tokenizer(FILLER, add_special_tokens=False)["input_ids"]
+        for token in [*filler, *self._allowed.tolist()]:
+            repeated = np.full((1, self._settings.suffix_tokens), token)
+            if token in self._allowed and len(self._that_survive(prompt, repeated)):
+                return np.asarray(repeated[0])
+        raise InputError(
+            f"{self._tokenizer.name_or_path}: joins every token with its like, so that no suffix can begin; give fewer "
+            "--suffix-tokens."
+        )
 
     def _exchanged(
         self, suffix: NDArray[np.int64], slopes: torch.Tensor, generator: np.random.Generator

@@ -91,6 +91,7 @@ class Evaluation:
         perplexity: of held-out text.
         packed: of the same, joined.
         lambada: accuracy on passages.
+        read_on: hashes of the texts that perplexity and LAMBADA were measured on, and of how.
         attacks: what suffixes lead it to.
         recognition: by name of the labelled texts.
         tasks: metrics of lm-evaluation-harness by task.
@@ -105,6 +106,7 @@ class Evaluation:
     perplexity: Perplexity | None = None
     packed: PackedPerplexity | None = None
     lambada: Lambada | None = None
+    read_on: dict[str, str] = field(default_factory=dict)
     attacks: AttackResult | None = None
     recognition: dict[str, Recognition] = field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -22,7 +22,9 @@ from ifcurate.evaluation.comparison_files import can_be_drawn, draw_comparison, 
 from ifcurate.evaluation.config import EvaluationConfig, FluencyConfig, ToxicityConfig
 from ifcurate.evaluation.results import ModelFolder
 from ifcurate.model.ranks import find_ranks
-from ifcurate.pipelines.evaluate import evaluate_all, evaluate_fluency, evaluate_saved, evaluate_toxicity
+from ifcurate.pipelines import fluency as fluency_recipe
+from ifcurate.pipelines.evaluate import evaluate_all, evaluate_saved, evaluate_toxicity
+from ifcurate.pipelines.fluency import evaluate_fluency
 
 TEXTS = ["the garden was bright", "a neighbour wrote a letter", "the river was calm in winter", "x y"]
 GENERATION = {"completions": 4, "max_new_tokens": 5, "batch_prompts": 2, "device": "cpu", "threads": 1}
@@ -281,6 +283,23 @@ def test_shares_stand_beside_every_toxicity(evaluated, tmp_path):
         assert float(row[name]) == getattr(measured, name)
         assert json.loads(written[".json"].read_text())["rows"][0][name] == getattr(measured, name)
     assert "| empty % | toxic % | repeated % |" in written[".md"].read_text()
+
+
+def test_fluency_is_measured_once_on_the_same_texts(place, tmp_path, monkeypatch):
+    texts, more = (tmp_path / f"{name}.jsonl" for name in ("texts", "more"))
+    texts.write_text(json.dumps({"text": "the river was calm and the garden was bright"}) + "\n")
+    more.write_text(texts.read_text() + json.dumps({"text": "a letter"}) + "\n")
+    known = {"models": [str(place / "base")], "out": str(tmp_path / "out"), "device": "cpu"}
+    (folder,) = evaluate_fluency(FluencyConfig(**known, text=str(texts), lambada=str(texts)))
+    first = folder.read()
+    (longer,) = evaluate_fluency(FluencyConfig(**known, text=str(more), packed=True))
+    again = longer.read()
+    assert again.perplexity.documents == 2
+    assert again.packed.chunks >= 1
+    assert again.lambada == first.lambada
+    monkeypatch.setattr(fluency_recipe, "open_model", lambda *given: pytest.fail("a model is loaded"))
+    evaluate_fluency(FluencyConfig(**known, text=str(more), lambada=str(texts), packed=True))
+    assert folder.read() == again
 
 
 def test_the_commands_print_tables(evaluated, place, tmp_path):

@@ -43,7 +43,9 @@ def test_slopes_are_the_gradient_of_one_hot_tokens(family: str) -> None:
 def test_loss_never_rises_and_is_that_of_the_suffix() -> None:
     model = tiny_model("llama").double()
     found = gcg(model, steps=6).attack(PROMPT, TARGET, key=1)
-    assert found == gcg(model, steps=6, batch_tokens=1).attack(PROMPT, TARGET, key=1)
+    one_by_one = gcg(model, steps=6, batch_tokens=1).attack(PROMPT, TARGET, key=1)
+    assert found.token_ids == one_by_one.token_ids
+    assert found.losses == pytest.approx(one_by_one.losses)
     assert found.losses == sorted(found.losses, reverse=True)
     assert found.losses[-1] < found.losses[0]
     assert found.losses[-1] == pytest.approx(loss_by_hand(model, found.token_ids))
@@ -51,6 +53,15 @@ def test_loss_never_rises_and_is_that_of_the_suffix() -> None:
     assert text.isascii() and text.isprintable()
     assert TOKENIZER(TOKENIZER.decode([*PROMPT, *found.token_ids]))["input_ids"] == [*PROMPT, *found.token_ids]
     assert found != gcg(model, steps=6).attack(PROMPT, TARGET, key=2)
+
+
+def test_begins_with_what_the_tokenizer_leaves_apart() -> None:
+    joining = tiny_tokenizer(["!!!!!!!! !!!!!!!! xxxx", *TEXTS])
+    assert len(joining("!!!!")["input_ids"]) < 4
+    attacker = Gcg(tiny_model("gpt_neox"), joining, AttackSettings(suffix_tokens=4))
+    first = attacker._first(joining("the")["input_ids"]).tolist()
+    assert len(set(first)) == 1
+    assert joining(joining.decode([*joining("the")["input_ids"], *first]))["input_ids"][-4:] == first
 
 
 def test_a_suffix_of_one_token_is_the_best_there_is() -> None:

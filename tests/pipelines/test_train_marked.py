@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ifcurate.config import build
 from ifcurate.evaluation.config import FluencyConfig, ToxicityConfig
 from ifcurate.model.control_tokens import load_control_tokens
-from ifcurate.pipelines.evaluate import evaluate_fluency, evaluate_toxicity
+from ifcurate.pipelines.evaluate import evaluate_toxicity
+from ifcurate.pipelines.fluency import evaluate_fluency
 from ifcurate.pipelines.train import train
 from ifcurate.training.config import PRESETS, TrainConfig
 
