@@ -28,10 +28,11 @@ from ifcurate.pipelines.study_config import StudyConfig
 from ifcurate.pipelines.study_inputs import look
 from ifcurate.pipelines.study_pieces import make
 from ifcurate.pipelines.study_results import results_of, shared_prompts_of
+from ifcurate.pipelines.study_shared_scores import foreseen
 from ifcurate.pipelines.study_workplace import Workplace
 from ifcurate.progress import log
 from ifcurate.provenance import versions
-from ifcurate.studies.costs import estimate, left, measured
+from ifcurate.studies.costs import left, measured
 from ifcurate.studies.figure import FIGURE_FILE, draw, panels
 from ifcurate.studies.files import write_results
 from ifcurate.studies.layout import lay_out
@@ -143,7 +144,7 @@ def _make_missing(workplace: Workplace) -> list[Made]:
     _refuse_shared(workplace)
     for number, piece in enumerate(missing):
         known = measured(read_records(workplace.root))
-        rest = left([estimate(each, known) for each in missing[number:]])
+        rest = left([foreseen(each, known, workplace) for each in missing[number:]])
         there = len(pieces) - len(missing)
         log.info(f"study: {piece.title} ({number + 1} of {len(missing)}, {there} were there; {rest})")
         began = time.monotonic()

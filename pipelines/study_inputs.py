@@ -15,11 +15,13 @@ from ifcurate.corpus.tables import is_local, named_place, read_rows
 from ifcurate.errors import InputError, sentence
 from ifcurate.evaluation.classifiers import load_classifier
 from ifcurate.evaluation.prompts import HUB_IDS
+from ifcurate.influence.queries import read_queries
 from ifcurate.influence.query_sets import read_query_sets
 from ifcurate.model.checkpoints import load_tokenizer
 from ifcurate.model.configurations import read_config
 from ifcurate.model.stored_hash import WEIGHTS
 from ifcurate.model.trust import Trust
+from ifcurate.pipelines.run_config import RunConfig
 from ifcurate.pipelines.study_workplace import Workplace
 from ifcurate.studies.pieces import Piece
 
@@ -153,9 +155,8 @@ def _of(piece: Piece, workplace: Workplace) -> Iterator[Input]:
             yield Input(
                 f"corpus {place}", partial(list_place, place, getattr(config, "part", WHOLE)), is_data_set_id(place)
             )
-    if piece.kind == "annotation" and config.query_files and not config.directions:
-        names = ", ".join([*config.query_files, *config.contrast_files])
-        yield Input(f"queries {names}", partial(read_query_sets, config, config.seed), False)
+    if piece.kind == "annotation":
+        yield from _queries(config)
     if piece.kind == "completions":
         (source,) = said["prompts"]
         place = named_place(source)[1]
@@ -170,6 +171,16 @@ def _of(piece: Piece, workplace: Workplace) -> Iterator[Input]:
             yield Input(f"package {PACKAGES[name]}", partial(_require, PACKAGES[name], name), False)
         if name not in LOOKED_AT:
             yield from _paths(name, value)
+
+
+def _queries(config: RunConfig) -> Iterator[Input]:
+    """Both sides together where they make a direction, else the files that another annotator reads."""
+    files = [] if config.directions else [*config.query_files, *config.contrast_files]
+    if files and not config.marks:
+        yield Input(f"queries {', '.join(files)}", partial(read_query_sets, config, config.seed), False)
+        return
+    for file in files:
+        yield Input(f"queries {file}", partial(read_queries, file, config.max_queries, config.seed), False)
 
 
 def _model(role: str, place: str, trust: Trust) -> Input:

@@ -12,8 +12,8 @@ from ifcurate.evaluation.results import Evaluation
 from ifcurate.pipelines.study_shared_prompts import read_shared
 from ifcurate.pipelines.study_workplace import Workplace
 from ifcurate.pipelines.train import METRICS_FILE
+from ifcurate.studies.arm_pieces import ArmPieces
 from ifcurate.studies.impartial import partial_judges
-from ifcurate.studies.layout import ArmPieces
 from ifcurate.studies.order import placed
 from ifcurate.studies.pieces import Piece
 from ifcurate.studies.results import Results, Row, Verdict, over_seeds, verdict

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ifcurate.files import finishing_folder
@@ -11,6 +12,7 @@ from ifcurate.pipelines.run import FREE_TO_CHANGE, Run
 from ifcurate.pipelines.run_config import RunConfig, first_stage
 from ifcurate.pipelines.study_workplace import Workplace
 from ifcurate.progress import log
+from ifcurate.studies.costs import UNKNOWN, Estimate, estimate
 from ifcurate.studies.pieces import Piece
 
 LOGS = "logs"
@@ -39,13 +41,26 @@ def take_scores(piece: Piece, workplace: Workplace) -> None:
 
 
 def _donor(piece: Piece, workplace: Workplace) -> Piece | None:
-    """A finished annotation from the same models whose scores are those of `piece`."""
+    made = [other for other in same_scores(piece, workplace) if workplace.record(other) is not None]
+    return made[0] if made else None
+
+
+def same_scores(piece: Piece, workplace: Workplace) -> list[Piece]:
+    """Other annotations from the same models that have the scores of `piece`, in the order in which they are made."""
     wanted, models = workplace.settings(piece), _keys(piece)
-    for other in workplace.layout.pieces:
-        is_made = other.kind == "annotation" and _keys(other) == models and workplace.record(other) is not None
-        if is_made and _has_same_scores(workplace.settings(other), wanted):
-            return other
-    return None
+    others = [each for each in workplace.layout.pieces if each.kind == "annotation" and each.key != piece.key]
+    return [each for each in others if _keys(each) == models and _has_same_scores(workplace.settings(each), wanted)]
+
+
+def foreseen(piece: Piece, known: Mapping[str, float], workplace: Workplace) -> Estimate:
+    """What like pieces took; of an annotation that begins with the scores of another nobody has measured it."""
+    takes = piece.kind == "annotation" and piece != _in_order([piece, *same_scores(piece, workplace)], workplace)[0]
+    return UNKNOWN if takes else estimate(piece, known)
+
+
+def _in_order(pieces: Sequence[Piece], workplace: Workplace) -> list[Piece]:
+    order = [each.key for each in workplace.layout.pieces]
+    return sorted(pieces, key=lambda piece: order.index(piece.key))
 
 
 def _keys(piece: Piece) -> dict[str, str]:

@@ -67,7 +67,7 @@ class Workplace:
             InputError: a setting is unknown or does not fit; names the piece.
         """
         kind = SETTINGS[piece.kind]
-        folders = {role: str(self.folder(needed)) for role, needed in piece.needs.items()}
+        folders = self._needed(piece)
         trust = {"allow_pickle": self.trust.allow_pickle, "trust_remote_code": self.trust.trust_remote_code}
         trusted = {name: value for name, value in trust.items() if name in kind.model_fields}
         given = {**piece.settings, **folders, **trusted, "out": str(self.folder(piece))}
@@ -79,6 +79,15 @@ class Workplace:
             return build(kind, given, presets=NAMED.get(piece.kind))
         except InputError as error:
             raise InputError(f"{piece.title}: {error}") from error
+
+    def _needed(self, piece: Piece) -> dict[str, Any]:
+        """The folders of what `piece` is made from, by setting; those of `ROLE.NUMBER` are a list."""
+        folders: dict[str, Any] = {}
+        for role, needed in piece.needs.items():
+            setting, dot, _ = role.partition(".")
+            place = str(self.folder(needed))
+            folders[setting] = [*folders.get(setting, []), place] if dot else place
+        return folders
 
     def classifier(self, judge: str) -> tuple[str, str | None]:
         """A judge as `ifcurate eval` knows it: classifier and label."""

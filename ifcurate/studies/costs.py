@@ -32,6 +32,9 @@ class Estimate:
     basis: Basis
 
 
+UNKNOWN = Estimate(None, "unknown")
+
+
 def likeness(piece: Piece) -> str:
     """Equal for pieces that take as long: whatever they do is the same, with a model of the same shape."""
     settings = {name: value for name, value in piece.settings.items() if name not in COSTS_NOTHING}
@@ -52,7 +55,7 @@ def measured(records: Iterable[Record]) -> dict[str, float]:
 def estimate(piece: Piece, known: Mapping[str, float]) -> Estimate:
     """What like pieces took."""
     seconds = known.get(likeness(piece))
-    return Estimate(seconds, "unknown" if seconds is None else "like pieces here")
+    return UNKNOWN if seconds is None else Estimate(seconds, "like pieces here")
 
 
 def left(estimates: Sequence[Estimate]) -> str:

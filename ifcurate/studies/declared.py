@@ -21,6 +21,8 @@ PLAIN = "plain"
 """Decoding as the model is."""
 ARM_PREFIX = "arm:"
 """Before the name of an arm, in the place of a model: the model that this arm trains, with the first of its seeds."""
+ANNOTATION_PREFIX = "annotation:"
+"""Before the name of an annotation, in the place of a run that another one reads."""
 SOURCE = "source"
 """Of a set of prompts."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ifcurate.studies.arm_pieces import ArmPieces
 from ifcurate.studies.declared import Judge, Study
-from ifcurate.studies.layout import ArmPieces
 from ifcurate.studies.pieces import Piece
 
 

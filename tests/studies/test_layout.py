@@ -76,10 +76,24 @@ def test_a_model_may_be_that_of_an_arm() -> None:
     layout = lay_out(study(annotation={"model": "arm:plain"}, seeds=[3, 4]))
     (annotation,) = [piece for piece in layout.pieces if piece.kind == "annotation"]
     assert annotation.needs["model"].title == "training plain-seed3"
-    with pytest.raises(InputError, match="arm:ascent: this arm is made from its own model"):
+    with pytest.raises(InputError, match="arm:ascent: is made from itself"):
         lay_out(study(annotation={"model": "arm:ascent"}))
     with pytest.raises(InputError, match="arm:base: there is no arm of that name that trains a model"):
         lay_out(study(annotation={"model": "arm:base"}))
+
+
+def test_an_annotation_may_read_others() -> None:
+    annotations = {**GIVEN["annotations"], "both": {"by": "fuse", "of": ["annotation:influence", "annotation:random"]}}
+    annotations["random"] = {"by": "random"}
+    arms = {"both": {"annotation": "both", "training": "ascent"}}
+    layout = lay_out(study(annotations=annotations, arms=arms))
+    assert titles(layout)[1:4] == ["annotation influence", "annotation random", "annotation both"]
+    annotations["both"]["of"] = ["annotation:both"]
+    with pytest.raises(InputError, match="annotation:both: is made from itself"):
+        lay_out(study(annotations=annotations, arms=arms))
+    annotations["both"]["of"] = ["annotation:random", "/elsewhere"]
+    with pytest.raises(InputError, match="/elsewhere: is no annotation of this study; write annotation:NAME for each"):
+        lay_out(study(annotations=annotations, arms=arms))
 
 
 def test_marks_that_nobody_makes_or_reads_are_refused() -> None:
