@@ -12,7 +12,7 @@ import numpy as np
 from ifcurate.annotators.base import Asked, Counts, Document, Marks, State, WithoutCounts
 from ifcurate.annotators.spread import spread
 from ifcurate.errors import InputError
-from ifcurate.influence.queries import read_queries
+from ifcurate.influence.queries import Query, read_queries
 from ifcurate.progress import log
 
 WORD = re.compile(r"\w+")
@@ -32,20 +32,14 @@ class BM25(WithoutCounts):
     @classmethod
     def prepare(cls, asked: Asked) -> State:
         """See `Annotator`."""
-        wanted: dict[str, float] = {}
-        left_out = 0
-        for source in asked.queries:
-            for query in read_queries(source, asked.max_queries, asked.seed):
-                left_out += query.weight <= 0
-                for term in terms_of(query.prompt + query.completion) if query.weight > 0 else ():
-                    wanted[term] = wanted.get(term, 0.0) + query.weight
+        queries = [query for file in asked.queries for query in read_queries(file, asked.max_queries, asked.seed)]
+        wanted = wanted_terms(queries)
         if not wanted:
-            raise InputError(
-                f"option --queries: {', '.join(asked.queries)} hold no word of positive weight; give others."
-            )
-        if left_out:
+            files = ", ".join(asked.queries)
+            raise InputError(f"option --queries: {files} hold no word of positive weight; give others.")
+        if left_out := sum(query.weight <= 0 for query in queries):
             log.info(f"{left_out:,} queries of no positive weight are left out")
-        return {"wanted": dict(sorted(wanted.items()))}
+        return {"wanted": wanted}
 
     @classmethod
     def count(cls, state: State, texts: Sequence[str]) -> Counts:
@@ -77,6 +71,15 @@ class BM25(WithoutCounts):
             spans.append([span for span, _ in found])
             values += [share[term] for _, term in found]
         return spread(documents, spans, np.array(values, np.float32))
+
+
+def wanted_terms(queries: Sequence[Query]) -> dict[str, float]:
+    """The terms of all queries of positive weight, in order, each with the weights of its occurrences summed up."""
+    wanted: dict[str, float] = {}
+    for query in queries:
+        for term in terms_of(query.prompt + query.completion) if query.weight > 0 else ():
+            wanted[term] = wanted.get(term, 0.0) + query.weight
+    return dict(sorted(wanted.items()))
 
 
 def terms_of(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from runs import Workshop, contents, rows_of, write_shards
 from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import load_tokenizer
 from ifcurate.pipelines.run import Run, open_run
+from ifcurate.pipelines.steps.run_stage import RunStage
 from ifcurate.selection.scores import sidecar_metadata
 from ifcurate.selection.table import Selection
 
@@ -68,6 +70,14 @@ def test_a_run_of_bm25_from_its_start_and_stopped(
 
     for changed, problem in ((["--budget", "2%"], "was made with '3%', not '2%'"), (["--seed", "1"], "--seed")):
         assert problem in command(*whole, *changed).error
+
+    shared = Run(tmp_path / "shared")
+    shared.root.mkdir()
+    for name in ("run.yaml", "corpus.json"):
+        shutil.copy(run.root / name, shared.root)
+    for stage, task, tasks in (("direct", 0, 1), ("score", 1, 2), ("score", 0, 2), ("select", 0, 1), ("write", 0, 1)):
+        deque(RunStage(str(shared.root), stage).run(None, task, tasks), maxlen=0)
+    assert contents(shared, MADE) == made
     queries.write_text('{"text": "another"}\n')
     assert "what bm25 reads has changed since" in command(*whole).error
 
