@@ -184,6 +184,7 @@ def _solved(
     }
     if config.refine == NONE:
         device = resolve_devices(config.device, config.device_map)[0]
-        return precondition(gradient, run.factors, config.damping, device), idle, facts
+        leading = {} if config.leading is None else {"leading": config.leading}
+        return precondition(gradient, run.factors, config.damping, device, **leading), idle, {**facts, **leading}
     solved, refinement = refined_direction(run, config, model, tokenizer, gradient, stage)
     return solved, idle, {**facts, "refinement": refinement}

@@ -145,7 +145,7 @@ ANNOTATORS: dict[str, AnnotatorSpec] = {
         needs=("queries",),
         selection=HIGHEST,
         along=True,
-        unread=("contrast", "direction", "student", *_OTHERS),
+        unread=("contrast", "direction", "student", "screen", "leading", *_OTHERS),
     ),
     IDENTITY: AnnotatorSpec(
         "",
@@ -154,7 +154,16 @@ ANNOTATORS: dict[str, AnnotatorSpec] = {
         sign="positive: a step along the token's gradient makes the behaviour likelier",
         needs=("queries",),
         along=True,
-        unread=("damping", "fit_tokens", "fit_with", "refine", "direction", "student", *_OTHERS),
+        unread=("damping", "fit_tokens", "fit_with", "refine", "direction", "student", "screen", "leading", *_OTHERS),
+    ),
+    "lowrank": AnnotatorSpec(
+        "",
+        method="derivative of its loss along the direction within the curvature's leading eigenvectors",
+        unit="nats per unit of the direction",
+        sign="positive: training on the token makes the behaviour likelier",
+        needs=("queries", "leading"),
+        along=True,
+        unread=("refine", "direction", "student", "screen", *_OTHERS),
     ),
     "excess-loss": AnnotatorSpec(
         f"{_HERE}.excess_loss:ExcessLoss",

@@ -37,6 +37,9 @@ class AnnotatorSettings(Config):
     )
     label: str | None = Field(None, description="the classifier's label; needed for hf:")
     reference: str | None = Field(None, description="model of the same tokenizer whose loss excess-loss takes away")
+    leading: float | None = Field(
+        None, gt=0, le=1, description="share of each layer's eigenvectors of the curvature that lowrank keeps"
+    )
     of: list[str] = Field([], description="run whose values influence-documents or fuse reads; may be repeated")
 
     @property

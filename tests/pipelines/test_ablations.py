@@ -61,6 +61,14 @@ def test_identity_is_the_gradient_itself(workshop: Workshop, finished: Run, tmp_
     assert found.provenance["curvature"] == "none" and "factors_hash" not in found.provenance
 
 
+def test_lowrank_says_how_much_of_the_curvature_it_keeps(workshop: Workshop, finished: Run, tmp_path: Path) -> None:
+    found = directed(workshop, finished, tmp_path / "run", by="lowrank", leading=0.1)
+    whole = load_direction(finished.direction("toxic"))
+    assert found.provenance["leading"] == 0.1 and "leading" not in whole.provenance
+    assert found.provenance["factors_hash"] == whole.provenance["factors_hash"]
+    assert all(found.tensors[name].norm() < tensor.norm() for name, tensor in whole.tensors.items())
+
+
 def test_a_run_without_contrast_says_what_it_is(workshop: Workshop, tmp_path: Path) -> None:
     run = workshop.annotate(by="naive", contrast=None, budget="3%", quantile=None, out=tmp_path / "run")
     said = sidecar_metadata(run.scores / "part-000.parquet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -21,14 +22,25 @@ Damping = float | Literal["heuristic"]
 class Inverse:
     """(EK-FAC's H + damping)^-1, layer by layer."""
 
-    def __init__(self, factors: Mapping[str, Factors], dampings: Mapping[str, float], device: str, dtype: torch.dtype):
-        """`dampings` by layer, see `layer_dampings`. Eigenvalues are divided in float64 and kept in `dtype`."""
+    def __init__(
+        self,
+        factors: Mapping[str, Factors],
+        dampings: Mapping[str, float],
+        device: str,
+        dtype: torch.dtype,
+        leading: float = 1.0,
+    ):
+        """`dampings` by layer, see `layer_dampings`. Eigenvalues are divided in float64 and kept in `dtype`.
+
+        Of each layer the `leading` share of eigenvectors is kept, those of the largest eigenvalues; what lies along the
+        others is dropped.
+        """
         self._basis = {
             layer: (own.gradient_vectors.to(device, dtype), own.input_vectors.to(device, dtype))
             for layer, own in factors.items()
         }
         self._values = {
-            layer: (own.eigenvalues.double() / own.windows).add_(dampings[layer]).to(device, dtype)
+            layer: _leading((own.eigenvalues.double() / own.windows).add_(dampings[layer]), leading).to(device, dtype)
             for layer, own in factors.items()
         }
 
@@ -46,6 +58,15 @@ class Inverse:
         return found
 
 
+def _leading(values: torch.Tensor, share: float) -> torch.Tensor:
+    """`values`, infinite but for the largest `share` of them and those that equal the least of these."""
+    kept = math.ceil(share * values.numel())
+    if kept == values.numel():
+        return values
+    least = values.flatten().kthvalue(values.numel() - kept + 1).values
+    return torch.where(values >= least, values, math.inf)
+
+
 def layer_dampings(factors: Mapping[str, Factors], damping: Damping) -> dict[str, float]:
     """What is added to the eigenvalues of each layer."""
     if damping != "heuristic":
@@ -59,7 +80,7 @@ def mean_eigenvalues(factors: Mapping[str, Factors]) -> dict[str, float]:
 
 
 def precondition(
-    gradient: Mapping[str, torch.Tensor], folder: Path, damping: Damping, device: str
+    gradient: Mapping[str, torch.Tensor], folder: Path, damping: Damping, device: str, leading: float = 1.0
 ) -> dict[str, torch.Tensor]:
     """H^-1 g, layer by layer, in float32.
 
@@ -68,6 +89,7 @@ def precondition(
         folder: the factors' folder.
         damping: see `Damping`.
         device: where to compute.
+        leading: share of each layer's eigenvectors that is kept, see `Inverse`.
 
     Returns:
         Tensors of the same names and shapes.
@@ -82,7 +104,7 @@ def precondition(
     found: dict[str, torch.Tensor] = {}
     with track("precondition", len(layers), "layers") as tracker:
         for done, layer in enumerate(layers, start=1):
-            inverse = Inverse({layer: factors.pop(layer)}, dampings, device, torch.float32)
+            inverse = Inverse({layer: factors.pop(layer)}, dampings, device, torch.float32, leading)
             matrix = inverse.layer(layer, join_bias(gradient, layer).to(device))
             found.update(split_bias(matrix, layer, f"{layer}.bias" in gradient))
             tracker.update(done, done)

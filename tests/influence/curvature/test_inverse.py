@@ -56,6 +56,22 @@ def test_preconditioning_divides_by_damped_eigenvalues_in_the_eigenbasis(folder,
         assert torch.allclose(join_bias(found, layer).double(), expected, rtol=1e-3, atol=1e-4 * expected.abs().max())
 
 
+def test_only_leading_eigenvectors_are_kept(folder):
+    gradient = gradient_of(tiny_model("gpt_neox"))
+    whole, found = (precondition(gradient, folder, 0.5, "cpu", leading) for leading in (1.0, 0.25))
+    for layer, own in load_factors(folder).items():
+        left, right = own.gradient_vectors.double(), own.input_vectors.double()
+        inside, all_of = (left.T @ join_bias(each, layer).double() @ right for each in (found, whole))
+        values = own.eigenvalues.flatten()
+        order = values.argsort(descending=True)
+        kept = -(-len(values) // 4)
+        equal = values == values[order[kept - 1]]
+        leading = (values > values[order[kept - 1]]) | equal
+        assert int(leading.sum()) >= kept > int(leading.sum()) - int(equal.sum())
+        expected = torch.where(leading.view_as(all_of), all_of, 0)
+        assert torch.allclose(inside, expected, rtol=1e-3, atol=1e-4 * all_of.abs().max())
+
+
 def test_what_takes_long_says_so_layer_by_layer(folder, caplog, monkeypatch):
     caplog.set_level(logging.INFO, "ifcurate")
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
