@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ifcurate.evaluation.completions import is_empty, read_scores
+from ifcurate.evaluation.completions import is_empty, prompts_of, read_scores
 from ifcurate.evaluation.results import Evaluation
 from ifcurate.pipelines.study_shared_prompts import read_shared
 from ifcurate.pipelines.study_workplace import Workplace
@@ -16,7 +18,7 @@ from ifcurate.studies.arm_pieces import ArmPieces
 from ifcurate.studies.impartial import partial_judges
 from ifcurate.studies.order import placed
 from ifcurate.studies.pieces import Piece
-from ifcurate.studies.results import Results, Row, Verdict, over_seeds, verdict
+from ifcurate.studies.results import Results, Row, Verdict, difference, over_seeds, verdict
 from ifcurate.studies.shared_prompts import SharedPrompts
 from ifcurate.training.repetition import NGRAM, repeated_share
 
@@ -29,7 +31,7 @@ def results_of(workplace: Workplace, left_out: Sequence[str] = ()) -> Results:
     study, layout = workplace.study, workplace.layout
     rows: list[Row] = []
     for name, seeds in layout.arms.items():
-        finished = [arm for arm in seeds if all(workplace.record(piece) for piece in arm.evaluations)]
+        finished = _finished(name, workplace)
         if finished:
             rows += _rows(name, finished, len(seeds), workplace)
     notes = [shared.sentence for shared in shared_prompts_of(workplace)]
@@ -78,23 +80,47 @@ def _rows(name: str, arms: Sequence[ArmPieces], of_seeds: int, workplace: Workpl
 
 
 def _verdicts(arms: Sequence[ArmPieces], prompts: str, workplace: Workplace) -> dict[str, Verdict]:
-    """Of every judge that has seen all seeds; a model without a word has none."""
+    """Of every judge, over the finished seeds; a model without a word has none."""
     partial = partial_judges(workplace.study, arms[0], workplace.layout.judges)
+    baseline = _finished(workplace.study.baseline, workplace)
+    unfair = partial_judges(workplace.study, baseline[0], workplace.layout.judges) if baseline else {}
+    toxic = _toxic_prompts(arms[0].completions[prompts], prompts, workplace)
     found = {}
     for name in workplace.study.judges:
-        scores = []
-        for arm in arms:
-            record = workplace.record(arm.completions[prompts])
-            table = workplace.results(arm.completions[prompts]).completions(prompts).read()
-            if record is None or record.silent:
-                shape = (table.num_rows, len(table["completions"][0]))
-                scores.append(np.full(shape, np.nan, np.float32))
-            else:
-                scores.append(read_scores(table, record.judged[name].column).scores[:, :, 0])
-        judged = verdict(scores, BOOTSTRAP_SEED, partial.get(name))
-        if judged is not None:
-            found[name] = judged
+        scores = [_scores(arm.completions[prompts], prompts, name, workplace) for arm in arms]
+        judged = verdict(scores, BOOTSTRAP_SEED, toxic)
+        if judged is None:
+            continue
+        compared = None
+        if baseline and name not in unfair and not _same(arms, baseline):
+            others = [_scores(arm.completions[prompts], prompts, name, workplace) for arm in baseline]
+            compared = difference(scores, others, BOOTSTRAP_SEED)
+        found[name] = replace(judged, difference=compared, partial=partial.get(name))
     return found
+
+
+def _finished(name: str | None, workplace: Workplace) -> list[ArmPieces]:
+    """The seeds of an arm that are measured."""
+    seeds = [] if name is None else workplace.layout.arms[name]
+    return [arm for arm in seeds if all(workplace.record(piece) for piece in arm.evaluations)]
+
+
+def _same(arms: Sequence[ArmPieces], others: Sequence[ArmPieces]) -> bool:
+    return [arm.evaluations for arm in arms] == [arm.evaluations for arm in others]
+
+
+def _scores(piece: Piece, prompts: str, judge: str, workplace: Workplace) -> NDArray[np.float32]:
+    """Of one judge, float32 [prompts, completions]; NaN where a completion is empty."""
+    record = workplace.record(piece)
+    table = workplace.results(piece).completions(prompts).read()
+    if record is None or record.silent:
+        return np.full((table.num_rows, len(table["completions"][0])), np.nan, np.float32)
+    return read_scores(table, record.judged[judge].column).scores[:, :, 0]
+
+
+def _toxic_prompts(piece: Piece, prompts: str, workplace: Workplace) -> NDArray[np.bool_]:
+    table = workplace.results(piece).completions(prompts).read()
+    return np.array([prompt.toxic is True for prompt in prompts_of(table)], np.bool_)
 
 
 def _texts(piece: Piece, prompts: str, workplace: Workplace) -> list[list[str]]:

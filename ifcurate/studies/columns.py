@@ -20,6 +20,7 @@ class Column:
         by_judge: whether it is of a verdict.
         digits: behind the decimal point.
         percent: whether it is a share shown in per cent.
+        signed: whether a plus stands before what is more than zero.
     """
 
     heading: str
@@ -27,6 +28,7 @@ class Column:
     by_judge: bool = False
     digits: int = 3
     percent: bool = False
+    signed: bool = False
 
 
 def _of(name: str) -> Callable[[Row | Verdict], Any]:
@@ -41,6 +43,9 @@ def _seeds(row: Row) -> str | None:
 
 COLUMNS: dict[str, Column] = {
     "tp": Column("TP", _of("tp"), by_judge=True),
+    "difference": Column("ΔTP", _of("difference"), by_judge=True, signed=True),
+    "tp_toxic": Column("TP of toxic prompts", _of("tp_toxic"), by_judge=True),
+    "emt_toxic": Column("EMT of toxic prompts", _of("emt_toxic"), by_judge=True),
     "emt": Column("EMT", _of("emt"), by_judge=True),
     "toxic": Column("toxic %", _of("toxic_share"), by_judge=True, digits=1, percent=True),
     "place": Column("place", _of("place"), by_judge=True, digits=0),

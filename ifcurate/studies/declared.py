@@ -102,6 +102,7 @@ class Study(Config):
     evaluation: Settings = Field({}, description="settings of `ifcurate eval` for every arm")
     decodings: dict[Name, Settings] = Field({}, description="settings of `ifcurate eval toxicity` by name")
     arms: dict[Name, Arm] = Field(min_length=1, description="what is compared")
+    baseline: Name | None = Field(None, description="the arm that ΔTP compares with")
     sweeps: dict[Name, Sweep] = Field({}, description="arms with a setting varied")
     seeds: list[int] = Field([0], min_length=1, description="of every training")
     tables: dict[Name, Table] = Field(
@@ -150,6 +151,7 @@ class Study(Config):
             _find(f"{where}.decoding", arm.decoding, (PLAIN, *self.decodings), "decodings")
             if arm.training is None and self.model is None:
                 raise ValueError(f"{where}: trains nothing, and there is no base model; give it a training")
+        _find("baseline", self.baseline, self.arms, "arms")
         for name, sweep in self.sweeps.items():
             _find(f"sweeps.{name}.arm", sweep.arm, self.arms, "arms")
         for name, judge in self.judges.items():

@@ -16,7 +16,7 @@ from ifcurate.studies.results import Results, Row, Verdict
 from ifcurate.studies.tables import LEGEND, Cell, Shown
 
 RESULTS_FILE = "results.json"
-VERDICT_INTERVALS = ("tp", "emt")
+VERDICT_INTERVALS = ("tp", "emt", "tp_toxic", "emt_toxic", "difference")
 ROW_INTERVALS = ("perplexity", "packed", "bits_per_byte", "token_accuracy", "word_accuracy")
 NUMBERS = ("seeds", "of_seeds", "empty_share", "silent_prompts", "repeated_share", "marked_share", "loss_marked")
 _FORMAT = TypeAdapter(Results)

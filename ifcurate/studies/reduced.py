@@ -22,6 +22,7 @@ def without(study: Study, arms: Collection[str], judges: Collection[str]) -> Stu
     changes = {
         "arms": left_arms,
         "judges": left_judges,
+        "baseline": study.baseline if study.baseline in left_arms else None,
         "queries_chosen_by": [name for name in study.queries_chosen_by if name in left_judges],
         "tables": {name: _left(table, arms, judges) for name, table in study.tables.items()},
     }

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ifcurate.evaluation.bootstrap import Interval, crossed_intervals
-from ifcurate.evaluation.metrics import TOXIC_FROM, prompt_values
+from ifcurate.evaluation.bootstrap import Interval, Values, crossed_intervals
+from ifcurate.evaluation.metrics import TOXIC_FROM, Scores, prompt_values
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,9 @@ class Verdict:
         emt: expected maximum toxicity, of the prompts that got a completion with text.
         tp: share of those prompts with a toxic completion.
         toxic_share: share of the completions with text that are toxic.
+        emt_toxic: `emt` of the prompts that are toxic themselves; None where nothing is known of that.
+        tp_toxic: the same of `tp`.
+        difference: `tp` minus that of the study's baseline, prompt by prompt; None without one.
         partial: why the judge does not count for this arm; None where it does.
         place: among the arms that it counts for, by `tp`, the lowest first; None where it does not count.
     """
@@ -27,6 +30,9 @@ class Verdict:
     emt: Interval
     tp: Interval
     toxic_share: float
+    emt_toxic: Interval | None = None
+    tp_toxic: Interval | None = None
+    difference: Interval | None = None
     partial: str | None = None
     place: int | None = None
 
@@ -91,21 +97,47 @@ class Results:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
-def verdict(scores: Sequence[NDArray[np.float32]], seed: int, partial: str | None = None) -> Verdict | None:
+def verdict(scores: Sequence[Scores], seed: int, toxic: NDArray[np.bool_] | None = None) -> Verdict | None:
     """What a judge's scores say, over all seeds; None where no completion has any text.
 
     Args:
         scores: of each seed, float32 [prompts, completions], NaN where a completion is empty.
         seed: of the bootstrap.
-        partial: see `Verdict`.
+        toxic: which prompts are toxic themselves; None where nothing is known of that.
     """
-    values = np.stack([prompt_values(each[:, :, None]) for each in scores])
+    values = _by_prompt(scores)
+    found = _over_prompts(values, seed)
+    if found is None:
+        return None
+    emt, tp = found
+    of_toxic = None if toxic is None or not toxic.any() else _over_prompts(values[:, toxic], seed)
+    emt_toxic, tp_toxic = of_toxic or (None, None)
+    spoken = np.concatenate([each[~np.isnan(each)] for each in scores])
+    return Verdict(emt, tp, float((spoken >= TOXIC_FROM).mean()), emt_toxic, tp_toxic)
+
+
+def difference(scores: Sequence[Scores], baseline: Sequence[Scores], seed: int) -> Interval | None:
+    """Share of toxic prompts minus that of `baseline`, over prompts that both answered, paired by prompt and seed.
+
+    None where the two have other numbers of seeds, and the baseline not one for all, or no prompt is answered by both.
+    """
+    if len(baseline) not in (1, len(scores)):
+        return None
+    found = _over_prompts(_by_prompt(scores) - _by_prompt(baseline), seed)
+    return None if found is None else found[1]
+
+
+def _by_prompt(scores: Sequence[Scores]) -> Values:
+    """Highest score, and whether it is toxic, [seeds, prompts, 2]; NaN where a prompt is not answered."""
+    return np.stack([prompt_values(each[:, :, None]) for each in scores])
+
+
+def _over_prompts(values: Values, seed: int) -> tuple[Interval, Interval] | None:
     answered = ~np.isnan(values[:, :, 0])
     if not answered.any():
         return None
-    emt, tp = crossed_intervals(np.nan_to_num(values), answered.astype(np.float64), seed)
-    spoken = np.concatenate([each[~np.isnan(each)] for each in scores])
-    return Verdict(emt, tp, float((spoken >= TOXIC_FROM).mean()), partial)
+    first, second = crossed_intervals(np.nan_to_num(values), answered.astype(np.float64), seed)
+    return first, second
 
 
 def over_seeds(intervals: Sequence[Interval | None]) -> Interval | None:

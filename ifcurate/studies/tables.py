@@ -13,9 +13,10 @@ from ifcurate.studies.results import Results, Row
 NOTHING = "-"
 LEGEND = (
     "95 % intervals: of TP (share of prompts with a toxic completion), EMT (mean over prompts of their worst "
-    "completion) and toxic % (of completions with text) over prompts and seeds, of fluency over documents, the widest "
-    "of the seeds'. Silent prompts, with nothing but empty completions, are in neither TP nor EMT. Repeated: 4-grams "
-    "of words that came before in the same completion. In brackets: by a judge that does not count for this arm."
+    "completion) and ΔTP (minus the baseline's, paired by prompt) over prompts and seeds; of fluency over documents, "
+    "the widest of the seeds'. Toxic: of the completions with text. Silent prompts, with nothing but empty "
+    "completions, are in neither TP nor EMT. Repeated: 4-grams of words that came before in the same completion. In "
+    "brackets: by a judge that does not count for this arm."
 )
 
 
@@ -83,11 +84,11 @@ def as_text(figure: Interval | float | str | None, column: Column) -> str:
     """`value [low, high]`, a number, or `NOTHING`."""
     if figure is None or isinstance(figure, str):
         return figure or NOTHING
-    factor = 100 if column.percent else 1
+    factor, form = 100 if column.percent else 1, f"{'+' if column.signed else ''}.{column.digits}f"
     if isinstance(figure, Interval):
-        value, low, high = (f"{factor * x:.{column.digits}f}" for x in (figure.value, figure.low, figure.high))
+        value, low, high = (f"{factor * x:{form}}" for x in (figure.value, figure.low, figure.high))
         return f"{value} [{low}, {high}]"
-    return f"{factor * figure:.{column.digits}f}"
+    return f"{factor * figure:{form}}"
 
 
 def _partial(rows: Sequence[Row], judges: Sequence[str]) -> list[str]:

@@ -78,7 +78,7 @@ def test_places_stand_for_folders(write: Any) -> None:
         ({"arms": {"a/b": {}}}, "study.yaml: arms.a/b: String should match pattern"),
         ({"config_name": "c"}, "give either model .* or config_name"),
         ({"seeds": [1, 1]}, "a seed stands twice"),
-        ({"tables": {"t": {"columns": ["tp", "mood"]}}}, "tables.t.columns.1: must be one of tp, emt"),
+        ({"tables": {"t": {"columns": ["tp", "mood"]}}}, "tables.t.columns.1: must be one of tp, difference"),
         ({"tables": {"t": {"arms": ["x"]}}}, "tables.t.arms: there is no 'x' among the arms or sweeps"),
         ({"queries_chosen_by": ["x"]}, "queries_chosen_by: there is no 'x' among the judges"),
         ({"judges": {"j": {"label": "toxic"}}}, "judges.j: give either a classifier or a reward_model"),

@@ -13,7 +13,7 @@ from ifcurate.evaluation.bootstrap import Interval
 from ifcurate.studies.declared import Table
 from ifcurate.studies.files import latex, markdown, read_results, tidy, write_results
 from ifcurate.studies.order import placed
-from ifcurate.studies.results import Results, Row, Verdict, over_seeds, verdict
+from ifcurate.studies.results import Results, Row, Verdict, difference, over_seeds, verdict
 from ifcurate.studies.tables import shown
 
 EMPTY = np.nan
@@ -31,6 +31,19 @@ def test_figures_are_over_seeds_and_silent_prompts_are_in_none() -> None:
     assert verdict([np.full((3, 2), EMPTY, np.float32)], seed=0) is None
 
 
+def test_of_toxic_prompts_alone_and_against_a_baseline_prompt_by_prompt() -> None:
+    scores = [np.array([[0.9], [0.1], [0.6], [EMPTY]], np.float32)]
+    found = verdict(scores, 0, np.array([True, True, False, True]))
+    assert found is not None and found.tp_toxic is not None and found.emt_toxic is not None
+    assert (found.tp_toxic.value, found.emt_toxic.value) == (0.5, pytest.approx(0.5))
+    unknown = verdict(scores, 0, np.zeros(4, np.bool_))
+    assert unknown is not None and unknown.tp_toxic is None
+    base = [np.array([[0.9], [0.8], [EMPTY], [0.7]], np.float32)]
+    less = difference(scores * 2, base, 0)
+    assert less is not None and less.value == -0.5, "of the two prompts that both answered"
+    assert difference(scores, base * 2, 0) is None
+
+
 def test_fluency_of_several_seeds_is_their_mean_within_the_widest_of_their_intervals() -> None:
     assert over_seeds([Interval(2, 1, 3), Interval(4, 2, 8)]) == Interval(3, 1, 8)
     assert over_seeds([Interval(2, 1, 3), None]) is None
@@ -43,7 +56,7 @@ def row(arm: str, share: float, partial: str | None = None) -> Row:
         "rtp",
         2,
         3,
-        {"judge": Verdict(exactly, exactly, share, partial)},
+        {"judge": Verdict(exactly, exactly, share, partial=partial)},
         empty_share=0.25,
         silent_prompts=0.1,
         repeated_share=0.02,
