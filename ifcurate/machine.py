@@ -1,8 +1,9 @@
 """What this process may use of the machine: cores and memory, as affinity and control groups (cgroups) leave them.
 
 A batch system or container runtime gives a job 4 of 128 cores by the affinity of its processes, by a quota of CPU time,
-or both, and caps memory below what is installed. Version 2 of cgroups has one tree of folders, version 1 one for each
-controller; a limit of any folder from the process's own to the root holds.
+or both, and caps memory below what is installed. A Slurm that binds nothing only says how many cores a task has.
+Version 2 of cgroups has one tree of folders, version 1 one for each controller; a limit of any folder from the
+process's own to the root holds.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def cores(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> int:
     quotas = [_share(*_words(folder / "cpu.max")) for folder in _folders("", groups, membership)]
     for folder in _folders("cpu", groups, membership):
         quotas.append(_share(*_words(folder / "cpu.cfs_quota_us"), *_words(folder / "cpu.cfs_period_us")))
-    return max(1, math.floor(min([able, *quotas])))
+    return max(1, math.floor(min([able, _said_by_slurm(), *quotas])))
 
 
 def memory(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> int:
@@ -33,6 +34,12 @@ def memory(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> int:
     files += [folder / "memory.limit_in_bytes" for folder in _folders("memory", groups, membership)]
     limits = [int(word) for file in files for word in _words(file) if word.isdigit()]
     return min([installed, *(limit for limit in limits if limit > 0)])
+
+
+def _said_by_slurm() -> float:
+    """Cores of the task that this process is, or is started by."""
+    said = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return int(said) if said.isdigit() and int(said) > 0 else math.inf
 
 
 def _folders(controller: str, groups: Path, membership: Path) -> Iterator[Path]:

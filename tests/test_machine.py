@@ -28,6 +28,14 @@ def test_affinity_counts_not_what_is_installed() -> None:
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "1\n"
 
 
+@pytest.mark.parametrize(("said", "expected"), [("1", 1), ("4096", HERE), ("", HERE), ("0", HERE), ("(null)", HERE)])
+def test_a_slurm_that_binds_nothing_is_believed(
+    said: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", said)
+    assert cores(tmp_path / "none", tmp_path / "none") == expected
+
+
 @pytest.mark.parametrize(
     ("limit", "expected"), [("100000 100000", 1), ("150000 100000", 1), ("20000 100000", 1), ("max 100000", HERE)]
 )
