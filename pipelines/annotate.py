@@ -9,6 +9,7 @@ from pathlib import Path
 from ifcurate.annotation.changed import ChangedShardError
 from ifcurate.annotation.schema import written_fields
 from ifcurate.annotation.writer import check_new_columns
+from ifcurate.annotators.base import State
 from ifcurate.corpus.documents import on_messages
 from ifcurate.corpus.places import list_place
 from ifcurate.corpus.shards import Shard, known, open_shard
@@ -59,14 +60,14 @@ def annotate(config: RunConfig) -> Summary:
     Raises:
         InputError: something given cannot be used; nothing half-written is left.
     """
-    run, shards, said = _begin(config)
+    run, shards, seen = _begin(config)
     if config.needs_factors:
         fit(run, config, shards)
     if not config.marks:
         direct(run, config)
     else:
-        adopt_annotator(run, config, shards, config.workers or processes(config.threads))
-    say_tracked(run, config, said)
+        adopt_annotator(run, config, shards, config.workers or processes(config.threads), seen.annotator)
+    say_tracked(run, config, seen.coverage)
     try:
         selections = _score_and_write(run, config, shards)
     except ChangedShardError as error:  # under its old size and time
@@ -100,15 +101,24 @@ def submit(config: RunConfig) -> Submission | None:
     return submit_missing(run, config, shards)
 
 
-def _begin(config: RunConfig) -> tuple[Run, list[Shard], Coverage | None]:
-    """The run folder, made or taken up again, its corpus, and what was said of how much of the model is tracked."""
+@dataclass(frozen=True)
+class _Seen:
+    """What was looked at early: how much of the model is tracked, as far as it was said, or what an annotator is made
+    of."""
+
+    coverage: Coverage | None = None
+    annotator: State | None = None
+
+
+def _begin(config: RunConfig) -> tuple[Run, list[Shard], _Seen]:
+    """The run folder, made or taken up again, its corpus, and what was looked at."""
     require_free(Path(config.out))
     listing = list_place(config.corpus, config.part)
     shards = [known(shard) for shard in listing.shards]
-    said = _refuse_early(config, shards)
+    seen = _refuse_early(config, shards)
     run = create_run(config, shards)
     log.info(listing.sentence())
-    return run, shards, said
+    return run, shards, seen
 
 
 def _summary(run: Run, config: RunConfig, shards: Sequence[Shard], selections: list[Selection]) -> Summary:
@@ -125,15 +135,15 @@ def _score_and_write(run: Run, config: RunConfig, shards: Sequence[Shard]) -> li
     return selections
 
 
-def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> Coverage | None:
+def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> _Seen:
     """Look at what only a later stage needs, so that nobody waits for stages that lead nowhere.
 
-    Returns what was said of how much of the model is tracked; None where a run goes on.
+    Returns it, as far as it is of use again; nothing where a run goes on.
     """
     if config.marks:
-        require_annotator(config, shards)
+        state = require_annotator(config, shards)
         _require_columns(config, shards, [config.behaviour])
-        return None
+        return _Seen(annotator=state)
     devices = resolve_devices(config.device, config.device_map)
     dtype = choose_dtype(config.dtype, config.engine, config.alignment, devices[0])
     choose_engine(config.engine, config.alignment, dtype, devices)
@@ -146,12 +156,12 @@ def _refuse_early(config: RunConfig, shards: Sequence[Shard]) -> Coverage | None
                 "run `ifcurate fit` first, with --device cpu where no GPU holds the model, or give --direction."
             )
     if not config.overwrite and Run(Path(config.out)).has_results_from(STAGES[0]):  # they were looked at before it
-        return None
+        return _Seen()
     _require_columns(config, shards, list(published) or [config.behaviour])
     if config.student is not None:
         require_student(config)
-        return None
-    return check_model(config)
+        return _Seen()
+    return _Seen(coverage=check_model(config))
 
 
 def _require_columns(config: RunConfig, shards: Sequence[Shard], behaviours: Sequence[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +45,26 @@ def require_annotator(config: RunConfig, shards: Sequence[Shard]) -> State:
         tokenizer = load_tokenizer(config.model, config.revision, config.trust, config.stored)
         if on_messages(shards, config.text_column, config.on) is not None:
             require_template(tokenizer)
-    return _prepared(_name(config), asked_for(Run(Path(config.out)), config, shards))
+    return spec.kind.prepare(asked_for(Run(Path(config.out)), config, shards))
 
 
-@lru_cache(maxsize=1)
-def _prepared(name: str, asked: Asked) -> State:
-    """Made once a command, though it is looked at before there is a run."""
-    return ANNOTATORS[name].kind.prepare(asked)
-
-
-def adopt_annotator(run: Run, config: RunConfig, shards: Sequence[Shard], workers: int) -> None:
+def adopt_annotator(
+    run: Run, config: RunConfig, shards: Sequence[Shard], workers: int, state: State | None = None
+) -> None:
     """Write `RUN/annotator/<behaviour>.json` unless it is there: what it counts, it counts in the corpus now.
+
+    Args:
+        run: where it is kept.
+        config: names it, and what it reads.
+        shards: the corpus.
+        workers: processes that count.
+        state: what `require_annotator` said before, if it was asked.
 
     Raises:
         InputError: see `require_annotator`; or what it is made of has changed since.
     """
     name, file = _name(config), run.annotator(config.behaviour)
-    state = require_annotator(config, shards)
+    state = require_annotator(config, shards) if state is None else state
     if file.is_file():
         if read_annotator(file).state != json.loads(json.dumps(state)):
             raise InputError(
