@@ -102,7 +102,7 @@ def open_study(config: StudyConfig) -> Workplace:
     try:
         declared = expanded(declared)
         layout = lay_out(declared)
-        workplace = Workplace(declared, layout, Path(config.out), config.trust, torch.get_num_threads())
+        workplace = Workplace(declared, layout, Path(config.out), config.trust, torch.get_num_threads(), config.launch)
         for piece in layout.pieces:
             workplace.settings(piece)
     except (InputError, ValueError) as error:

@@ -17,6 +17,7 @@ from ifcurate.pipelines.annotate import annotate
 from ifcurate.pipelines.evaluate import evaluate_saved, evaluate_toxicity
 from ifcurate.pipelines.fluency import evaluate_fluency
 from ifcurate.pipelines.reward_model import train_reward_model
+from ifcurate.pipelines.study_launch import COMMANDS, launch
 from ifcurate.pipelines.study_shared_prompts import count_shared
 from ifcurate.pipelines.study_shared_scores import take_scores
 from ifcurate.pipelines.study_workplace import Workplace
@@ -53,7 +54,7 @@ def make(piece: Piece, workplace: Workplace) -> Record:
         if piece.kind == "completions":
             record = _judge(piece, settings, record, workplace)
         else:
-            RECIPES[piece.kind](settings)
+            _carry_out(piece, settings, workplace)
     except InputError as error:
         raise InputError(f"{piece.title}: {error}") from error
     record = replace(record, seconds=record.seconds + time.monotonic() - began)
@@ -61,12 +62,19 @@ def make(piece: Piece, workplace: Workplace) -> Record:
     return record
 
 
+def _carry_out(piece: Piece, settings: Any, workplace: Workplace) -> None:
+    if workplace.launch is not None and piece.kind in COMMANDS:
+        launch(workplace.launch, piece, settings, workplace.trust, workplace.root)
+    else:
+        RECIPES[piece.kind](settings)
+
+
 def _judge(piece: Piece, settings: ToxicityConfig, record: Record, workplace: Workplace) -> Record:
     """Complete the prompts, and have every judge see the completions that has not."""
     folder = workplace.results(piece)
     if not record.judged:
         try:
-            evaluate_toxicity(settings)
+            _carry_out(piece, settings, workplace)
         except InputError:
             if not is_silent(folder):
                 raise

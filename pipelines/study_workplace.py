@@ -44,6 +44,7 @@ class Workplace:
         trust: what may run code while models are loaded.
         threads: of torch, as this process began with: recipes that change them leave them changed, and what a piece
             is must not depend on what was made before it.
+        launch: what starts the commands that several processes can share out; None: this process does them.
     """
 
     study: Study
@@ -51,6 +52,7 @@ class Workplace:
     root: Path
     trust: Trust
     threads: int
+    launch: str | None = None
 
     def folder(self, piece: Piece) -> Path:
         """Where `piece` is, or will be."""

@@ -12,10 +12,12 @@ import pytest
 from commands import Command
 from tiny_classifiers import save_toxigen
 
+from ifcurate.config import build
 from ifcurate.pipelines.study_shared_prompts import SharedPromptsConfig, count_shared, read_shared
 from ifcurate.selection.table import Selection
 from ifcurate.studies.files import read_results
 from ifcurate.studies.shared_prompts import SharedPrompts
+from ifcurate.training.config import TrainConfig
 from studies import DEMO, make_demo_world, small
 
 RESULTS = ("results.json", "results.csv", "results.md", "results.tex", "figure.svg")
@@ -126,6 +128,26 @@ def test_settings_that_do_not_fit_are_named_before_anything_runs(world: Path, tm
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "notes.txt").write_text("mine")
     assert "is in use by something else" in command(*words).error
+
+
+def test_a_launch_is_given_the_settings_of_a_piece(world: Path, tmp_path: Path, command: Command) -> None:
+    out, said = tmp_path / "study", tmp_path / "said"
+    (tmp_path / "launcher").write_text(f'#!/bin/sh\necho "$@" > {said}\nexit 3\n')
+    (tmp_path / "launcher").chmod(0o755)
+    changes = ["--set=arms={plain: {training: plain}}", "--set=judges=[profanity-check]", "--set=baseline=null"]
+    words = ["study", DEMO, "--out", out, *small(world), *changes, f"--launch={tmp_path}/launcher --of 2"]
+    ended = command(*words, "--allow-pickle")
+    assert ended.code == 2
+    (file,) = (out / "launched").glob("*.yaml")
+    assert said.read_text().split()[:2] == ["--of", "2"]
+    assert said.read_text().split()[3:] == ["train", "--config", str(file), "--allow-pickle"]
+    assert ended.err.splitlines()[-1].endswith(
+        f"train --config {file} --allow-pickle` ended with 3; it said why above."
+    )
+    settings = build(TrainConfig, {}, file)
+    assert (settings.model, settings.max_steps, settings.data) == (f"{world}/model", 2, f"{world}/corpus")
+    assert Path(settings.out).parent == out / "training"
+    assert "option --launch: there is no 'no-such-program' here" in command(*words[:-1], "--launch=no-such-program").err
 
 
 def test_prompts_that_are_texts_of_the_corpus_or_of_a_query_are_counted(tmp_path: Path) -> None:
