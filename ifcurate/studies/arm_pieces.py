@@ -17,6 +17,7 @@ from ifcurate.training.config import PRESETS, TrainConfig
 
 BASE = "base"
 """Name of what evaluates the base model."""
+REWARD_AUGMENTED = "rad"
 MODELS = ("model", "reference", "penalty_reference")
 """Settings that name a model, which may be that of an arm."""
 RUNS = "of"
@@ -69,6 +70,12 @@ class Builder:
         arm = self._study.arms[name]
         model = None if seed is None else self._training(name, arm, seed)
         label = BASE if model is None else model.name
+        if model is not None and model.settings.get("marked") == "tag":
+            decoding = self._study.decodings.get(arm.decoding, {}).get("decoding", PLAIN)
+            if decoding == REWARD_AUGMENTED:
+                raise InputError(
+                    f"arms.{name}: its model is read behind a control token, which {decoding} does not know."
+                )
         completions = {prompts: self._completions(arm, prompts, model, label) for prompts in self._study.prompts}
         return ArmPieces(model, completions, self._fluency(model, label))
 

@@ -103,6 +103,10 @@ def test_marks_that_nobody_makes_or_reads_are_refused() -> None:
         lay_out(study(arms={"a": {"annotation": "influence", "training": "plain"}}))
     with pytest.raises(InputError, match=r"trainings.ascent: unknown option 'penalti'"):
         lay_out(study(trainings={**GIVEN["trainings"], "ascent": {"penalti": 1}}))
+    steered = {"annotation": "influence", "training": "tag", "decoding": "rad"}
+    parts = {"trainings": {"tag": {"marked": "tag"}}, "decodings": {"rad": {"decoding": "rad", "reward_model": "r"}}}
+    with pytest.raises(InputError, match=r"arms.a: its model is read behind a control token, which rad does not know"):
+        lay_out(study(arms={"a": steered}, **parts))
     with pytest.raises(InputError, match=r"evaluation.classifier: is no setting of an evaluation here"):
         lay_out(study(evaluation={"classifier": "detoxify"}))
 
