@@ -217,9 +217,7 @@ def continue_run(root: str, stage: StageName, given: Mapping[str, Any], anew: bo
     if stage in ("direct", "score"):
         _refuse_combined(run)
     wanted = {name: value for name, value in given.items() if value is not None}
-    if "quantile" in wanted:
-        wanted = {"threshold": None, **wanted}  # which it takes the place of
-    config = build(RunConfig, {**stored.model_dump(), **wanted})
+    config = build(RunConfig, {**stored.model_dump(), **_in_the_place_of(wanted), **wanted})
     changed = _changed_settings(stored, config)
     run.remove_parts()
     if changed and not anew and run.has_results_from(stage):
@@ -228,6 +226,13 @@ def continue_run(root: str, stage: StageName, given: Mapping[str, Any], anew: bo
         place = {"place": absolute(config.corpus)} if given.get("corpus") else {}
         record(run, config, {**read_provenance(run.file, "corpus")["corpus"], **place})
     return run, config
+
+
+def _in_the_place_of(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run that others, which are `wanted` now, take the place of: tau is said in one way or the other."""
+    if "quantile" in wanted:
+        return {"threshold": None}
+    return {"quantile": RunConfig.model_fields["quantile"].default} if "threshold" in wanted else {}
 
 
 def record(run: Run, config: RunConfig, corpus: Mapping[str, Any]) -> None:

@@ -58,7 +58,6 @@ class SelectionOptions(Config):
         "document", description="what is ranked; token: the highest tokens are selected, wherever they are, without tau"
     )
     length_exponent: float = Field(1, description="0, 0.5 or 1: this power of its length divides a record's score")
-
     max_repetition: float | None = Field(
         None, ge=0, le=1, description="documents of which more 4-grams of tokens repeat themselves give up nothing"
     )
@@ -75,6 +74,12 @@ class SelectionOptions(Config):
         if value not in (0, 0.5, 1):
             raise ValueError("must be 0, 0.5 or 1")
         return value
+
+    @model_validator(mode="after")
+    def _tau_is_said_once(self) -> SelectionOptions:
+        if self.threshold is not None and self.quantile != SelectionOptions.model_fields["quantile"].default:
+            raise ValueError("--threshold is tau, and --quantile says where tau is; leave one of them out")
+        return self
 
     @model_validator(mode="after")
     def _tokens_stand_alone(self) -> SelectionOptions:

@@ -225,3 +225,14 @@ def test_a_stage_of_a_run_that_another_command_writes_is_refused(
     assert "written by `ifcurate annotate`, process 7 on elsewhere" in command(words[0], folder, *words[1:]).error
     assert contents(folder) == before
     lock.unlink()
+
+
+def test_tau_is_said_by_a_quantile_or_by_itself(finished: Run, tmp_path: Path, command: Command) -> None:
+    folder = copied(finished, tmp_path / "copy")
+    for option, value, said in (("quantile", 0.9, (0.9, None)), ("threshold", 0.25, (0.99, 0.25))):
+        assert command("select", folder, f"--{option}", str(value)).code == 0
+        config = open_run(str(folder))[1]
+        assert (config.quantile, config.threshold) == said
+    assert "leave one of them out" in command("select", folder, "--threshold", "1", "--quantile", "0.9").error
+    assert command("select", folder, "--quantile", "0.8").code == 0
+    assert open_run(str(folder))[1].threshold is None

@@ -126,3 +126,8 @@ def test_documents_without_a_score_are_refused_by_token_and_not_above_a_threshol
     selection = select([("a", scores)], chosen, tmp_path / "selection")
     assert selection.tokens_selected == 1 and selection.screened is not None
     assert (selection.screened.tau_low, selection.screened.tau_high) == (1.5, 1.5)
+
+
+def test_tau_is_said_in_one_way() -> None:
+    with pytest.raises(ValidationError, match="leave one of them out"):
+        SelectionSettings(threshold=1.5, quantile=0.9)
