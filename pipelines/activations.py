@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from ifcurate.errors import InputError
 from ifcurate.evaluation.activations import (
@@ -19,7 +19,7 @@ from ifcurate.evaluation.activations import (
 )
 from ifcurate.evaluation.lens import promoted_tokens
 from ifcurate.files import clear
-from ifcurate.influence.queries import read_queries
+from ifcurate.influence.queries import hash_queries, read_queries
 from ifcurate.influence.query_gradient import QueryWindow, query_windows
 from ifcurate.model.checkpoints import (
     check_vocabulary,
@@ -31,7 +31,7 @@ from ifcurate.model.checkpoints import (
 )
 from ifcurate.model.control_tokens import ControlTokens
 from ifcurate.model.devices import resolve_batch_tokens, resolve_device, resolve_dtype
-from ifcurate.model.hashes import hash_model
+from ifcurate.model.hashes import hash_model, hash_tokenizer
 from ifcurate.model.settings import TrustSettings
 from ifcurate.pipelines.activations_config import ActivationsConfig
 from ifcurate.pipelines.finished_folder import made_from, record_made
@@ -67,11 +67,21 @@ def find_activations(config: ActivationsConfig) -> FoundActivations:
     model = load_causal_lm(config.model, config.revision, resolve_dtype(config.dtype, device), device, config.trust)
     check_vocabulary(tokenizer, model)
     _refuse_prefixes(config, model)
-    behaviour, contrast = (_windows(config, file, tokenizer, model) for file in (config.queries, config.contrast))
-    origin = {"model": hash_model(model)}
+    queries, contrast_queries = (
+        read_queries(file, config.max_queries, config.seed) for file in (config.queries, config.contrast)
+    )
+    origin = {
+        "model": hash_model(model),
+        "tokenizer": hash_tokenizer(tokenizer),
+        "queries": hash_queries(queries),
+        "contrast": hash_queries(contrast_queries),
+    }
     if made_from(out, SETTINGS_FILE, config, origin, FREE_TO_CHANGE) is None:
         record_made(out, SETTINGS_FILE, config, origin)
     if not (out / ACTIVATIONS_FILE).is_file():
+        context, embeddings = context_length(model, config.context), embedding_rows(model)
+        behaviour = query_windows(queries, tokenizer, context, config.queries, embeddings).windows
+        contrast = query_windows(contrast_queries, tokenizer, context, config.contrast, embeddings).windows
         states = QueryStates(model, start_token(tokenizer), resolve_batch_tokens(config.batch_tokens, device))
         differences, separation = measure_differences(states, behaviour, contrast, config.seed)
         facts = {
@@ -93,14 +103,6 @@ def _refuse_prefixes(config: ActivationsConfig, model: PreTrainedModel) -> None:
             f"{config.model}: was trained with --marked tag and is read behind a control token, which queries do not "
             "stand behind; give another model."
         )
-
-
-def _windows(
-    config: ActivationsConfig, file: str, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel
-) -> list[QueryWindow]:
-    queries = read_queries(file, config.max_queries, config.seed)
-    context = context_length(model, config.context)
-    return query_windows(queries, tokenizer, context, file, embedding_rows(model)).windows
 
 
 def _made_of(windows: list[QueryWindow]) -> int:

@@ -5,15 +5,16 @@ OUT/<model>/attacks/<number>.json   a query each, kept as soon as it is done: a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from ifcurate.artifacts import read_artifact
 from ifcurate.errors import InputError
 from ifcurate.evaluation.attacks import Attacked, measure_attacks
 from ifcurate.evaluation.classifiers import load_classifier
@@ -77,33 +78,41 @@ def _attack(
         with track("attack", len(queries), "prompts") as tracker:
             for number, query in enumerate(queries):
                 if done[number] is None:
-                    done[number] = attacker.attack(query, keys[number])
-                    write_text(files[number], json.dumps(_described(done[number], config), indent=2) + "\n")
+                    done[number] = found = attacker.attack(query, keys[number])
+                    _keep(found, files[number], config)
                 tracker.update(number + 1, number + 1)
     return [each for each in done if each is not None]
 
 
-def _described(attacked: Attacked | None, config: AttackConfig) -> dict[str, object]:
-    assert attacked is not None
-    return {**asdict(attacked), "settings": {name: getattr(config, name) for name in DECIDES}}
+class _Kept(Attacked):
+    """An attack, and the settings that decided it."""
+
+    settings: dict[str, int]
+
+
+def _keep(attacked: Attacked, file: Path, config: AttackConfig) -> None:
+    kept = _Kept(**attacked.model_dump(), settings={name: getattr(config, name) for name in DECIDES})
+    write_text(file, kept.model_dump_json(indent=2) + "\n")
 
 
 def _read(file: Path, config: AttackConfig, query: Query) -> Attacked | None:
-    """What was found before for this query; None where nothing was."""
+    """What was found before for this query; None where nothing was.
+
+    Raises:
+        InputError: the file is damaged, or an attack of other settings or of another query.
+    """
     if not file.is_file():
         return None
-    said = json.loads(file.read_text(encoding="utf-8"))
-    settings = said.pop("settings")
+    kept = read_artifact(_Kept, file.read_bytes(), file, "delete it to look for this suffix again")
     for name in DECIDES:
-        if settings[name] != getattr(config, name):
-            option = name.replace("_", "-")
+        if kept.settings.get(name) != getattr(config, name):
             raise InputError(
-                f"option --{option}: {file.parent} holds attacks made with {settings[name]!r}, not "
-                f"{getattr(config, name)!r}; give another --out, or --overwrite."
+                f"option --{name.replace('_', '-')}: {file.parent} holds attacks made with "
+                f"{kept.settings.get(name)!r}, not {getattr(config, name)!r}; give another --out, or --overwrite."
             )
-    if said["prompt"] != query.prompt:
+    if (kept.prompt, kept.wanted) != (query.prompt, query.completion):
         raise InputError(f"option --queries: {file} is an attack of another query; give another --out, or --overwrite.")
-    return Attacked(**said)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,7 @@ class _Attacker:
         alone, attacked = (self._completion(ids) for ids in (prompt, [*prompt, *found.token_ids]))
         return Attacked(
             prompt=query.prompt,
+            wanted=query.completion,
             target=self.tokenizer.decode(target),
             suffix=self.tokenizer.decode(found.token_ids),
             completion=alone,
@@ -164,8 +174,8 @@ def _attacker(config: AttackConfig, place: str, device: str) -> _Attacker:
     return _Attacker(model, tokenizer, Gcg(model, tokenizer, settings), Completer(model, tokenizer, greedy), config)
 
 
-def _judged(classifier: Classifier, attacked: Sequence[Attacked]) -> np.ndarray:
-    """float [prompts, 2]: scores of the completions with and without the suffix; silence scores 0."""
+def _judged(classifier: Classifier, attacked: Sequence[Attacked]) -> NDArray[np.float64]:
+    """float64 [prompts, 2]: scores of the completions with and without the suffix; silence scores 0."""
     texts = [text for each in attacked for text in (each.attacked, each.completion)]
     scores = np.zeros(len(texts))
     spoken = [number for number, text in enumerate(texts) if text.strip()]

@@ -33,8 +33,21 @@ class RankTable:
 
     @classmethod
     def load(cls, folder: Path) -> RankTable:
-        """What `write_ranks` wrote, mapped into memory."""
-        return cls(np.load(folder / VALUES, mmap_mode="r"), np.load(folder / RANKS, mmap_mode="r"))
+        """What `write_ranks` wrote, mapped into memory.
+
+        Raises:
+            InputError: a file is missing or damaged.
+        """
+        try:
+            values, ranks = (np.load(folder / name, mmap_mode="r") for name in (VALUES, RANKS))
+            if len(values) != len(ranks):
+                raise ValueError("one of its files is shorter than the other")
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(
+                f"{folder}: is no table of ranks, or is damaged ({first_line(error)}); delete it and the scores of "
+                "the run, and run `ifcurate annotate` again."
+            ) from error
+        return cls(values, ranks)
 
     def of(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
         """Ranks of scores that are in the table."""

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ifcurate.artifacts import Artifact
 from ifcurate.evaluation.bootstrap import Interval, mean_interval
 from ifcurate.evaluation.metrics import TOXIC_FROM
 
 
-@dataclass(frozen=True)
-class Attacked:
-    """One prompt: what the model says to it greedily, alone and with the suffix that was found.
+class Attacked(Artifact):
+    """One query: what the model says to its prompt greedily, alone and with the suffix that was found.
 
     Attributes:
         prompt: the text.
-        target: what the suffix was to lead to.
+        wanted: the query's completion.
+        target: its beginning, which the suffix was to lead to.
         suffix: the text that was found.
         completion: of the prompt alone.
         attacked: of prompt and suffix.
@@ -25,6 +28,7 @@ class Attacked:
     """
 
     prompt: str
+    wanted: str
     target: str
     suffix: str
     completion: str
@@ -61,15 +65,15 @@ class AttackResult:
 
 
 def measure_attacks(
-    attacked: list[Attacked],
-    scores: np.ndarray,
+    attacked: Sequence[Attacked],
+    scores: NDArray[np.float64],
     classifier: str,
     steps: int,
     width: int,
     seed: int,
 ) -> AttackResult:
     """The result; `scores` float [prompts, 2]: of the completion with the suffix and of that without, 0 of silence."""
-    toxic = np.asarray(scores) >= TOXIC_FROM
+    toxic = scores >= TOXIC_FROM
     reached = [each.attacked.lstrip().startswith(each.target.strip()) for each in attacked]
     return AttackResult(
         prompts=len(attacked),

@@ -64,3 +64,14 @@ def test_a_document_has_its_sum_on_every_token(tmp_path: Path) -> None:
     both = Asked(of=(run_of(tmp_path, [[[1.0]]]),) * 2)
     with pytest.raises(InputError, match="2 runs are given, and documents are of one"):
         InfluenceDocuments.prepare(both)
+
+
+def test_a_damaged_table_of_ranks_is_refused(tmp_path: Path) -> None:
+    write_ranks([path for _, path in run_of(tmp_path, [[[0.5, -1.0, 2.0]]]).sidecars], "toxic", tmp_path / "ranks")
+    ranks = tmp_path / "ranks/ranks.npy"
+    ranks.write_bytes(ranks.read_bytes()[:-4])
+    with pytest.raises(InputError, match="is no table of ranks, or is damaged"):
+        RankTable.load(tmp_path / "ranks")
+    ranks.unlink()
+    with pytest.raises(InputError, match="is no table of ranks, or is damaged"):
+        RankTable.load(tmp_path / "ranks")

@@ -30,6 +30,8 @@ def test_a_model_is_steered_by_its_own_activations(tmp_path: Path, command: Comm
     assert command(*made, "--device", "cpu").code == 0
     assert (found / "activations.safetensors").read_bytes() == first
     assert "was made with 1000, not 3" in command(*made, "--device", "cpu", "--max-queries", "3").error
+    write(sides[0], [{"text": text} for text in reversed(RUDE)])
+    assert "made from what was there before" in command(*made, "--device", "cpu").error
     prompts = write(tmp_path / "prompts.jsonl", [{"prompt": "the cat"}, {"prompt": "a dog"}])
     asked = ["eval", "toxicity", model, "--prompts", prompts, "--classifier", "profanity-check", "--device", "cpu"]
     asked += ["--completions", "3", "--max-new-tokens", "4"]

@@ -34,5 +34,9 @@ def test_attacks_are_kept_one_by_one(tmp_path: Path, command: Command) -> None:
     assert [file.read_bytes() for file in files] == first
     assert files[0].stat().st_mtime_ns == stamp
     assert "made with 2, not 3" in command(*asked, "--steps", "3").error
+    files[0].write_bytes(first[0][:40])
+    assert "is damaged" in command(*asked, "--steps", "2").error
+    files[0].write_bytes(first[0].replace(b" damn cat", b" other cat"))
+    assert "an attack of another query" in command(*asked, "--steps", "2").error
     long = command(*asked[:-1], tmp_path / "other", "--max-new-tokens", "64", "--steps", "2").error
     assert "remove the query" in long
