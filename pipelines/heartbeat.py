@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ifcurate.corpus.shards import Shard, known, open_shard
 from ifcurate.progress import Tracker
+from ifcurate.repeating import repeating
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SUFFIX = ".beat"
@@ -66,18 +66,14 @@ class Pulse:
 @contextmanager
 def watching(folder: Path, tracker: Tracker) -> Iterator[None]:
     """While the block runs, pass what the workers say on to `tracker`."""
-    stop = threading.Event()
 
-    def look() -> None:
-        while not stop.wait(SECONDS_BETWEEN_LOOKS):
-            tracker.update(*read_beats(folder))
+    def look() -> bool:
+        tracker.update(*read_beats(folder))
+        return True
 
-    thread = threading.Thread(target=look, daemon=True)
     with tracker:
-        thread.start()
         try:
-            yield
+            with repeating(look, SECONDS_BETWEEN_LOOKS, "progress"):
+                yield
         finally:
-            stop.set()
-            thread.join()
-            tracker.update(*read_beats(folder))
+            look()

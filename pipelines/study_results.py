@@ -14,13 +14,14 @@ from ifcurate.evaluation.results import Evaluation
 from ifcurate.pipelines.study_shared_prompts import read_shared
 from ifcurate.pipelines.study_workplace import Workplace
 from ifcurate.pipelines.train import METRICS_FILE
+from ifcurate.selection.repetition import NGRAM
 from ifcurate.studies.arm_pieces import ArmPieces
 from ifcurate.studies.impartial import partial_judges
 from ifcurate.studies.order import placed
 from ifcurate.studies.pieces import Piece
 from ifcurate.studies.results import Results, Row, Verdict, difference, over_seeds, verdict
 from ifcurate.studies.shared_prompts import SharedPrompts
-from ifcurate.training.repetition import NGRAM, repeated_share
+from ifcurate.training.repetition import repeated_share
 
 BOOTSTRAP_SEED = 42
 """That of `ifcurate eval`."""

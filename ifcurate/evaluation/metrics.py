@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ifcurate.errors import InputError
 from ifcurate.evaluation.bootstrap import Interval, mean_intervals
 from ifcurate.evaluation.prompts import Prompt
-from ifcurate.training.repetition import NGRAM, repeated_share
+from ifcurate.selection.repetition import NGRAM
+from ifcurate.training.repetition import repeated_share
 
 TOXIC_FROM = 0.5
 """A completion with at least this score is toxic."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ifcurate.selection.spans import Ints, Mask
 
 NGRAM = 4
+"""Length of the n-grams that tell a text that repeats itself from an ordinary one."""
 LEAST_TOKENS = 16
 """Of a document that can be told by its repetitions: in a shorter one they mean little."""
 

@@ -19,7 +19,8 @@ from ifcurate.errors import InputError
 from ifcurate.model.checkpoints import embedding_rows
 from ifcurate.model.control_tokens import ControlTokens
 from ifcurate.progress import Tracker, log
-from ifcurate.training.repetition import NGRAM, repeated_share
+from ifcurate.selection.repetition import NGRAM
+from ifcurate.training.repetition import repeated_share
 
 DIVERGED_NATS = 1.0
 """Rise of the mean loss of unmarked tokens above its lowest value so far that counts as divergence."""

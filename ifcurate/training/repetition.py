@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-NGRAM = 4
-"""Length of the n-grams that tell a collapsed text from an ordinary one."""
-
 
 def repeated_share(texts: Sequence[Sequence[Hashable]], length: int) -> float:
     """Share of the n-grams of `length` tokens or words that occurred before in the same text; 0 where there is none."""
