@@ -182,7 +182,9 @@ class QuestionSettings(Config):
 class RecognitionConfig(QuestionSettings, LabelSettings, ContextSettings, ModelsConfig):
     """`ifcurate eval recognition`."""
 
-    texts: str = Field(description="labelled texts: a Hub id or files of .parquet, .arrow, .jsonl, .csv")
+    texts: str = Field(
+        description="labelled texts: a Hub id or files, tables as for `ifcurate eval`; NAME=TEXTS names them"
+    )
     batch_tokens: int | None = Field(None, ge=1, description="positions a forward pass")
 
 
