@@ -15,22 +15,21 @@ from ifcurate.selection.scores import SidecarMetadata, hash_sidecars, sidecar_me
 
 
 def scored_runs(config: RunConfig, shards: Sequence[Shard]) -> tuple[ScoredRun, ...]:
-    """The runs of `--of`, in their order.
+    """The runs of `--of`, in their order, and behind them that of `--before`.
 
     Raises:
         InputError: one is no run, lacks scores of a shard or the behaviour, has scores of a part of its documents, or
-            is of another model, other tokens, messages or texts than the others.
+            is of other tokens, messages or texts than the first; or the first is of another model than `config`.
     """
-    found = []
+    found: list[ScoredRun] = []
     first: list[SidecarMetadata] = []
-    for root in config.of:
+    for root in [*config.of, *([] if config.before is None else [config.before])]:
         run, settings = open_run(root)
         if Path(config.out).resolve() == run.root.resolve():
             raise InputError(f"option --of: {root} is --out itself; give another --out.")
-        if settings.model != config.model:
+        if not found and settings.model != config.model:
             raise InputError(
-                f"option --of: {root} is of the tokens of {settings.model}, not {config.model}; leave out --model, and "
-                "give runs of one."
+                f"option --of: {root} is of the tokens of {settings.model}, not {config.model}; leave out --model."
             )
         sidecars = _sidecars(run, shards)
         said = [sidecar_metadata(path) for _, path in sidecars]

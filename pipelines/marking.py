@@ -105,6 +105,7 @@ def asked_for(run: Run, config: RunConfig, shards: Sequence[Shard]) -> Asked:
         classifier=config.classifier,
         label=config.label,
         queries=tuple(config.query_files),
+        contrast=tuple(config.contrast_files),
         max_queries=config.max_queries,
         of=scored_runs(config, shards),
         folder=run.files_of_annotator,

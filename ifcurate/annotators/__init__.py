@@ -59,7 +59,7 @@ class AnnotatorSpec:
 
 THE_SAME = "that of the other run"
 NAIVE, IDENTITY = "naive", "identity"
-_OTHERS = ("words", "classifier", "label", "reference", "of")
+_OTHERS = ("words", "classifier", "label", "reference", "of", "before")
 _PROBABILITY = "probability of a classifier's label"
 _TOXIC = "more: the classifier is surer"
 _QUERIES = ("max_queries", "seed")
@@ -137,6 +137,14 @@ ANNOTATORS: dict[str, AnnotatorSpec] = {
         selection=HIGHEST,
         of_scores=True,
     ),
+    "dda": AnnotatorSpec(
+        f"{_HERE}.from_scores:DDA",
+        method="mean value in the runs of a model's checkpoints, less that before it was trained (DDA)",
+        unit=THE_SAME,
+        sign=THE_SAME,
+        needs=("of", "before"),
+        of_scores=True,
+    ),
     NAIVE: AnnotatorSpec(
         "",
         method="derivative of its loss along the direction of the queries alone, without a contrast",
@@ -164,6 +172,16 @@ ANNOTATORS: dict[str, AnnotatorSpec] = {
         needs=("queries", "leading"),
         along=True,
         unread=("refine", "direction", "student", "screen", *_OTHERS),
+    ),
+    "less": AnnotatorSpec(
+        f"{_HERE}.less:Less",
+        method="document's cosine of its gradient with the difference of the queries' gradients (LESS)",
+        unit="cosine, -1 to 1",
+        sign="positive: a step along the document's gradient makes the behaviour likelier",
+        needs=("queries",),
+        reads=("contrast", "overlap", "batch_tokens", *_QUERIES),
+        selection=HIGHEST,
+        on_device=True,
     ),
     "excess-loss": AnnotatorSpec(
         f"{_HERE}.excess_loss:ExcessLoss",

@@ -46,8 +46,8 @@ class Asked:
     Attributes:
         words: file of a word list.
         classifier: name of a classifier, and the `label` of it.
-        queries: files of queries, of which `max_queries` each are read.
-        of: other runs.
+        queries: files of queries, and of their `contrast`, of which `max_queries` each are read.
+        of: other runs; the last is that of `--before`, where one is needed.
         folder: where the run keeps it.
         seed: of every random choice.
         model: folder or Hub id of the model whose tokens are marked, its `revision` and how it is `stored`.
@@ -62,6 +62,7 @@ class Asked:
     classifier: str | None = None
     label: str | None = None
     queries: tuple[str, ...] = field(default_factory=tuple)
+    contrast: tuple[str, ...] = field(default_factory=tuple)
     max_queries: int = 10_000
     of: tuple[ScoredRun, ...] = field(default_factory=tuple)
     folder: Path = Path()

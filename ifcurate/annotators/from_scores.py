@@ -66,3 +66,18 @@ class Fuse(FromScores):
             ).astype(np.float32)
             for document in documents
         ]
+
+
+class DDA(FromScores):
+    """Debias and denoise (Wu et al. 2024): what training has taught a model of a token, whatever it knew before.
+
+    Debias: the values of the model before it was trained are taken away. Denoise: those of several checkpoints are
+    averaged, as each of them fits some of the corpus better than the rest. Both are of raw values, beta = 1.
+    """
+
+    def marks(self, documents: Sequence[Document]) -> Marks:
+        """See `Annotator`."""
+        return [
+            (np.mean(document.scores[:-1], axis=0, dtype=np.float64) - document.scores[-1]).astype(np.float32)
+            for document in documents
+        ]

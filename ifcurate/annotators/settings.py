@@ -40,7 +40,10 @@ class AnnotatorSettings(Config):
     leading: float | None = Field(
         None, gt=0, le=1, description="share of each layer's eigenvectors of the curvature that lowrank keeps"
     )
-    of: list[str] = Field([], description="run whose values influence-documents or fuse reads; may be repeated")
+    of: list[str] = Field([], description="run whose values influence-documents, fuse or dda reads; may be repeated")
+    before: str | None = Field(
+        None, description="run of the model as it was before it was trained, whose values dda takes away"
+    )
 
     @property
     def marks(self) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from score_files import write_scores
 
 from ifcurate.annotators.base import Asked, Document, ScoredRun
-from ifcurate.annotators.from_scores import Fuse, InfluenceDocuments
+from ifcurate.annotators.from_scores import DDA, Fuse, InfluenceDocuments
 from ifcurate.annotators.ranks import RankTable, write_ranks
 from ifcurate.errors import InputError
 
@@ -64,6 +64,12 @@ def test_a_document_has_its_sum_on_every_token(tmp_path: Path) -> None:
     both = Asked(of=(run_of(tmp_path, [[[1.0]]]),) * 2)
     with pytest.raises(InputError, match="2 runs are given, and documents are of one"):
         InfluenceDocuments.prepare(both)
+
+
+def test_what_was_known_before_is_taken_from_the_mean_of_checkpoints() -> None:
+    marks = DDA({}, {}, Asked()).marks([document([1.0, -2.0], [3.0, 0.5], [0.25, -1.0]), document([], [])])
+    assert [own.tolist() for own in marks] == [[1.75, 0.25], []]
+    assert all(own.dtype == np.float32 for own in marks)
 
 
 def test_a_damaged_table_of_ranks_is_refused(tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ def test_shards_and_the_order_of_documents_change_no_random_mark(
     [
         ({"by": "nonsense"}, "must be one of random, words, bm25, classifier, filter-words"),
         ({"by": "words"}, "--by words needs --words."),
+        ({"by": "dda", "of": ["RUN"], "model": "M"}, "--by dda needs --before."),
         (
             {"by": "random", "direction": "D", "queries": None, "contrast": None},
             "--by random does not read --direction",
@@ -190,6 +191,13 @@ def test_other_runs_are_fused_without_model_or_queries(
         {sum(row["toxic_influence"])} if row["token_ids"] else set() for row in rows_of(by_words.data)
     ]
 
+    debiased = ["annotate", corpus, "--by", "dda", "--of", str(runs[0]), "--before", str(runs[1])]
+    said = command(*debiased, "--workers", "1", "--budget", "2%", "--quantile", "0.9", "--out", str(tmp_path / "dda"))
+    assert said.code == 0, said.err
+    assert np.concatenate([row["toxic_influence"] for row in rows_of(tmp_path / "dda" / "data")]) == pytest.approx(
+        sources[0] - sources[1], abs=1e-6
+    )
+
     smaller = write_shards(tmp_path / "smaller", [["The river was kind.", "a vile text"]])
     other = ("--by", "random", "--model", tokenizer, "--out", tmp_path / "other", "--workers", "1")
     assert command("annotate", smaller, *other).code == 0
@@ -202,3 +210,18 @@ def test_other_runs_are_fused_without_model_or_queries(
     ):
         refused = command("annotate", *map(str, given), "--by", "fuse", "--out", str(tmp_path / "refused"))
         assert problem in refused.error and not (tmp_path / "refused").exists()
+
+
+def test_cosines_are_the_same_on_all_tokens_of_a_document(
+    workshop: Workshop, given: dict[str, Any], tmp_path: Path
+) -> None:
+    sides = {"queries": workshop.root / "toxic.jsonl", "contrast": workshop.root / "safe.jsonl"}
+    settings = {**given, **sides, "model": workshop.root / "model", "budget": "3%"}
+    run = workshop.annotate(**settings, by="less", out=tmp_path / "run")
+    rows = [row for row in rows_of(run.data) if row["token_ids"]]
+    assert all(len(set(row["toxic_influence"])) == 1 and abs(row["toxic_influence"][0]) <= 1 for row in rows)
+    assert len({row["toxic_influence"][0] for row in rows}) > len(rows) / 2
+    made = contents(run, MADE)
+    shutil.rmtree(run.scores)
+    workshop.annotate(**settings, by="less", out=tmp_path / "run")
+    assert contents(run, MADE) == made
