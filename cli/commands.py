@@ -18,7 +18,7 @@ COMMANDS = (
     *("plan", "annotate", "fit", "direct", "score", "select", "write", "status"),
     *("report", "inspect", "combine", "screen", "distil", "queries", "train", "verify", "overlap", "export"),
     *("publish", "attach", "directions"),
-    *("demo", "eval", "reward-model", "preferences", "study"),
+    *("demo", "eval", "reward-model", "preferences", "dpo", "study"),
 )
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 MODULES = {"eval": "evaluate", "reward-model": "reward_model"}

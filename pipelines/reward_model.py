@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments, set_seed
 
@@ -19,8 +17,10 @@ from ifcurate.config import build, read_provenance, save
 from ifcurate.errors import InputError
 from ifcurate.evaluation.auc import auc_interval
 from ifcurate.evaluation.bootstrap import Interval, mean_interval
+from ifcurate.evaluation.fine_tuning_arguments import fine_tuning_arguments
 from ifcurate.evaluation.labelled_texts import hold_out_texts, read_labelled
-from ifcurate.evaluation.reward_training import Examples, RewardLog, fit_tokenizer, load_body, reward_trainer
+from ifcurate.evaluation.loss_log import LossLog
+from ifcurate.evaluation.reward_training import Examples, fit_tokenizer, load_body, reward_trainer
 from ifcurate.evaluation.sequence_classifier import SequenceClassifier, output_activation
 from ifcurate.files import clear, is_free, remove_parts, write_text
 from ifcurate.launch import processes
@@ -37,7 +37,6 @@ from ifcurate.training.checkpoints import CheckpointSums, last_checkpoint, save_
 SETTINGS_FILE = "reward_model.yaml"
 FREE_TO_CHANGE = frozenset({"out", "overwrite", "save_steps", *TrustSettings.model_fields})
 """Settings that leave no trace in the weights."""
-LINES_OF_LOG = 20
 JUDGED_TOGETHER = 2048
 """Held-out texts between two reports of progress."""
 THRESHOLD = 0.5
@@ -136,10 +135,10 @@ def _train(
     if checkpoint is not None:
         verify_checkpoint(checkpoint)
         model = load_body(str(checkpoint), config.label, trust=config.trust)
-    arguments = _arguments(config, len(examples))
+    arguments = TrainingArguments(**fine_tuning_arguments(config, len(examples)))
     trainer = reward_trainer(model, tokenizer, examples, arguments)
     with track("train", arguments.max_steps, "steps") as tracker:
-        trainer.add_callback(RewardLog(tracker))
+        trainer.add_callback(LossLog(tracker))
         trainer.add_callback(CheckpointSums())
         train_on(trainer, checkpoint)
     save_trained(trainer)
@@ -155,47 +154,6 @@ def _judge(judge: SequenceClassifier, texts: Sequence[str]) -> NDArray[np.float3
             scores[first : first + len(block)] = judge.scores(block)[:, 0]
             tracker.update(first + len(block), first + len(block))
     return scores
-
-
-def _arguments(config: RewardModelConfig, texts: int) -> TrainingArguments:
-    """The settings as transformers' Trainer wants them."""
-    micro_batch = config.per_device_train_batch_size or config.batch_size
-    if config.batch_size % micro_batch:
-        raise InputError(
-            f"option --per-device-train-batch-size: {micro_batch} does not divide the {config.batch_size} texts of a "
-            "step; give a divisor."
-        )
-    steps = max(1, math.ceil(config.num_train_epochs * math.ceil(texts / config.batch_size)))
-    on_gpu = config.device == "auto" and torch.cuda.is_available()
-    arguments = TrainingArguments(
-        output_dir=config.out,
-        max_steps=steps,
-        per_device_train_batch_size=micro_batch,
-        gradient_accumulation_steps=config.batch_size // micro_batch,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=round(config.warmup_ratio * steps),
-        weight_decay=config.weight_decay,
-        bf16=config.dtype == "bfloat16" or (config.dtype == "auto" and on_gpu),
-        use_cpu=config.device == "cpu",
-        save_steps=config.save_steps,
-        save_total_limit=1,
-        logging_steps=max(1, steps // LINES_OF_LOG),
-        logging_nan_inf_filter=False,
-        report_to="none",
-        remove_unused_columns=False,
-        dataloader_pin_memory=on_gpu,
-        disable_tqdm=True,
-        log_level="error",
-        seed=config.seed,
-        data_seed=config.seed,
-    )
-    if arguments.n_gpu > 1:
-        raise InputError(
-            f"this machine has {arguments.n_gpu} GPUs, and a reward model is trained on one; choose it with "
-            "CUDA_VISIBLE_DEVICES=0."
-        )
-    return arguments
 
 
 def _claim(config: RewardModelConfig, made_from: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ifcurate.errors import InputError
 from ifcurate.files import finishing
 
 
@@ -59,6 +60,32 @@ def pair_completions(
             continue
         pairs.append(Pair(prompt, texts[best], texts[worst], float(row[best]), float(row[worst])))
     return Pairs(pairs, silent, alike)
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Pairs as `write_pairs` writes them; scores may be missing, and count for nothing.
+
+    Raises:
+        InputError: the file is missing, empty, or a line is no pair; names the line.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; give one that `ifcurate preferences` wrote, or its folder.")
+    pairs = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            texts = [row[name] for name in ("prompt", "chosen", "rejected")]
+            scores = [float(row.get(name, 0)) for name in ("chosen_score", "rejected_score")]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"{path}, line {number}: is no JSON object with prompt, chosen and rejected; correct or remove it."
+            ) from error
+        if not all(isinstance(text, str) for text in texts) or not (texts[1] and texts[2]):
+            raise InputError(f"{path}, line {number}: chosen and rejected must be texts; correct or remove it.")
+        pairs.append(Pair(*texts, *scores))
+    if not pairs:
+        raise InputError(f"{path}: holds no pair; give another.")
+    return pairs
 
 
 def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,6 @@ from transformers import (
     PreTrainedTokenizerFast,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
 
@@ -28,7 +24,6 @@ from ifcurate.evaluation.labelled_texts import LabelledTexts
 from ifcurate.evaluation.sequence_classifier import LONGEST, UNSET_LENGTH
 from ifcurate.model.checkpoints import positions_of
 from ifcurate.model.trust import NOBODY, Trust
-from ifcurate.progress import Tracker, log
 from ifcurate.storage.fetched import at_hand
 
 POOLER = "pooler"
@@ -119,40 +114,6 @@ class Examples(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {"input_ids": self.ids[index], "labels": [float(self.labels[index])]}
-
-
-class RewardLog(TrainerCallback):  # type: ignore[misc]
-    """Logs the loss, and tells `tracker` of every step."""
-
-    def __init__(self, tracker: Tracker) -> None:
-        self._tracker = tracker
-        self._first: int | None = None
-
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Remember where this process began."""
-        if self._first is None:
-            self._first = state.global_step
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Advance the tracker."""
-        self._tracker.update(state.global_step, state.global_step - (self._first or 0))
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
-    ) -> None:
-        """Log the loss since the last log.
-
-        Raises:
-            InputError: it is not finite.
-        """
-        loss = logs.get("loss")
-        if loss is None:
-            return
-        if not math.isfinite(loss):
-            raise InputError(
-                f"step {state.global_step}: the loss is {loss}; lower --learning-rate and start again with --overwrite."
-            )
-        log.info(f"step {state.global_step:,}/{state.max_steps:,}: loss {loss:.3f}")
 
 
 def reward_trainer(

@@ -14,6 +14,7 @@ from ifcurate.cli import (
     direct,
     directions,
     distil,
+    dpo,
     evaluate,
     export,
     fit,
@@ -54,6 +55,7 @@ from ifcurate.pipelines.attach_config import AttachConfig
 from ifcurate.pipelines.attack_config import AttackConfig
 from ifcurate.pipelines.combine_config import CombineConfig
 from ifcurate.pipelines.distil_config import DistilConfig
+from ifcurate.pipelines.dpo_config import DpoConfig
 from ifcurate.pipelines.inspect_config import InspectConfig
 from ifcurate.pipelines.overlap_config import OverlapConfig
 from ifcurate.pipelines.plan_config import PlanConfig
@@ -87,6 +89,7 @@ WHOLE: dict[str, tuple[Any, type[Config]]] = {
     "distil": (distil, DistilConfig),
     "reward-model": (reward_model, RewardModelConfig),
     "preferences": (preferences, PreferencesConfig),
+    "dpo": (dpo, DpoConfig),
     "study": (study, StudyConfig),
     "demo": (demo, DemoConfig),
     "eval toxicity": (evaluate, ToxicityConfig),

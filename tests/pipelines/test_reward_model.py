@@ -134,28 +134,28 @@ def test_resumes_to_the_same_weights(
 
 
 def test_a_stopped_training_goes_on(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from ifcurate.evaluation.reward_training import RewardLog
+    from ifcurate.evaluation.loss_log import LossLog
 
     given = {**settings, "num_train_epochs": 1, "save_steps": 4}
     run({**given, "out": str(tmp_path / "whole")})
-    on_step_end = RewardLog.on_step_end
+    on_step_end = LossLog.on_step_end
     began: list[int] = []
 
-    def stop(self: RewardLog, args: Any, state: Any, control: Any, **others: Any) -> None:
+    def stop(self: LossLog, args: Any, state: Any, control: Any, **others: Any) -> None:
         on_step_end(self, args, state, control, **others)
         if state.global_step == 6:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(RewardLog, "on_step_end", stop)
+        patch.setattr(LossLog, "on_step_end", stop)
         run(given)
     assert not (Path(settings["out"]) / "model.safetensors").exists()
 
-    def note(self: RewardLog, args: Any, state: Any, control: Any, **others: Any) -> None:
+    def note(self: LossLog, args: Any, state: Any, control: Any, **others: Any) -> None:
         began.append(state.global_step)
         on_step_end(self, args, state, control, **others)
 
-    monkeypatch.setattr(RewardLog, "on_step_end", note)
+    monkeypatch.setattr(LossLog, "on_step_end", note)
     run(given)
     assert began[0] == 5
     assert weights(settings["out"]) == weights(tmp_path / "whole")
@@ -167,7 +167,7 @@ def test_refuses_what_cannot_be_trained(settings: dict[str, Any], source: Path, 
     assert "more than the 64 that the model reads" in refusal(settings, max_length=65)
     with pytest.raises(InputError, match="beside --negative"):
         build(RewardModelConfig, {**settings, "negative": "kind"})
-    assert "does not divide the 16 texts" in refusal(settings, per_device_train_batch_size=5)
+    assert "does not divide the 16 examples" in refusal(settings, per_device_train_batch_size=5)
     shutil.rmtree(settings["out"], ignore_errors=True)
     short = {**settings, "num_train_epochs": 0.1, "max_length": 8}
     cut = run(short)
