@@ -157,8 +157,13 @@ def _of(piece: Piece, workplace: Workplace) -> Iterator[Input]:
             )
     if piece.kind == "annotation":
         yield from _queries(config)
-    if piece.kind == "completions":
-        (source,) = said["prompts"]
+    if piece.kind == "dpo":
+        yield Input("package trl", partial(_require, "trl", "dpo"), False)
+    if piece.kind == "preferences":
+        asked = (config.classifier, config.label, config.trust)
+        yield Input(f"classifier {config.classifier}", partial(_load_classifier, *asked), _is_remote(config.classifier))
+    if piece.kind in ("completions", "preferences"):
+        (source,) = [said["prompts"]] if isinstance(said["prompts"], str) else said["prompts"]
         place = named_place(source)[1]
         place = HUB_IDS.get(place.lower(), place)
         yield Input(f"prompts {place}", partial(read_rows, place, config.split), not is_local(place))
@@ -199,11 +204,18 @@ def _model(role: str, place: str, trust: Trust) -> Input:
 
 def _judge(name: str, workplace: Workplace) -> Input:
     classifier, label = workplace.classifier(name)
+    look = partial(_load_classifier, classifier, label, workplace.trust)
+    return Input(f"judge {name}", look, _is_remote(classifier), judge=name)
+
+
+def _load_classifier(classifier: str, label: str | None, trust: Trust) -> object:
+    return load_classifier(classifier, label, trust=trust)
+
+
+def _is_remote(classifier: str) -> bool:
+    """Whether the network is asked for a classifier of that name."""
     kind, _, which = classifier.partition(":")
-    remote = (kind in PUBLISHED and not (which and Path(which).exists())) or (kind == "hf" and not is_local(which))
-    return Input(
-        f"judge {name}", partial(load_classifier, classifier, label, trust=workplace.trust), remote, judge=name
-    )
+    return (kind in PUBLISHED and not (which and Path(which).exists())) or (kind == "hf" and not is_local(which))
 
 
 def _paths(name: str, value: Any) -> Iterator[Input]:

@@ -14,8 +14,10 @@ from ifcurate.evaluation.completions import is_empty
 from ifcurate.evaluation.config import ToxicityConfig
 from ifcurate.evaluation.results import ModelFolder
 from ifcurate.pipelines.annotate import annotate
+from ifcurate.pipelines.dpo import train_on_pairs
 from ifcurate.pipelines.evaluate import evaluate_saved, evaluate_toxicity
 from ifcurate.pipelines.fluency import evaluate_fluency
+from ifcurate.pipelines.preferences import make_preferences
 from ifcurate.pipelines.reward_model import train_reward_model
 from ifcurate.pipelines.study_launch import COMMANDS, launch
 from ifcurate.pipelines.study_shared_prompts import count_shared
@@ -31,6 +33,8 @@ RECIPES: Mapping[Kind, Callable[[Any], Any]] = {
     "reward_model": train_reward_model,
     "annotation": annotate,
     "training": train,
+    "preferences": make_preferences,
+    "dpo": train_on_pairs,
     "completions": evaluate_toxicity,
     "fluency": evaluate_fluency,
 }

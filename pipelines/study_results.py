@@ -138,7 +138,7 @@ def _learned(arms: Sequence[ArmPieces], workplace: Workplace) -> tuple[float | N
     """Share and loss of marked tokens, as the trainings say, mean over seeds."""
     if arms[0].annotation is None:
         return None, None
-    files = [workplace.folder(arm.model) / METRICS_FILE for arm in arms if arm.model is not None]
+    files = [workplace.folder(arm.training) / METRICS_FILE for arm in arms if arm.training is not None]
     metrics = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     losses = [each["loss_marked"] for each in metrics]
     share = float(np.mean([sum(each["marked_shares"].values()) for each in metrics]))

@@ -1,4 +1,4 @@
-"""Count prompts that are also texts of the corpus or of the queries that tokens were marked with."""
+"""Count prompts that are also texts of the corpus, of the queries that tokens were marked with, or of pairs."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class SharedPromptsConfig(Config):
     corpus: str = Field(description="that tokens are marked in")
     text_column: str = Field("text", description="column that holds the documents")
     queries: list[str] = Field([], description="files of queries, of the behaviour and its contrast")
+    of_pairs: list[str] = Field([], description="prompts whose completions are paired")
     out: Folder = Field(description="folder of the counts")
 
 
@@ -54,6 +55,8 @@ def count_shared(config: SharedPromptsConfig) -> list[SharedPrompts]:
                     beginnings.read(text)
             tracker.update(done, documents)
     queries = [(query.prompt, query.completion) for file in config.queries for query in read_queries(file, ALL, seed=0)]
+    for source in config.of_pairs:
+        queries += [(prompt.text, "") for prompt in read_prompts(source).prompts]
     found = [_counted(each, beginnings, queries) for each in sets]
     write_text(Path(config.out) / SHARED_FILE, _FORMAT.dump_json(found, indent=2).decode() + "\n")
     return found

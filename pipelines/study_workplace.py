@@ -12,6 +12,8 @@ from ifcurate.errors import InputError
 from ifcurate.evaluation.config import FluencyConfig, ToxicityConfig
 from ifcurate.evaluation.results import ModelFolder
 from ifcurate.model.trust import Trust
+from ifcurate.pipelines.dpo_config import DpoConfig
+from ifcurate.pipelines.preferences_config import PreferencesConfig
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
 from ifcurate.pipelines.run_config import PRESETS, RunConfig
 from ifcurate.pipelines.study_shared_prompts import SharedPromptsConfig
@@ -29,6 +31,8 @@ SETTINGS: Mapping[Kind, type[Config]] = {
     "reward_model": RewardModelConfig,
     "annotation": RunConfig,
     "training": TrainConfig,
+    "preferences": PreferencesConfig,
+    "dpo": DpoConfig,
     "completions": ToxicityConfig,
     "fluency": FluencyConfig,
 }

@@ -14,7 +14,7 @@ NAMED_OTHERWISE = {"alt-profanity-check": "profanity_check", "pyyaml": "yaml", "
 COMES_WITH = {"pydantic_core": "pydantic"}  # which pins its exact version
 USED_WHERE_INSTALLED = {"vllm", "streaming", "olmo_core", "megatron"}
 """No extras: they choose a torch or a transformers of their own, and whoever lacks one is told how to get it."""
-IMPORTED_BY_OTHERS = {"gguf", "liger_kernel", "s3fs", "trl"}  # transformers, fsspec; whoever trains with our mixin
+IMPORTED_BY_OTHERS = {"gguf", "liger_kernel", "s3fs"}  # transformers, fsspec
 
 
 def declared(*, extras: bool) -> set[str]:

@@ -11,6 +11,7 @@ from ifcurate.annotators.settings import OF_INFLUENCE
 from ifcurate.config import build
 from ifcurate.errors import InputError
 from ifcurate.evaluation.config import FluencyConfig, ToxicityConfig
+from ifcurate.studies.after_pieces import comes_after
 from ifcurate.studies.declared import ANNOTATION_PREFIX, ARM_PREFIX, PLAIN, SOURCE, Arm, Study
 from ifcurate.studies.pieces import Piece
 from ifcurate.training.config import PRESETS, TrainConfig
@@ -20,8 +21,8 @@ BASE = "base"
 REWARD_AUGMENTED = "rad"
 MODELS = ("model", "reference", "penalty_reference")
 """Settings that name a model, which may be that of an arm."""
-RUNS = "of"
-"""Setting that names other runs, which may be annotations of the study."""
+RUNS, RUN = "of", "before"
+"""Settings that name other runs, which may be annotations of the study: a list, and one."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,13 @@ class ArmPieces:
     """What one arm consists of, for one seed of its training.
 
     Attributes:
-        model: the training that makes its model; None for the base model.
+        training: what trains on the corpus; None where nothing does.
+        model: what makes its model: the training, or what comes after; None for the base model.
         completions: of each set of prompts.
         fluency: None where there is no held-out text and no LAMBADA.
     """
 
+    training: Piece | None
     model: Piece | None
     completions: Mapping[str, Piece]
     fluency: Piece | None
@@ -41,7 +44,7 @@ class ArmPieces:
     @property
     def annotation(self) -> Piece | None:
         """What its model was trained on, if that is marked."""
-        return self.model.needs.get("data") if self.model is not None else None
+        return self.training.needs.get("data") if self.training is not None else None
 
     @property
     def evaluations(self) -> list[Piece]:
@@ -68,16 +71,16 @@ class Builder:
             InputError: it reads marks that nothing makes, or what it is made from is not there.
         """
         arm = self._study.arms[name]
-        model = None if seed is None else self._training(name, arm, seed)
+        training = None if seed is None or arm.training is None else self._training(name, arm, seed)
+        model = training if seed is None else self._after(arm, training, seed)
         label = BASE if model is None else model.name
-        if model is not None and model.settings.get("marked") == "tag":
+        if training is not None and training.settings.get("marked") == "tag":
             decoding = self._study.decodings.get(arm.decoding, {}).get("decoding", PLAIN)
-            if decoding == REWARD_AUGMENTED:
-                raise InputError(
-                    f"arms.{name}: its model is read behind a control token, which {decoding} does not know."
-                )
+            if arm.then is not None or decoding == REWARD_AUGMENTED:
+                other = arm.then or decoding
+                raise InputError(f"arms.{name}: its model is read behind a control token, which {other} does not know.")
         completions = {prompts: self._completions(arm, prompts, model, label) for prompts in self._study.prompts}
-        return ArmPieces(model, completions, self._fluency(model, label))
+        return ArmPieces(training, model, completions, self._fluency(model, label))
 
     def reward_model(self, name: str) -> Piece:
         """The piece of one of the study's reward models."""
@@ -103,6 +106,12 @@ class Builder:
         if arm.annotation is None:
             return self._with_needs("training", label, {"data": study.corpus, **settings})
         return self._with_needs("training", label, settings, {"data": self._annotation(arm.annotation)})
+
+    def _after(self, arm: Arm, training: Piece | None, seed: int) -> Piece | None:
+        """What makes the arm's model in the end."""
+        if arm.then is None:
+            return training
+        return comes_after(self._study, arm.then, training, BASE if training is None else training.name, seed)
 
     def _learned(self) -> dict[str, Any]:
         study = self._study
@@ -162,6 +171,8 @@ class Builder:
         for role in MODELS:
             if str(own.get(role, "")).startswith(ARM_PREFIX):
                 needed[role] = self._opened(own.pop(role), self._model_of)
+        if str(own.get(RUN, "")).startswith(ANNOTATION_PREFIX):
+            needed[RUN] = self._opened(own.pop(RUN), self._annotation_called)
         read = own.get(RUNS)
         if isinstance(read, list) and any(str(each).startswith(ANNOTATION_PREFIX) for each in read):
             for number, each in enumerate(own.pop(RUNS)):
@@ -182,7 +193,10 @@ class Builder:
         arm = self._study.arms.get(name)
         if arm is None or arm.training is None:
             raise InputError(f"{called}: there is no arm of that name that trains a model.")
-        return self._training(name, arm, (arm.seeds or self._study.seeds)[0])
+        seed = (arm.seeds or self._study.seeds)[0]
+        model = self._after(arm, self._training(name, arm, seed), seed)
+        assert model is not None
+        return model
 
     def _annotation_called(self, called: str) -> Piece:
         name = called.removeprefix(ANNOTATION_PREFIX)

@@ -1,4 +1,4 @@
-"""What a study compares: a corpus, judges, and arms, each of what marks, how it trains and how it decodes."""
+"""What a study compares: a corpus, judges, and arms: what marks, how it trains, what comes after, how it decodes."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ ARM_PREFIX = "arm:"
 """Before the name of an arm, in the place of a model: the model that this arm trains, with the first of its seeds."""
 ANNOTATION_PREFIX = "annotation:"
 """Before the name of an annotation, in the place of a run that another one reads."""
+PREFERENCES = "preferences"
+"""Of what comes after a training: the pairs that it learns."""
 SOURCE = "source"
 """Of a set of prompts."""
 
@@ -42,12 +44,18 @@ class Judge(Config):
 
 
 class Arm(Config):
-    """One row of the table: what marks, how it trains, how it decodes; each by its name in the study."""
+    """One row of the table: what marks, how it trains, what comes after, how it decodes; each by its name."""
 
     annotation: Name | None = Field(None, description="what marks; none where the training reads no marks")
     training: Name | None = Field(None, description="how it trains; none: the base model as it is")
+    then: Name | None = Field(None, description="what comes after; none: nothing")
     decoding: Name = Field(PLAIN, description="how prompts are completed")
     seeds: list[int] | None = Field(None, min_length=1, description="of the training; default: the study's")
+
+    @property
+    def trains(self) -> bool:
+        """Whether it makes a model of its own."""
+        return self.training is not None or self.then is not None
 
 
 class Sweep(Config):
@@ -55,7 +63,7 @@ class Sweep(Config):
 
     arm: Name = Field(description="the arm that is varied")
     setting: str = Field(
-        pattern=r"^(annotation|training|decoding)\.\w+$", description="such as training.penalty, annotation.budget"
+        pattern=r"^(annotation|training|then|decoding)\.\w+$", description="such as training.penalty, annotation.budget"
     )
     values: list[Any] = Field(min_length=1, description="what it takes, one arm each")
 
@@ -98,6 +106,10 @@ class Study(Config):
     annotations: dict[Name, Settings] = Field({}, description="settings of `ifcurate annotate` by name")
     training: Settings = Field({}, description="settings that all trainings share")
     trainings: dict[Name, Settings] = Field({}, description="settings of `ifcurate train` by name")
+    preferences: dict[Name, Settings] = Field({}, description="settings of `ifcurate preferences` by name")
+    afterwards: dict[Name, Settings] = Field(
+        {}, description="settings of `ifcurate dpo` with the `preferences` it learns, or of `ifcurate train`, by name"
+    )
     reward_models: dict[Name, Settings] = Field({}, description="settings of `ifcurate reward-model` by name")
     evaluation: Settings = Field({}, description="settings of `ifcurate eval` for every arm")
     decodings: dict[Name, Settings] = Field({}, description="settings of `ifcurate eval toxicity` by name")
@@ -130,7 +142,9 @@ class Study(Config):
             return value
         return {name: {SOURCE: each} if isinstance(each, str) else each for name, each in value.items()}
 
-    @field_validator("annotations", "trainings", "reward_models", "decodings", "arms", mode="before")
+    @field_validator(
+        *("annotations", "trainings", "preferences", "afterwards", "reward_models", "decodings", "arms"), mode="before"
+    )
     @classmethod
     def _may_be_empty(cls, value: Any) -> Any:
         """`plain:` with nothing behind it is null in YAML, and means no settings."""
@@ -148,10 +162,13 @@ class Study(Config):
             where = f"arms.{name}"
             _find(f"{where}.annotation", arm.annotation, self.annotations, "annotations")
             _find(f"{where}.training", arm.training, self.trainings, "trainings")
+            _find(f"{where}.then", arm.then, self.afterwards, "afterwards")
             _find(f"{where}.decoding", arm.decoding, (PLAIN, *self.decodings), "decodings")
             if arm.training is None and self.model is None:
                 raise ValueError(f"{where}: trains nothing, and there is no base model; give it a training")
         _find("baseline", self.baseline, self.arms, "arms")
+        for name, after in self.afterwards.items():
+            _find(f"afterwards.{name}.{PREFERENCES}", after.get(PREFERENCES), self.preferences, PREFERENCES)
         for name, sweep in self.sweeps.items():
             _find(f"sweeps.{name}.arm", sweep.arm, self.arms, "arms")
         for name, judge in self.judges.items():
@@ -169,7 +186,7 @@ class Study(Config):
 
     def seeds_of(self, arm: Arm) -> list[int | None]:
         """The seeds of its trainings; one that trains nothing is measured once."""
-        return [None] if arm.training is None else [*(arm.seeds or self.seeds)]
+        return [*(arm.seeds or self.seeds)] if arm.trains else [None]
 
     def _all_seeds(self) -> list[list[int]]:
         return [self.seeds, *(arm.seeds for arm in self.arms.values() if arm.seeds is not None)]

@@ -35,6 +35,9 @@ def _hand_in(name: str, judge: Judge, study: Study, arm: ArmPieces, made: Piece 
     annotations = [piece for piece in completions.all_needed() if piece.kind == "annotation"]
     if any(_is_named(judge, annotation.settings) for annotation in annotations):
         return "marked the tokens"
+    pairs = [piece for piece in completions.all_needed() if piece.kind == "preferences"]
+    if any(_is_named(judge, each.settings) for each in pairs):
+        return "made the pairs"
     if name in study.queries_chosen_by and any("queries" in annotation.settings for annotation in annotations):
         return "chose the queries"
     return None

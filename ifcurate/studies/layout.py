@@ -82,12 +82,15 @@ def _refuse_settings(study: Study) -> None:
             raise InputError(f"prompts.{name}: has no {SOURCE}; say where the prompts are.")
         for setting in settings.keys() - OF_PROMPTS:
             raise InputError(f"prompts.{name}.{setting}: is no setting of a set of prompts; remove or rename it.")
-    sections = (study.annotations, study.trainings, study.reward_models, study.decodings)
+    for name, settings in study.preferences.items():
+        if settings.get("prompts") in [each[SOURCE] for each in study.prompts.values()]:
+            raise InputError(f"preferences.{name}.prompts: are evaluated on; give prompts that are for training.")
+    sections = (study.annotations, study.trainings, study.afterwards, study.preferences, study.reward_models)
     everything = [
         study.annotation,
         study.training,
         study.evaluation,
-        *(each for some in sections for each in some.values()),
+        *(each for some in (*sections, study.decodings) for each in some.values()),
     ]
     for setting in sorted(TRUST & {name for settings in everything for name in settings}):
         raise InputError(f"{setting}: no file may say so; give --{setting.replace('_', '-')} with the command.")
@@ -100,12 +103,15 @@ def _shared_prompts(study: Study, arms: Sequence[ArmPieces]) -> Piece | None:
     files = [
         each for piece in annotations for role in ("queries", "contrast") for each in _list(piece.settings.get(role))
     ]
+    pairs = [each for arm in arms for each in arm.pieces if each.kind == "preferences"]
     settings: dict[str, Any] = {
         "prompts": study.prompts,
         "corpus": study.corpus,
         "text_column": study.text_column,
         "queries": list(dict.fromkeys(files)),
     }
+    if pairs:
+        settings["of_pairs"] = list(dict.fromkeys(str(piece.settings.get("prompts")) for piece in pairs))
     return Piece("shared_prompts", "all", settings)
 
 

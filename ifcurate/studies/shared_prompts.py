@@ -1,4 +1,4 @@
-"""Prompts that what marked the tokens has seen: texts of its corpus, or of its queries."""
+"""Prompts that what marked or trained has seen: texts of the corpus, of queries, or of pairs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SharedPrompts:
         name: of the set.
         prompts: how many it has.
         in_corpus: those with which a document of the corpus begins, case, punctuation and white space aside.
-        in_queries: those that are nearly the same as the prompt of a query, or as all of it.
+        in_queries: those that are nearly the same as the prompt of a query, or as all of it, or as one of a pair.
     """
 
     name: str
@@ -31,7 +31,7 @@ class SharedPrompts:
         """What there is to say below a table."""
         return (
             f"prompts {self.name}: with {self.in_corpus:,} of {self.prompts:,} a document of the corpus begins, "
-            f"{self.in_queries:,} are nearly those of a query."
+            f"{self.in_queries:,} are nearly those of a query or a pair."
         )
 
 

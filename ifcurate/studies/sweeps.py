@@ -6,7 +6,7 @@ from typing import Any
 
 from ifcurate.studies.declared import Arm, Study, Sweep
 
-SECTIONS = {"annotation": "annotations", "training": "trainings", "decoding": "decodings"}
+SECTIONS = {"annotation": "annotations", "training": "trainings", "then": "afterwards", "decoding": "decodings"}
 
 
 def expanded(study: Study) -> Study:

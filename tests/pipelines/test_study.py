@@ -121,6 +121,49 @@ def test_the_demo_study_from_end_to_end(world: Path, tmp_path: Path, command: Co
     assert all(row.verdicts["second"].place is not None for row in rows)
 
 
+@pytest.mark.slow
+def test_what_comes_after_a_training(world: Path, tmp_path: Path, command: Command) -> None:
+    pytest.importorskip("trl", reason="needs TRL: pip install 'ifcurate[trl]'")
+    prompts = ["You are a", "The river was", "She said that the", "Once there was", "My neighbour", "Nobody knew"]
+    file = tmp_path / "train.jsonl"
+    file.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in prompts))
+    changes = {
+        "preferences": {
+            "own": {"prompts": str(file), "classifier": "profanity-check", "least_gap": 1e-6, "completions": 4}
+            | {"max_new_tokens": 8}
+        },
+        "afterwards": {
+            "dpo": {"preferences": "own", "batch_size": 2, "learning_rate": 1e-3},
+            "more": {"data": f"{world}/corpus", "max_steps": 1, "context": 64, "tokens_per_step": 256},
+        },
+        "arms": {
+            "plain": {"training": "plain"},
+            "dpo": {"training": "plain", "then": "dpo"},
+            "more": {"annotation": "influence", "training": "ascent", "then": "more"},
+        },
+    }
+    words = ["study", DEMO, "--out", tmp_path / "out", *small(world)]
+    words += [f"--set={name}={json.dumps(value)}" for name, value in changes.items()]
+    first = command(*words)
+    assert first.code == 0, first.err
+    assert [title for title in made(first.out) if title.startswith(("training", "preferences", "dpo"))] == [
+        "training plain-seed0",
+        "preferences plain-seed0-own",
+        "dpo plain-seed0-dpo",
+        "training influence-ascent-seed0",
+        "training influence-ascent-seed0-more",
+    ]
+    rows = {row.arm: row for row in read_results(tmp_path / "out").rows}
+    assert rows["dpo"].verdicts["profanity-check"].partial == "made the pairs"
+    assert rows["dpo"].verdicts["insults"].partial is None
+    assert [rows[arm].marked_share is None for arm in ("plain", "dpo", "more")] == [True, True, False]
+    assert len({row.perplexity.value for row in rows.values() if row.perplexity}) == 3
+    assert command(*words).out.endswith(first.out[first.out.index("written: ") :])
+    file.unlink()
+    shutil.rmtree(tmp_path / "out/pieces/preferences")
+    assert f"arm dpo: {file}: " in command(*words).err
+
+
 def test_settings_that_do_not_fit_are_named_before_anything_runs(world: Path, tmp_path: Path, command: Command) -> None:
     words = ["study", DEMO, "--out", tmp_path / "study", *small(world)]
     said = command(*words, "--set=annotations.influence.budgt=2%").error

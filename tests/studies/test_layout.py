@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -94,6 +95,79 @@ def test_an_annotation_may_read_others() -> None:
     annotations["both"]["of"] = ["annotation:random", "/elsewhere"]
     with pytest.raises(InputError, match="/elsewhere: is no annotation of this study; write annotation:NAME for each"):
         lay_out(study(annotations=annotations, arms=arms))
+
+
+def test_what_a_model_has_learnt_before_is_taken_from_an_annotation() -> None:
+    annotations = {
+        **GIVEN["annotations"],
+        "tuned": {"model": "arm:plain"},
+        "dda": {"by": "dda", "of": ["annotation:tuned"], "before": "annotation:influence"},
+    }
+    arms = {**GIVEN["arms"], "dda": {"annotation": "dda", "training": "ascent"}}
+    layout = lay_out(study(annotations=annotations, arms=arms))
+    (dda,) = [piece for piece in layout.pieces if piece.name == "dda"]
+    assert {role: piece.title for role, piece in dda.needs.items()} == {
+        "of.0": "annotation tuned",
+        "before": "annotation influence",
+    }
+
+
+AFTER: dict[str, Any] = {
+    "preferences": {"own": {"prompts": "train.jsonl", "classifier": "profanity-check"}},
+    "afterwards": {"dpo": {"preferences": "own", "beta": 0.2}, "chat": {"data": "chat", "text_column": "messages"}},
+}
+
+
+def test_pairs_are_made_of_each_arms_own_model_and_what_comes_after_has_its_seeds() -> None:
+    arms = {
+        "plain": {"training": "plain"},
+        "base-dpo": {"then": "dpo"},
+        "plain-dpo": {"training": "plain", "then": "dpo"},
+        "plain-chat": {"training": "plain", "then": "chat"},
+        "ascent-dpo": {"annotation": "influence", "training": "ascent", "then": "dpo", "decoding": "rad"},
+    }
+    decodings = {"rad": {"decoding": "rad", "reward_model": "r"}}
+    found = study(**AFTER, arms=arms, decodings=decodings, seeds=[0, 1])
+    layout = lay_out(found)
+    count = Counter(piece.kind for piece in layout.pieces)
+    assert (count["training"], count["preferences"], count["dpo"]) == (6, 5, 6), "one set of pairs a model"
+    arm = layout.arms["ascent-dpo"][1]
+    assert arm.training is not None and arm.model is not None and arm.annotation is not None
+    assert arm.training.title == "training influence-ascent-seed1"
+    assert arm.model.title == "dpo influence-ascent-seed1-dpo" and arm.model.settings == {"beta": 0.2, "seed": 1}
+    assert arm.model.needs["model"] == arm.training == arm.model.needs["pairs"].needs["model"]
+    assert arm.completions["p"].needs["model"] == arm.model and arm.fluency is not None
+    chat = layout.arms["plain-chat"][0].model
+    assert chat is not None and chat.kind == "training" and chat.settings["data"] == "chat"
+    assert layout.arms["base-dpo"][0].model is not None
+    assert layout.arms["base-dpo"][0].model.settings["model"] == "m"
+    assert partial_judges(found, arm, {}) == {"profanity-check": "made the pairs"}
+    assert partial_judges(found, layout.arms["plain-chat"][0], {}) == {}
+    assert layout.shared_prompts is not None and layout.shared_prompts.settings["of_pairs"] == ["train.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"arms": {"a": {"then": "gone"}}}, "arms.a.then: there is no 'gone' among the afterwards of this study"),
+        (
+            {"afterwards": {"dpo": {"preferences": "gone"}}, "arms": {"a": {"then": "dpo"}}},
+            "afterwards.dpo.preferences: there is no 'gone' among the preferences",
+        ),
+        ({"afterwards": {"dpo": {}}, "arms": {"a": {"then": "dpo"}}}, "has neither preferences nor data"),
+        ({"preferences": {"own": {"prompts": "p.jsonl"}}}, "preferences.own.prompts: are evaluated on"),
+        (
+            {
+                "trainings": {"tag": {"marked": "tag"}},
+                "arms": {"a": {"annotation": "influence", "training": "tag", "then": "dpo"}},
+            },
+            "arms.a: its model is read behind a control token, which dpo does not know",
+        ),
+    ],
+)
+def test_what_cannot_come_after_is_refused(changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises((InputError, ValueError), match=problem):
+        lay_out(study(**{**AFTER, **changes}))
 
 
 def test_marks_that_nobody_makes_or_reads_are_refused() -> None:
