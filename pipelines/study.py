@@ -15,6 +15,7 @@ OUT/
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from ifcurate.pipelines.study_workplace import Workplace
 from ifcurate.progress import log
 from ifcurate.provenance import versions
 from ifcurate.studies.costs import left, measured
+from ifcurate.studies.declared import Study
 from ifcurate.studies.figure import FIGURE_FILE, draw, panels
 from ifcurate.studies.files import write_results
 from ifcurate.studies.layout import lay_out
@@ -87,7 +89,7 @@ def study(config: StudyConfig) -> StudySummary:
     results = results_of(workplace, left_out)
     tables = [shown(results, name, table) for name, table in workplace.study.tables.items()]
     files = write_results(results, tables, workplace.root) + _figure(results, config, workplace.root)
-    there = len(workplace.layout.pieces) - len(made)
+    there = len(workplace.pieces) - len(made)
     return StudySummary(tables, made, there, time.monotonic() - began, files)
 
 
@@ -102,12 +104,20 @@ def open_study(config: StudyConfig) -> Workplace:
     try:
         declared = expanded(declared)
         layout = lay_out(declared)
-        workplace = Workplace(declared, layout, Path(config.out), config.trust, torch.get_num_threads(), config.launch)
+        _require_tables(config.tables, declared)
+        threads, tables = torch.get_num_threads(), tuple(config.tables)
+        workplace = Workplace(declared, layout, Path(config.out), config.trust, threads, config.launch, tables)
         for piece in layout.pieces:
             workplace.settings(piece)
     except (InputError, ValueError) as error:
         raise InputError(f"{file}: {str(error).rstrip('.')}.") from error
     return workplace
+
+
+def _require_tables(names: Sequence[str], study: Study) -> None:
+    for name in names:
+        if name not in study.tables:
+            raise InputError(f"option --tables: there is no table {name!r}, only {', '.join(study.tables)}.")
 
 
 def _with_what_there_is(workplace: Workplace, config: StudyConfig) -> tuple[Workplace, list[str]]:
@@ -138,7 +148,7 @@ def _claim(workplace: Workplace) -> None:
 
 def _make_missing(workplace: Workplace) -> list[Made]:
     """Make piece by piece, and say before each what the rest will take, as far as like ones have shown."""
-    pieces = workplace.layout.pieces
+    pieces = workplace.pieces
     missing = workplace.missing()
     made: list[Made] = []
     _refuse_shared(workplace)

@@ -14,6 +14,7 @@ class StudyConfig(TrustSettings):
     study: str = Field(description="YAML file that declares what is compared")
     out: Folder = Field(description="folder of all pieces and of the results; the same command continues a study")
     set: list[str] = Field([], description="KEY=VALUE in place of what the file says, such as training.max_steps=10")
+    tables: list[str] = Field([], description="make only what these tables of the study show; default: all")
     launch: str | None = Field(
         None,
         description="what starts trainings and evaluations, such as 'torchrun --nproc-per-node 8 --no-python'; "

@@ -50,7 +50,7 @@ def outlook(workplace: Workplace) -> Outlook:
     looked = look(workplace, online=False)
     known, planned = measured(read_records(workplace.root)), _Plans(workplace)
     prospects = []
-    for piece in workplace.layout.pieces:
+    for piece in workplace.pieces:
         record = workplace.record(piece)
         guess = None if record is not None else foreseen(piece, known, workplace)
         if guess == UNKNOWN and piece.kind == "annotation":

@@ -49,6 +49,7 @@ class Workplace:
         threads: of torch, as this process began with: recipes that change them leave them changed, and what a piece
             is must not depend on what was made before it.
         launch: what starts the commands that several processes can share out; None: this process does them.
+        tables: names of those that are to be made; none: all.
     """
 
     study: Study
@@ -57,6 +58,21 @@ class Workplace:
     trust: Trust
     threads: int
     launch: str | None = None
+    tables: tuple[str, ...] = ()
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """What the tables that are to be made show, and the arm that they compare with, in the order of making."""
+        if not self.tables:
+            return self.layout.pieces
+        chosen = [self.study.tables[name].arms for name in self.tables]
+        arms = {arm for each in chosen for arm in (self.study.arms if each is None else each)}
+        apart = {piece.key for piece in (self.layout.shared_prompts, *self.layout.judges.values()) if piece is not None}
+        return [
+            piece
+            for piece in self.layout.pieces
+            if piece.key in apart or {*arms, self.study.baseline} & {*self.layout.arms_of(piece)}
+        ]
 
     def folder(self, piece: Piece) -> Path:
         """Where `piece` is, or will be."""
@@ -118,4 +134,4 @@ class Workplace:
 
     def missing(self) -> list[Piece]:
         """The pieces that are not made, in the order in which they can be."""
-        return [piece for piece in self.layout.pieces if self.record(piece) is None]
+        return [piece for piece in self.pieces if self.record(piece) is None]

@@ -141,15 +141,19 @@ def test_what_comes_after_a_training(world: Path, tmp_path: Path, command: Comma
             "dpo": {"training": "plain", "then": "dpo"},
             "more": {"annotation": "influence", "training": "ascent", "then": "more"},
         },
+        "tables": {"pairs": {"arms": ["plain", "dpo"]}, "more": {"arms": ["more"]}},
     }
     words = ["study", DEMO, "--out", tmp_path / "out", *small(world)]
     words += [f"--set={name}={json.dumps(value)}" for name, value in changes.items()]
+    one = command(*words, "--tables", "pairs")
+    assert one.code == 0, one.err
+    trained = [title for title in made(one.out) if title.startswith(("training", "preferences", "dpo"))]
+    assert trained == ["training plain-seed0", "preferences plain-seed0-own", "dpo plain-seed0-dpo"]
+    assert [row.arm for row in read_results(tmp_path / "out").rows] == ["plain", "dpo"]
+    assert "option --tables: there is no table 'none', only pairs, more." in command(*words, "--tables", "none").err
     first = command(*words)
     assert first.code == 0, first.err
     assert [title for title in made(first.out) if title.startswith(("training", "preferences", "dpo"))] == [
-        "training plain-seed0",
-        "preferences plain-seed0-own",
-        "dpo plain-seed0-dpo",
         "training influence-ascent-seed0",
         "training influence-ascent-seed0-more",
     ]
