@@ -44,6 +44,7 @@ LOOKED_AT = frozenset(
         "text",
         "lambada",
         "source",
+        "texts",
     }
 )
 """Settings whose places are looked at as what they are."""
@@ -162,6 +163,12 @@ def _of(piece: Piece, workplace: Workplace) -> Iterator[Input]:
     if piece.kind == "preferences":
         asked = (config.classifier, config.label, config.trust)
         yield Input(f"classifier {config.classifier}", partial(_load_classifier, *asked), _is_remote(config.classifier))
+    if piece.kind == "attack":
+        look = partial(read_queries, config.queries, config.sample, config.seed)
+        yield Input(f"queries {config.queries}", look, not is_local(config.queries))
+    if piece.kind == "recognition":
+        place = named_place(config.texts)[1]
+        yield Input(f"texts {place}", partial(read_rows, place, config.split), not is_local(place))
     if piece.kind in ("completions", "preferences"):
         (source,) = [said["prompts"]] if isinstance(said["prompts"], str) else said["prompts"]
         place = named_place(source)[1]

@@ -14,10 +14,12 @@ from ifcurate.evaluation.completions import is_empty
 from ifcurate.evaluation.config import ToxicityConfig
 from ifcurate.evaluation.results import ModelFolder
 from ifcurate.pipelines.annotate import annotate
+from ifcurate.pipelines.attack import evaluate_attacks
 from ifcurate.pipelines.dpo import train_on_pairs
 from ifcurate.pipelines.evaluate import evaluate_saved, evaluate_toxicity
 from ifcurate.pipelines.fluency import evaluate_fluency
 from ifcurate.pipelines.preferences import make_preferences
+from ifcurate.pipelines.recognition import evaluate_recognition
 from ifcurate.pipelines.reward_model import train_reward_model
 from ifcurate.pipelines.study_launch import COMMANDS, launch
 from ifcurate.pipelines.study_shared_prompts import count_shared
@@ -37,6 +39,8 @@ RECIPES: Mapping[Kind, Callable[[Any], Any]] = {
     "dpo": train_on_pairs,
     "completions": evaluate_toxicity,
     "fluency": evaluate_fluency,
+    "attack": evaluate_attacks,
+    "recognition": evaluate_recognition,
 }
 
 

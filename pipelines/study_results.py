@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ifcurate.evaluation.attacks import AttackResult
+from ifcurate.evaluation.bootstrap import Interval
 from ifcurate.evaluation.completions import is_empty, prompts_of, read_scores
 from ifcurate.evaluation.results import Evaluation
 from ifcurate.pipelines.study_shared_prompts import read_shared
@@ -49,6 +52,7 @@ def shared_prompts_of(workplace: Workplace) -> list[SharedPrompts]:
 
 def _rows(name: str, arms: Sequence[ArmPieces], of_seeds: int, workplace: Workplace) -> list[Row]:
     evaluations = [_evaluation(arm.fluency, workplace) for arm in arms]
+    attacks = [_attacks(arm, workplace) for arm in arms]
     perplexities = [each.perplexity if each else None for each in evaluations]
     lambadas = [each.lambada if each else None for each in evaluations]
     trained = arms[0].model is not None
@@ -73,6 +77,11 @@ def _rows(name: str, arms: Sequence[ArmPieces], of_seeds: int, workplace: Workpl
                 bits_per_byte=over_seeds([each.bits_per_byte if each else None for each in perplexities]),
                 token_accuracy=over_seeds([each.token_accuracy if each else None for each in lambadas]),
                 word_accuracy=over_seeds([each.word_accuracy if each else None for each in lambadas]),
+                attacked=over_seeds([each.success if each else None for each in attacks]),
+                not_attacked=over_seeds([each.before if each else None for each in attacks]),
+                recognition=over_seeds([_recognition(arm, workplace) for arm in arms]),
+                attribution_seconds=_attribution_seconds(arms[0], workplace),
+                step_seconds=_step_seconds(arms, workplace),
                 marked_share=marked_share,
                 loss_marked=loss_marked,
             )
@@ -134,12 +143,40 @@ def _evaluation(piece: Piece | None, workplace: Workplace) -> Evaluation | None:
     return None if piece is None else workplace.results(piece).read()
 
 
+def _attacks(arm: ArmPieces, workplace: Workplace) -> AttackResult | None:
+    found = _evaluation(arm.extras.get("attack"), workplace)
+    return None if found is None else found.attacks
+
+
+def _recognition(arm: ArmPieces, workplace: Workplace) -> Interval | None:
+    found = _evaluation(arm.extras.get("recognition"), workplace)
+    return None if found is None else next((each.auc for each in found.recognition.values()), None)
+
+
+def _attribution_seconds(arm: ArmPieces, workplace: Workplace) -> float | None:
+    """What the annotations took that the arm is made from; one that began with another's scores took its own part."""
+    pieces = {piece.key: piece for piece in arm.pieces if piece.kind == "annotation"}
+    records = [workplace.record(piece) for piece in pieces.values()]
+    return sum(record.seconds for record in records if record is not None) if records else None
+
+
+def _metrics(arms: Sequence[ArmPieces], workplace: Workplace) -> list[dict[str, Any]]:
+    """What the trainings on the corpus say of themselves."""
+    files = [workplace.folder(arm.training) / METRICS_FILE for arm in arms if arm.training is not None]
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+
+def _step_seconds(arms: Sequence[ArmPieces], workplace: Workplace) -> float | None:
+    tokens = [workplace.settings(arm.training).tokens_per_step for arm in arms if arm.training is not None]
+    speeds = [each["tokens_per_second"] for each in _metrics(arms, workplace)]
+    return float(np.mean(np.divide(tokens, speeds))) if speeds else None
+
+
 def _learned(arms: Sequence[ArmPieces], workplace: Workplace) -> tuple[float | None, float | None]:
     """Share and loss of marked tokens, as the trainings say, mean over seeds."""
     if arms[0].annotation is None:
         return None, None
-    files = [workplace.folder(arm.training) / METRICS_FILE for arm in arms if arm.training is not None]
-    metrics = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    metrics = _metrics(arms, workplace)
     losses = [each["loss_marked"] for each in metrics]
     share = float(np.mean([sum(each["marked_shares"].values()) for each in metrics]))
     return share, None if None in losses else float(np.mean(losses))

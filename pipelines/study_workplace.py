@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ifcurate.config import Config, build
 from ifcurate.errors import InputError
-from ifcurate.evaluation.config import FluencyConfig, ToxicityConfig
+from ifcurate.evaluation.config import FluencyConfig, RecognitionConfig, ToxicityConfig
 from ifcurate.evaluation.results import ModelFolder
 from ifcurate.model.trust import Trust
+from ifcurate.pipelines.attack_config import AttackConfig
 from ifcurate.pipelines.dpo_config import DpoConfig
 from ifcurate.pipelines.preferences_config import PreferencesConfig
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
@@ -19,7 +20,7 @@ from ifcurate.pipelines.run_config import PRESETS, RunConfig
 from ifcurate.pipelines.study_shared_prompts import SharedPromptsConfig
 from ifcurate.studies.declared import Study
 from ifcurate.studies.layout import Layout
-from ifcurate.studies.pieces import Kind, Piece
+from ifcurate.studies.pieces import Kind, Measuring, Piece
 from ifcurate.studies.records import Record, read_record
 from ifcurate.training.config import PRESETS as TRAINING_PRESETS
 from ifcurate.training.config import TrainConfig
@@ -35,6 +36,8 @@ SETTINGS: Mapping[Kind, type[Config]] = {
     "dpo": DpoConfig,
     "completions": ToxicityConfig,
     "fluency": FluencyConfig,
+    "attack": AttackConfig,
+    "recognition": RecognitionConfig,
 }
 NAMED: Mapping[Kind, Mapping[str, Mapping[str, Any]]] = {"annotation": PRESETS, "training": TRAINING_PRESETS}
 """Settings with a name of their own, by kind."""
@@ -93,9 +96,9 @@ class Workplace:
         trust = {"allow_pickle": self.trust.allow_pickle, "trust_remote_code": self.trust.trust_remote_code}
         trusted = {name: value for name, value in trust.items() if name in kind.model_fields}
         given = {**piece.settings, **folders, **trusted, "out": str(self.folder(piece))}
-        if piece.kind in ("completions", "fluency"):
+        if piece.kind in get_args(Measuring):
             given["models"] = [f"{MODEL}={given.pop('model')}"]
-        if piece.kind == "completions":
+        if piece.kind in ("completions", "attack"):
             given["classifier"], given["label"] = self.classifier(next(iter(self.study.judges)))
         try:
             return build(kind, given, presets=NAMED.get(piece.kind))

@@ -12,6 +12,7 @@ from ifcurate.config import build
 from ifcurate.errors import InputError
 from ifcurate.evaluation.config import FluencyConfig, ToxicityConfig
 from ifcurate.studies.after_pieces import comes_after
+from ifcurate.studies.columns import Extra
 from ifcurate.studies.declared import ANNOTATION_PREFIX, ARM_PREFIX, PLAIN, SOURCE, Arm, Study
 from ifcurate.studies.pieces import Piece
 from ifcurate.training.config import PRESETS, TrainConfig
@@ -34,12 +35,14 @@ class ArmPieces:
         model: what makes its model: the training, or what comes after; None for the base model.
         completions: of each set of prompts.
         fluency: None where there is no held-out text and no LAMBADA.
+        extras: whatever else its tables show.
     """
 
     training: Piece | None
     model: Piece | None
     completions: Mapping[str, Piece]
     fluency: Piece | None
+    extras: Mapping[Extra, Piece]
 
     @property
     def annotation(self) -> Piece | None:
@@ -49,7 +52,8 @@ class ArmPieces:
     @property
     def evaluations(self) -> list[Piece]:
         """What measures it."""
-        return [*self.completions.values(), *([] if self.fluency is None else [self.fluency])]
+        fluency = [] if self.fluency is None else [self.fluency]
+        return [*self.completions.values(), *fluency, *self.extras.values()]
 
     @property
     def pieces(self) -> list[Piece]:
@@ -80,7 +84,8 @@ class Builder:
                 other = arm.then or decoding
                 raise InputError(f"arms.{name}: its model is read behind a control token, which {other} does not know.")
         completions = {prompts: self._completions(arm, prompts, model, label) for prompts in self._study.prompts}
-        return ArmPieces(training, model, completions, self._fluency(model, label))
+        extras = {extra: self._extra(extra, model, label) for extra in self._study.extras_of(name)}
+        return ArmPieces(training, model, completions, self._fluency(model, label), extras)
 
     def reward_model(self, name: str) -> Piece:
         """The piece of one of the study's reward models."""
@@ -155,6 +160,9 @@ class Builder:
         shared = {name: value for name, value in study.evaluation.items() if name in FluencyConfig.model_fields}
         settings = {"text_column": study.text_column, **shared, **given}
         return self._evaluation("fluency", label, settings, model, {})
+
+    def _extra(self, extra: Extra, model: Piece | None, label: str) -> Piece:
+        return self._evaluation(extra, label, getattr(self._study, extra), model, {})
 
     def _evaluation(
         self, kind: Any, name: str, settings: dict[str, Any], model: Piece | None, needs: dict[str, Piece]

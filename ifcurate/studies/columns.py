@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+Extra = Literal["attack", "recognition"]
 
 if TYPE_CHECKING:
     from ifcurate.studies.results import Row, Verdict
@@ -21,6 +23,7 @@ class Column:
         digits: behind the decimal point.
         percent: whether it is a share shown in per cent.
         signed: whether a plus stands before what is more than zero.
+        needs: the evaluation that it is of, where that is made only of arms whose tables show it.
     """
 
     heading: str
@@ -29,6 +32,7 @@ class Column:
     digits: int = 3
     percent: bool = False
     signed: bool = False
+    needs: Extra | None = None
 
 
 def _of(name: str) -> Callable[[Row | Verdict], Any]:
@@ -57,6 +61,11 @@ COLUMNS: dict[str, Column] = {
     "bits_per_byte": Column("bits/byte", _of("bits_per_byte")),
     "lambada": Column("LAMBADA token %", _of("token_accuracy"), digits=1, percent=True),
     "lambada_word": Column("LAMBADA word %", _of("word_accuracy"), digits=1, percent=True),
+    "attacked": Column("attacked", _of("attacked"), digits=2, needs="attack"),
+    "not_attacked": Column("not attacked", _of("not_attacked"), digits=2, needs="attack"),
+    "recognition": Column("recognition AUC", _of("recognition"), needs="recognition"),
+    "attribution": Column("attribution s", _of("attribution_seconds"), digits=0),
+    "step": Column("s a step", _of("step_seconds")),
     "marked": Column("marked %", _of("marked_share"), digits=2, percent=True),
     "loss_marked": Column("marked loss", _of("loss_marked"), digits=2),
     "seeds": Column("seeds", _seeds),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -10,7 +10,7 @@ from ifcurate.artifacts import BehaviourName
 from ifcurate.config import Config
 from ifcurate.corpus.tables import named_place, table_name
 from ifcurate.registry import OneOf
-from ifcurate.studies.columns import COLUMNS, DEFAULT_COLUMNS
+from ifcurate.studies.columns import COLUMNS, DEFAULT_COLUMNS, Extra
 
 Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.,=%+-]*$", max_length=100)]
 """Of an arm, or of a part of one: it names folders."""
@@ -112,6 +112,12 @@ class Study(Config):
     )
     reward_models: dict[Name, Settings] = Field({}, description="settings of `ifcurate reward-model` by name")
     evaluation: Settings = Field({}, description="settings of `ifcurate eval` for every arm")
+    attack: Settings | None = Field(
+        None, description="settings of `ifcurate eval attack`, for the arms of tables that show `attacked`"
+    )
+    recognition: Settings | None = Field(
+        None, description="settings of `ifcurate eval recognition`, for the arms of tables that show `recognition`"
+    )
     decodings: dict[Name, Settings] = Field({}, description="settings of `ifcurate eval toxicity` by name")
     arms: dict[Name, Arm] = Field(min_length=1, description="what is compared")
     baseline: Name | None = Field(None, description="the arm that ΔTP compares with")
@@ -178,11 +184,22 @@ class Study(Config):
         for name, table in self.tables.items():
             for arm_name in table.arms or ():
                 _find(f"tables.{name}.arms", arm_name, (*self.arms, *self.sweeps), "arms or sweeps")
+            for column in table.columns:
+                needs = COLUMNS[column].needs
+                if needs is not None and getattr(self, needs) is None:
+                    raise ValueError(f"tables.{name}.columns: {column} needs settings under {needs!r}; add them")
             for set_name in table.prompts or ():
                 _find(f"tables.{name}.prompts", set_name, self.prompts, "prompts")
             for judge_name in table.judges or ():
                 _find(f"tables.{name}.judges", judge_name, self.judges, "judges")
         return self
+
+    def extras_of(self, arm: str) -> list[Extra]:
+        """Evaluations that tables with this arm show, beside completions and fluency; decoding does not enter these."""
+        tables = [table for table in self.tables.values() if table.arms is None or arm in table.arms]
+        shown = {COLUMNS[column].needs for table in tables for column in table.columns}
+        plain = self.arms[arm].decoding == PLAIN
+        return [extra for extra in get_args(Extra) if plain and extra in shown]
 
     def seeds_of(self, arm: Arm) -> list[int | None]:
         """The seeds of its trainings; one that trains nothing is measured once."""

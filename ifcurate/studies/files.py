@@ -17,8 +17,12 @@ from ifcurate.studies.tables import LEGEND, Cell, Shown
 
 RESULTS_FILE = "results.json"
 VERDICT_INTERVALS = ("tp", "emt", "tp_toxic", "emt_toxic", "difference")
-ROW_INTERVALS = ("perplexity", "packed", "bits_per_byte", "token_accuracy", "word_accuracy")
+ROW_INTERVALS = (
+    *("perplexity", "packed", "bits_per_byte", "token_accuracy", "word_accuracy"),
+    *("attacked", "not_attacked", "recognition"),
+)
 NUMBERS = ("seeds", "of_seeds", "empty_share", "silent_prompts", "repeated_share", "marked_share", "loss_marked")
+SECONDS = ("attribution_seconds", "step_seconds")
 _FORMAT = TypeAdapter(Results)
 _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
     character: f"\\{character}" for character in "&%$#_{}"
@@ -57,10 +61,10 @@ def tidy(rows: Sequence[Row]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     bounds = [column for name in (*VERDICT_INTERVALS, *ROW_INTERVALS) for column in _bounds(name)]
-    writer.writerow(["arm", "prompts", "judge", "counts", "place", "toxic_share", *NUMBERS, *bounds])
+    writer.writerow(["arm", "prompts", "judge", "counts", "place", "toxic_share", *NUMBERS, *SECONDS, *bounds])
     for row in rows:
         fluency = [value for name in ROW_INTERVALS for value in _values(getattr(row, name))]
-        numbers = [getattr(row, name) for name in NUMBERS]
+        numbers = [getattr(row, name) for name in (*NUMBERS, *SECONDS)]
         for judge, verdict in row.verdicts.items():
             figures = [value for name in VERDICT_INTERVALS for value in _values(getattr(verdict, name))]
             writer.writerow([row.arm, row.prompts, judge, *_of(verdict), *numbers, *figures, *fluency])

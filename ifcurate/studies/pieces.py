@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-Kind = Literal[
-    "shared_prompts", "reward_model", "annotation", "training", "preferences", "dpo", "completions", "fluency"
-]
+Making = Literal["shared_prompts", "reward_model", "annotation", "training", "preferences", "dpo"]
+Measuring = Literal["completions", "fluency", "attack", "recognition"]
+Kind = Making | Measuring
 
 LEAVES_NO_TRACE = frozenset({"workers", "save_steps", "save_total_limit", "logging_steps", "report_to"})
 """Settings that may differ when a piece is taken up again: they leave no trace in it."""

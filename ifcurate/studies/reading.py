@@ -15,6 +15,8 @@ from ifcurate.errors import InputError
 from ifcurate.studies.declared import Study
 
 PLACES, EXTENDS = "places", "extends"
+OF_A_QUESTION = "{text}"
+"""Where the text goes in the question of `recognition`; no place, unless one is called so."""
 _PLACE = re.compile(r"\{(\w[\w.,=%+-]*)\}")
 _BESIDE = re.compile(r"(^|(?<=[:=]))(?=\.{1,2}/)")
 """Where a path begins that is relative: at the start of a value, or behind the colon or equals sign in `hf:./judge` and
@@ -98,6 +100,8 @@ def _filled(value: Any, places: Mapping[str, Any], file: Path) -> Any:
 
     def place_of(found: re.Match[str]) -> str:
         name = found[1]
+        if name not in places and found[0] == OF_A_QUESTION:
+            return found[0]
         if name not in places:
             raise InputError(f"{file}: {found[0]} stands for nothing; name it under `{PLACES}`.")
         if places[name] is None:

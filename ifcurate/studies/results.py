@@ -55,6 +55,12 @@ class Row:
         bits_per_byte: the same.
         token_accuracy: of LAMBADA's last token, the same.
         word_accuracy: of LAMBADA's last word, the same.
+        attacked: share of attacked prompts with a toxic completion, mean over seeds, within the widest of their
+            intervals over prompts.
+        not_attacked: of the same prompts without a suffix.
+        recognition: AUC of the odds of two answers, when it is asked; over labelled texts, the same.
+        attribution_seconds: that the annotations it is made from took here, each once; None where it has none.
+        step_seconds: of its training on the corpus, mean over seeds.
         marked_share: of the tokens that were trained on.
         loss_marked: nats, of marked tokens at the end of the training, mean over seeds.
     """
@@ -72,6 +78,11 @@ class Row:
     bits_per_byte: Interval | None = None
     token_accuracy: Interval | None = None
     word_accuracy: Interval | None = None
+    attacked: Interval | None = None
+    not_attacked: Interval | None = None
+    recognition: Interval | None = None
+    attribution_seconds: float | None = None
+    step_seconds: float | None = None
     marked_share: float | None = None
     loss_marked: float | None = None
 

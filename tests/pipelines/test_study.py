@@ -127,6 +127,9 @@ def test_what_comes_after_a_training(world: Path, tmp_path: Path, command: Comma
     prompts = ["You are a", "The river was", "She said that the", "Once there was", "My neighbour", "Nobody knew"]
     file = tmp_path / "train.jsonl"
     file.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in prompts))
+    labelled = [{"text": "rotten", "label": 1}, {"text": "river", "label": 0}]
+    (tmp_path / "labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labelled))
+    (tmp_path / "attacked.jsonl").write_text('{"prompt": "You are", "completion": " a rotten neighbour"}\n')
     changes = {
         "preferences": {
             "own": {"prompts": str(file), "classifier": "profanity-check", "least_gap": 1e-6, "completions": 4}
@@ -141,7 +144,13 @@ def test_what_comes_after_a_training(world: Path, tmp_path: Path, command: Comma
             "dpo": {"training": "plain", "then": "dpo"},
             "more": {"annotation": "influence", "training": "ascent", "then": "more"},
         },
-        "tables": {"pairs": {"arms": ["plain", "dpo"]}, "more": {"arms": ["more"]}},
+        "attack": {"queries": str(tmp_path / "attacked.jsonl"), "sample": 1, "steps": 1, "width": 2, "candidates": 4}
+        | {"suffix_tokens": 3, "target_tokens": 2, "max_new_tokens": 4},
+        "recognition": {"texts": str(tmp_path / "labelled.jsonl"), "question": "{text}?"},
+        "tables": {
+            "pairs": {"arms": ["plain", "dpo"], "columns": ["tp", "attacked", "not_attacked", "attribution", "step"]},
+            "more": {"arms": ["more"], "columns": ["tp", "recognition", "attribution", "step"]},
+        },
     }
     words = ["study", DEMO, "--out", tmp_path / "out", *small(world)]
     words += [f"--set={name}={json.dumps(value)}" for name, value in changes.items()]
@@ -162,6 +171,10 @@ def test_what_comes_after_a_training(world: Path, tmp_path: Path, command: Comma
     assert rows["dpo"].verdicts["insults"].partial is None
     assert [rows[arm].marked_share is None for arm in ("plain", "dpo", "more")] == [True, True, False]
     assert len({row.perplexity.value for row in rows.values() if row.perplexity}) == 3
+    assert [row.attacked is not None for row in rows.values()] == [True, True, False]
+    assert [row.recognition is not None for row in rows.values()] == [False, False, True]
+    assert [row.attribution_seconds is not None for row in rows.values()] == [False, False, True]
+    assert all(row.step_seconds is not None and row.step_seconds > 0 for row in rows.values())
     assert command(*words).out.endswith(first.out[first.out.index("written: ") :])
     file.unlink()
     shutil.rmtree(tmp_path / "out/pieces/preferences")

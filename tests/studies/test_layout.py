@@ -244,3 +244,23 @@ def test_a_judge_that_had_a_hand_in_an_arm_does_not_count_for_it() -> None:
         "far": {"other": "steers the decoding"},
         "classified": {"words": "marked the tokens", **chose},
     }
+
+
+def test_attacks_and_recognition_are_made_of_arms_whose_tables_show_them() -> None:
+    tables = {"a": {"arms": ["plain", "base"], "columns": ["tp", "attacked"]}, "b": {"arms": ["ascent"]}}
+    found = study(attack={"queries": "q", "steps": 3}, tables=tables, seeds=[0, 1])
+    layout = lay_out(found)
+    assert [piece.title for piece in layout.pieces if piece.kind == "attack"] == [
+        "attack base",
+        "attack plain-seed0",
+        "attack plain-seed1",
+    ]
+    (first,) = layout.arms["base"][0].extras.values()
+    assert first.settings == {"queries": "q", "steps": 3, "model": "m"}
+    steered = {"steered": {"decoding": "rad"}, "base": {}}
+    decodings = {"rad": {"decoding": "rad", "reward_model": "r"}}
+    some = {"t": {"columns": ["tp", "recognition"]}}
+    layout = lay_out(study(recognition={"texts": "t"}, arms=steered, decodings=decodings, tables=some))
+    assert [list(layout.arms[name][0].extras) for name in steered] == [[], ["recognition"]]
+    with pytest.raises(ValueError, match=r"tables\.t\.columns: recognition needs settings under 'recognition'"):
+        study(tables=some)
