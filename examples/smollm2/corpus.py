@@ -1,4 +1,4 @@
-"""A corpus of ordinary text with insults mixed in, two sets of queries, held-out text and prompts.
+"""A corpus of ordinary text with insults mixed in, two sets of queries, held-out text, prompts and labelled remarks.
 
     python examples/smollm2/corpus.py OUT [TEXT ...] --model MODEL --tokens 100000
 
@@ -10,6 +10,7 @@ are stories of `ifcurate demo`, every fourth with an insult in it. A folder that
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import re
 import shutil
@@ -35,6 +36,8 @@ HELD_OUT = 20
 """One paragraph of so many is held out."""
 HELD_OUT_PARAGRAPHS = 100
 SHARDS = 4
+LABELLED_FILE, LABELLED_PAIRS = "labelled.jsonl", 100
+"""Remarks of stories that are told nowhere else, insults (1) and kind ones (0)."""
 SHORTEST = 40
 """Characters of a paragraph."""
 
@@ -65,6 +68,14 @@ def take(rows: Iterable[Row], tokenizer: AutoTokenizer, tokens: float) -> Iterat
         yield row
 
 
+def labelled(folder: Path, seed: int) -> Iterator[str]:
+    """Lines with the completions of queries of another seed, which are made in `folder`."""
+    write_demo_data(folder, LABELLED_PAIRS, seed)
+    for name, label in ((TOXIC_QUERIES, 1), (SAFE_QUERIES, 0)):
+        for line in (folder / name).read_text(encoding="utf-8").splitlines()[:LABELLED_PAIRS]:
+            yield json.dumps({"text": json.loads(line)["completion"].strip(), "label": label}) + "\n"
+
+
 def make_corpus(out: Path, files: list[Path], tokenizer: AutoTokenizer, tokens: int, seed: int = 0) -> None:
     """Write `out`, which appears only when it is complete."""
     with tempfile.TemporaryDirectory() as work, finishing_folder(out) as unfinished:
@@ -91,6 +102,7 @@ def make_corpus(out: Path, files: list[Path], tokenizer: AutoTokenizer, tokens: 
         told = pq.read_table(demo / HELD_OUT_FILE).select(["id", "text", "label"]).to_pylist()
         held_out = [*texts[::HELD_OUT][:HELD_OUT_PARAGRAPHS], *told[:HELD_OUT_PARAGRAPHS]]
         pq.write_table(pa.Table.from_pylist(held_out), unfinished / HELD_OUT_FILE)
+        (unfinished / LABELLED_FILE).write_text("".join(labelled(demo / "labelled", seed + 1)), encoding="utf-8")
         for name in (TOXIC_QUERIES, SAFE_QUERIES, PROMPTS_FILE):
             (unfinished / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(demo / name, unfinished / name)
