@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ifcurate.cli.declared import declared
+from ifcurate.errors import InputError
 from ifcurate.pipelines.study_config import StudyConfig
 
 if TYPE_CHECKING:
@@ -22,7 +23,13 @@ def study(settings: StudyConfig) -> None:
 
         _print_outlook(outlook(open_study(settings)))
         return
-    _print(run(settings))
+    summary = run(settings)
+    _print(summary)
+    if summary.failed:
+        raise InputError(
+            f"could not be made: {len(summary.failed)} (see above); the tables are of what is there, and the same "
+            f"command tries again: {summary.failed[0]}"
+        )
 
 
 def _print(summary: StudySummary) -> None:

@@ -64,6 +64,7 @@ class StudySummary:
     Attributes:
         tables: in order.
         made: what was made now.
+        failed: why others could not be made, in sentences.
         there: pieces that were there already.
         seconds: of this process.
         files: that were written.
@@ -71,6 +72,7 @@ class StudySummary:
 
     tables: list[Shown]
     made: list[Made]
+    failed: list[str]
     there: int
     seconds: float
     files: list[Path]
@@ -85,12 +87,12 @@ def study(config: StudyConfig) -> StudySummary:
     began = time.monotonic()
     workplace, left_out = _with_what_there_is(open_study(config), config)
     _claim(workplace)
-    made = _make_missing(workplace)
-    results = results_of(workplace, left_out)
+    made, failed = _make_missing(workplace)
+    results = results_of(workplace, [*left_out, *(f"not made: {each}" for each in failed)])
     tables = [shown(results, name, table) for name, table in workplace.study.tables.items()]
     files = write_results(results, tables, workplace.root) + _figure(results, config, workplace.root)
-    there = len(workplace.pieces) - len(made)
-    return StudySummary(tables, made, there, time.monotonic() - began, files)
+    there = sum(workplace.record(piece) is not None for piece in workplace.pieces) - len(made)
+    return StudySummary(tables, made, failed, there, time.monotonic() - began, files)
 
 
 def open_study(config: StudyConfig) -> Workplace:
@@ -146,23 +148,33 @@ def _claim(workplace: Workplace) -> None:
     save(workplace.study, root / STUDY_FILE, versions())
 
 
-def _make_missing(workplace: Workplace) -> list[Made]:
-    """Make piece by piece, and say before each what the rest will take, as far as like ones have shown."""
-    pieces = workplace.pieces
+def _make_missing(workplace: Workplace) -> tuple[list[Made], list[str]]:
+    """Make piece by piece, and say before each what the rest will take, as far as like ones have shown.
+
+    Where one cannot be made, those that are made from it are left out, and the others made all the same.
+    """
     missing = workplace.missing()
+    there = len(workplace.pieces) - len(missing)
     made: list[Made] = []
+    failed: dict[str, str] = {}
     _refuse_shared(workplace)
     for number, piece in enumerate(missing):
+        if any(needed.key in failed for needed in piece.all_needed()):
+            continue
         known = measured(read_records(workplace.root))
         rest = left([foreseen(each, known, workplace) for each in missing[number:]])
-        there = len(pieces) - len(missing)
         log.info(f"study: {piece.title} ({number + 1} of {len(missing)}, {there} were there; {rest})")
         began = time.monotonic()
-        make(piece, workplace)
+        try:
+            make(piece, workplace)
+        except InputError as error:
+            failed[piece.key] = str(error)
+            log.warning(f"study: {error}")
+            continue
         made.append(Made(piece, time.monotonic() - began))
         if piece == workplace.layout.shared_prompts:
             _refuse_shared(workplace)
-    return made
+    return made, list(failed.values())
 
 
 def _refuse_shared(workplace: Workplace) -> None:

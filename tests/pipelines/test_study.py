@@ -210,6 +210,28 @@ def test_a_launch_is_given_the_settings_of_a_piece(world: Path, tmp_path: Path, 
     assert "option --launch: there is no 'no-such-program' here" in command(*words[:-1], "--launch=no-such-program").err
 
 
+@pytest.mark.slow
+def test_what_cannot_be_made_ends_its_arms_alone(world: Path, tmp_path: Path, command: Command) -> None:
+    changes = {
+        "arms": {"base": {}, "filter": {"annotation": "influence", "training": "filter"}},
+        "judges": ["profanity-check"],
+        "baseline": None,
+        "tables": {"t": {"columns": ["tp"]}},
+    }
+    words = ["study", DEMO, "--out", tmp_path / "out", *small(world)]
+    words += [f"--set={name}={json.dumps(value)}" for name, value in changes.items()]
+    failed = command(*words, "--set=training.context=65")
+    assert failed.code == 2
+    assert "training influence-filter-seed0: option --context: 65 tokens are more than the model" in failed.err
+    assert "could not be made: 1 (see above)" in failed.err.splitlines()[-1]
+    assert [row.arm for row in read_results(tmp_path / "out").rows] == ["base"]
+    assert "not made: training influence-filter-seed0: " in failed.out
+    assert len(made(failed.out)) == 4, "shared prompts, annotation, and what measures the base model"
+    done = command(*words)
+    assert done.code == 0, done.err
+    assert [row.arm for row in read_results(tmp_path / "out").rows] == ["base", "filter"]
+
+
 def test_prompts_that_are_texts_of_the_corpus_or_of_a_query_are_counted(tmp_path: Path) -> None:
     corpus = ["The river was calm. Then it rose.", "THE RIVER!", "A river was calm"]
     (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in corpus))
