@@ -23,29 +23,40 @@ def scored_runs(config: RunConfig, shards: Sequence[Shard]) -> tuple[ScoredRun, 
     """
     found: list[ScoredRun] = []
     first: list[SidecarMetadata] = []
-    for root in [*config.of, *([] if config.before is None else [config.before])]:
+    given = [("of", root) for root in config.of] + [("before", root) for root in [config.before] if root is not None]
+    for option, root in given:
         run, settings = open_run(root)
         if Path(config.out).resolve() == run.root.resolve():
-            raise InputError(f"option --of: {root} is --out itself; give another --out.")
+            raise InputError(f"option --{option}: {root} is --out itself; give another --out.")
         if not found and settings.model != config.model:
             raise InputError(
                 f"option --of: {root} is of the tokens of {settings.model}, not {config.model}; leave out --model."
             )
-        sidecars = _sidecars(run, shards)
+        sidecars = _sidecars(run, shards, option)
         said = [sidecar_metadata(path) for _, path in sidecars]
         first = first or said
         _require(config, shards, sidecars, said, first)
+        if option == "before" and _unit(said) != _unit(first):
+            raise InputError(
+                f"option --before: the values of {root} are in another unit than those of {config.of[0]}, and cannot "
+                "be taken from them; give runs that are marked in one way."
+            )
         scores = hash_sidecars(sidecars)
         found.append(ScoredRun(str(run.root.absolute()), config.behaviour, tuple(sidecars), scores))
     return tuple(found)
 
 
-def _sidecars(run: Run, shards: Sequence[Shard]) -> list[tuple[str, Path]]:
+def _unit(said: Sequence[SidecarMetadata]) -> object:
+    return (said[0].model_extra or {}).get("unit") if said else None
+
+
+def _sidecars(run: Run, shards: Sequence[Shard], option: str) -> list[tuple[str, Path]]:
     sidecars = [(shard.name, shard.output(run.scores)) for shard in shards]
     for name, path in sidecars:
         if not path.is_file():
             raise InputError(
-                f"option --of: {run.root} has no scores of shard {name!r}; give finished runs of this corpus, whole."
+                f"option --{option}: {run.root} has no scores of shard {name!r}; give finished runs of this corpus, "
+                "whole."
             )
     return sidecars
 

@@ -4,9 +4,12 @@ OUT/
   study.yaml                     the study, as it was read
   annotation/<name>-<key>/       a run of `ifcurate annotate`, see docs/columns.md
   training/<name>-<key>/         a checkpoint of `ifcurate train`
+  preferences/<name>-<key>/      pairs of `ifcurate preferences`
+  dpo/<name>-<key>/              a checkpoint of `ifcurate dpo`
   reward-model/<name>-<key>/     a classifier of `ifcurate reward-model`
   completions/<name>-<key>/      completions and their scores, of `ifcurate eval toxicity`
   fluency/<name>-<key>/          perplexity and LAMBADA, of `ifcurate eval fluency`
+  attack/, recognition/          the same of `ifcurate eval attack` and `recognition`, where a table shows them
   pieces/                        what each is made of, and how long it took
   results.json, .csv, .md, .tex  the tables
   figure.svg                     toxicity over perplexity
@@ -152,7 +155,13 @@ def _make_missing(workplace: Workplace) -> tuple[list[Made], list[str]]:
     """Make piece by piece, and say before each what the rest will take, as far as like ones have shown.
 
     Where one cannot be made, those that are made from it are left out, and the others made all the same.
+
+    Raises:
+        InputError: a judge cannot be made, or prompts that are to be refused cannot be counted.
     """
+    needed_by_all = list(workplace.layout.judges.values())
+    if workplace.study.shared_prompts == "refuse" and workplace.layout.shared_prompts is not None:
+        needed_by_all.append(workplace.layout.shared_prompts)
     missing = workplace.missing()
     there = len(workplace.pieces) - len(missing)
     made: list[Made] = []
@@ -168,8 +177,10 @@ def _make_missing(workplace: Workplace) -> tuple[list[Made], list[str]]:
         try:
             make(piece, workplace)
         except InputError as error:
-            failed[piece.key] = str(error)
-            log.warning(f"study: {error}")
+            if piece in needed_by_all:
+                raise
+            failed[piece.key] = f"{', '.join(workplace.layout.arms_of(piece))}: {error}"
+            log.warning(f"study: without {failed[piece.key]}")
             continue
         made.append(Made(piece, time.monotonic() - began))
         if piece == workplace.layout.shared_prompts:

@@ -19,6 +19,7 @@ from ifcurate.pipelines.study_workplace import Workplace
 from ifcurate.pipelines.train import METRICS_FILE
 from ifcurate.selection.repetition import NGRAM
 from ifcurate.studies.arm_pieces import ArmPieces
+from ifcurate.studies.columns import Extra
 from ifcurate.studies.impartial import partial_judges
 from ifcurate.studies.order import placed
 from ifcurate.studies.pieces import Piece
@@ -53,6 +54,7 @@ def shared_prompts_of(workplace: Workplace) -> list[SharedPrompts]:
 def _rows(name: str, arms: Sequence[ArmPieces], of_seeds: int, workplace: Workplace) -> list[Row]:
     evaluations = [_evaluation(arm.fluency, workplace) for arm in arms]
     attacks = [_attacks(arm, workplace) for arm in arms]
+    columns = workplace.study.columns_of(name)  # times are in the results only where they are asked for
     perplexities = [each.perplexity if each else None for each in evaluations]
     lambadas = [each.lambada if each else None for each in evaluations]
     trained = arms[0].model is not None
@@ -80,8 +82,8 @@ def _rows(name: str, arms: Sequence[ArmPieces], of_seeds: int, workplace: Workpl
                 attacked=over_seeds([each.success if each else None for each in attacks]),
                 not_attacked=over_seeds([each.before if each else None for each in attacks]),
                 recognition=over_seeds([_recognition(arm, workplace) for arm in arms]),
-                attribution_seconds=_attribution_seconds(arms[0], workplace),
-                step_seconds=_step_seconds(arms, workplace),
+                attribution_seconds=_attribution_seconds(arms[0], workplace) if "attribution" in columns else None,
+                step_seconds=_step_seconds(arms, workplace) if "step" in columns else None,
                 marked_share=marked_share,
                 loss_marked=loss_marked,
             )
@@ -112,11 +114,11 @@ def _verdicts(arms: Sequence[ArmPieces], prompts: str, workplace: Workplace) -> 
 def _finished(name: str | None, workplace: Workplace) -> list[ArmPieces]:
     """The seeds of an arm that are measured."""
     seeds = [] if name is None else workplace.layout.arms[name]
-    return [arm for arm in seeds if all(workplace.record(piece) for piece in arm.evaluations)]
+    return [arm for arm in seeds if all(workplace.record(piece) for piece in arm.rows_of)]
 
 
 def _same(arms: Sequence[ArmPieces], others: Sequence[ArmPieces]) -> bool:
-    return [arm.evaluations for arm in arms] == [arm.evaluations for arm in others]
+    return [arm.rows_of for arm in arms] == [arm.rows_of for arm in others]
 
 
 def _scores(piece: Piece, prompts: str, judge: str, workplace: Workplace) -> NDArray[np.float32]:
@@ -143,13 +145,19 @@ def _evaluation(piece: Piece | None, workplace: Workplace) -> Evaluation | None:
     return None if piece is None else workplace.results(piece).read()
 
 
+def _extra(arm: ArmPieces, extra: Extra, workplace: Workplace) -> Evaluation | None:
+    """What an evaluation found that rows do not wait for; None where it is not made, or not asked for."""
+    piece = arm.extras.get(extra)
+    return None if piece is None or workplace.record(piece) is None else workplace.results(piece).read()
+
+
 def _attacks(arm: ArmPieces, workplace: Workplace) -> AttackResult | None:
-    found = _evaluation(arm.extras.get("attack"), workplace)
+    found = _extra(arm, "attack", workplace)
     return None if found is None else found.attacks
 
 
 def _recognition(arm: ArmPieces, workplace: Workplace) -> Interval | None:
-    found = _evaluation(arm.extras.get("recognition"), workplace)
+    found = _extra(arm, "recognition", workplace)
     return None if found is None else next((each.auc for each in found.recognition.values()), None)
 
 
@@ -167,9 +175,10 @@ def _metrics(arms: Sequence[ArmPieces], workplace: Workplace) -> list[dict[str, 
 
 
 def _step_seconds(arms: Sequence[ArmPieces], workplace: Workplace) -> float | None:
+    """None where the process that ended a training did no step of it."""
     tokens = [workplace.settings(arm.training).tokens_per_step for arm in arms if arm.training is not None]
     speeds = [each["tokens_per_second"] for each in _metrics(arms, workplace)]
-    return float(np.mean(np.divide(tokens, speeds))) if speeds else None
+    return float(np.mean(np.divide(tokens, speeds))) if speeds and all(speeds) else None
 
 
 def _learned(arms: Sequence[ArmPieces], workplace: Workplace) -> tuple[float | None, float | None]:

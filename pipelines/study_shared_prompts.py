@@ -33,7 +33,7 @@ class SharedPromptsConfig(Config):
     corpus: str = Field(description="that tokens are marked in")
     text_column: str = Field("text", description="column that holds the documents")
     queries: list[str] = Field([], description="files of queries, of the behaviour and its contrast")
-    of_pairs: list[str] = Field([], description="prompts whose completions are paired")
+    of_pairs: list[dict[str, Any]] = Field([], description="prompts whose completions are paired, and how to read them")
     out: Folder = Field(description="folder of the counts")
 
 
@@ -55,8 +55,8 @@ def count_shared(config: SharedPromptsConfig) -> list[SharedPrompts]:
                     beginnings.read(text)
             tracker.update(done, documents)
     queries = [(query.prompt, query.completion) for file in config.queries for query in read_queries(file, ALL, seed=0)]
-    for source in config.of_pairs:
-        queries += [(prompt.text, "") for prompt in read_prompts(source).prompts]
+    for table in config.of_pairs:
+        queries += [(prompt.text, "") for prompt in _read_table(str(table["prompts"]), table).prompts]
     found = [_counted(each, beginnings, queries) for each in sets]
     write_text(Path(config.out) / SHARED_FILE, _FORMAT.dump_json(found, indent=2).decode() + "\n")
     return found
@@ -75,8 +75,12 @@ def read_shared(folder: Path) -> list[SharedPrompts]:
 
 
 def _read(name: str, settings: Mapping[str, Any]) -> PromptSet:
+    return _read_table(f"{name}={settings[SOURCE]}", settings)
+
+
+def _read_table(place: str, settings: Mapping[str, Any]) -> PromptSet:
     split, column = settings.get("split", "train"), settings.get("prompt_column")
-    return read_prompts(f"{name}={settings[SOURCE]}", split=split, text_column=column)
+    return read_prompts(place, split=split, text_column=column)
 
 
 def _counted(prompts: PromptSet, beginnings: CorpusBeginnings, queries: list[tuple[str, str]]) -> SharedPrompts:

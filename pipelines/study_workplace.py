@@ -18,6 +18,8 @@ from ifcurate.pipelines.preferences_config import PreferencesConfig
 from ifcurate.pipelines.reward_model_config import RewardModelConfig
 from ifcurate.pipelines.run_config import PRESETS, RunConfig
 from ifcurate.pipelines.study_shared_prompts import SharedPromptsConfig
+from ifcurate.studies.arm_pieces import JUDGE
+from ifcurate.studies.chosen import chosen_pieces
 from ifcurate.studies.declared import Study
 from ifcurate.studies.layout import Layout
 from ifcurate.studies.pieces import Kind, Measuring, Piece
@@ -66,16 +68,7 @@ class Workplace:
     @property
     def pieces(self) -> list[Piece]:
         """What the tables that are to be made show, and the arm that they compare with, in the order of making."""
-        if not self.tables:
-            return self.layout.pieces
-        chosen = [self.study.tables[name].arms for name in self.tables]
-        arms = {arm for each in chosen for arm in (self.study.arms if each is None else each)}
-        apart = {piece.key for piece in (self.layout.shared_prompts, *self.layout.judges.values()) if piece is not None}
-        return [
-            piece
-            for piece in self.layout.pieces
-            if piece.key in apart or {*arms, self.study.baseline} & {*self.layout.arms_of(piece)}
-        ]
+        return chosen_pieces(self.study, self.layout, self.tables)
 
     def folder(self, piece: Piece) -> Path:
         """Where `piece` is, or will be."""
@@ -98,7 +91,10 @@ class Workplace:
         given = {**piece.settings, **folders, **trusted, "out": str(self.folder(piece))}
         if piece.kind in get_args(Measuring):
             given["models"] = [f"{MODEL}={given.pop('model')}"]
-        if piece.kind in ("completions", "attack"):
+        if JUDGE in piece.needs:
+            made = piece.needs[JUDGE]
+            given |= {"classifier": f"hf:{given.pop(JUDGE)}", "label": made.settings.get("label", "toxic")}
+        if piece.kind == "completions":
             given["classifier"], given["label"] = self.classifier(next(iter(self.study.judges)))
         try:
             return build(kind, given, presets=NAMED.get(piece.kind))

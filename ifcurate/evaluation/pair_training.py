@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, PrinterCallba
 
 from ifcurate.errors import InputError
 from ifcurate.evaluation.preferences import Pair
-from ifcurate.model.checkpoints import start_token
+from ifcurate.model.checkpoints import embedding_rows, start_token
 
 Row = dict[str, list[int]]
 """Token ids of a pair, by the names that TRL's collator knows."""
@@ -83,6 +83,8 @@ def pair_trainer(
         def _prepare_dataset(self, dataset: datasets.Dataset, *_: Any) -> datasets.Dataset:
             return dataset
 
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= embedding_rows(model):
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(start_token(tokenizer))
     own = {"beta": beta, "max_length": None, "gradient_checkpointing": False}
     trainer = PairTrainer(
         model=model,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ifcurate.annotators import ANNOTATORS
 from ifcurate.annotators.settings import OF_INFLUENCE
 from ifcurate.config import build
 from ifcurate.errors import InputError
-from ifcurate.evaluation.config import FluencyConfig, ToxicityConfig
+from ifcurate.evaluation.config import FluencyConfig, ModelsConfig, ToxicityConfig
 from ifcurate.studies.after_pieces import comes_after
 from ifcurate.studies.columns import Extra
 from ifcurate.studies.declared import ANNOTATION_PREFIX, ARM_PREFIX, PLAIN, SOURCE, Arm, Study
@@ -20,6 +20,8 @@ from ifcurate.training.config import PRESETS, TrainConfig
 BASE = "base"
 """Name of what evaluates the base model."""
 REWARD_AUGMENTED = "rad"
+JUDGE = "judge"
+"""Role of a judge that the study makes."""
 MODELS = ("model", "reference", "penalty_reference")
 """Settings that name a model, which may be that of an arm."""
 RUNS, RUN = "of", "before"
@@ -50,10 +52,14 @@ class ArmPieces:
         return self.training.needs.get("data") if self.training is not None else None
 
     @property
+    def rows_of(self) -> list[Piece]:
+        """What there has to be before it has rows."""
+        return [*self.completions.values(), *([] if self.fluency is None else [self.fluency])]
+
+    @property
     def evaluations(self) -> list[Piece]:
         """What measures it."""
-        fluency = [] if self.fluency is None else [self.fluency]
-        return [*self.completions.values(), *fluency, *self.extras.values()]
+        return [*self.rows_of, *self.extras.values()]
 
     @property
     def pieces(self) -> list[Piece]:
@@ -80,8 +86,9 @@ class Builder:
         label = BASE if model is None else model.name
         if training is not None and training.settings.get("marked") == "tag":
             decoding = self._study.decodings.get(arm.decoding, {}).get("decoding", PLAIN)
-            if arm.then is not None or decoding == REWARD_AUGMENTED:
-                other = arm.then or decoding
+            attacked = "an attack" if "attack" in self._study.extras_of(name) else None
+            other = arm.then or attacked or (decoding if decoding == REWARD_AUGMENTED else None)
+            if other is not None:
                 raise InputError(f"arms.{name}: its model is read behind a control token, which {other} does not know.")
         completions = {prompts: self._completions(arm, prompts, model, label) for prompts in self._study.prompts}
         extras = {extra: self._extra(extra, model, label) for extra in self._study.extras_of(name)}
@@ -116,7 +123,8 @@ class Builder:
         """What makes the arm's model in the end."""
         if arm.then is None:
             return training
-        return comes_after(self._study, arm.then, training, BASE if training is None else training.name, seed)
+        label = BASE if training is None else training.name
+        return comes_after(self._study, arm.then, training, label, seed, self._with_needs)
 
     def _learned(self) -> dict[str, Any]:
         study = self._study
@@ -136,7 +144,8 @@ class Builder:
         }
         own = study.annotations[name]
         given = {key: value for key, value in shared.items() if key not in _unread(own.get("by"))} | own
-        return self._with_needs("annotation", name, {key: value for key, value in given.items() if value is not None})
+        settings = {key: value for key, value in given.items() if value is not None}
+        return _of_its_tokens(self._with_needs("annotation", name, settings))
 
     def _completions(self, arm: Arm, prompts: str, model: Piece | None, label: str) -> Piece:
         study = self._study
@@ -162,7 +171,15 @@ class Builder:
         return self._evaluation("fluency", label, settings, model, {})
 
     def _extra(self, extra: Extra, model: Piece | None, label: str) -> Piece:
-        return self._evaluation(extra, label, getattr(self._study, extra), model, {})
+        study = self._study
+        shared = {name: value for name, value in study.evaluation.items() if name in ModelsConfig.model_fields}
+        settings, needs = {**shared, **getattr(study, extra)}, {}
+        judge = next(iter(study.judges.values()))
+        if extra == "attack" and judge.reward_model is not None:
+            needs[JUDGE] = self.reward_model(judge.reward_model)
+        elif extra == "attack":
+            settings |= {"classifier": judge.classifier, "label": judge.label}
+        return self._evaluation(extra, label, settings, model, needs)
 
     def _evaluation(
         self, kind: Any, name: str, settings: dict[str, Any], model: Piece | None, needs: dict[str, Piece]
@@ -199,10 +216,11 @@ class Builder:
     def _model_of(self, called: str) -> Piece:
         name = called.removeprefix(ARM_PREFIX)
         arm = self._study.arms.get(name)
-        if arm is None or arm.training is None:
+        if arm is None or not arm.trains:
             raise InputError(f"{called}: there is no arm of that name that trains a model.")
         seed = (arm.seeds or self._study.seeds)[0]
-        model = self._after(arm, self._training(name, arm, seed), seed)
+        training = None if arm.training is None else self._training(name, arm, seed)
+        model = self._after(arm, training, seed)
         assert model is not None
         return model
 
@@ -213,10 +231,24 @@ class Builder:
         return self._annotation(name)
 
 
+def _of_its_tokens(annotation: Piece) -> Piece:
+    """An annotation that reads others marks the tokens of the first of them: its model is theirs."""
+    first = annotation.needs.get(f"{RUNS}.0")
+    if first is None:
+        return annotation
+    settings = {name: value for name, value in annotation.settings.items() if name != "model"}
+    needs = {role: piece for role, piece in annotation.needs.items() if role != "model"}
+    if "model" in first.needs:
+        return replace(annotation, settings=settings, needs={**needs, "model": first.needs["model"]})
+    return replace(annotation, settings={**settings, "model": first.settings["model"]}, needs=needs)
+
+
 def _unread(by: Any) -> frozenset[str]:
     """Settings of influence that another annotator does not read, and would refuse."""
     spec = ANNOTATORS.get(str(by))
-    return frozenset() if spec is None else frozenset(OF_INFLUENCE - {*spec.needs, *spec.reads})
+    if spec is None:
+        return frozenset()
+    return frozenset(spec.unread if spec.along else OF_INFLUENCE - {*spec.needs, *spec.reads})
 
 
 def _reads_marks(settings: Mapping[str, Any], where: str) -> bool:

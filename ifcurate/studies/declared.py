@@ -194,10 +194,14 @@ class Study(Config):
                 _find(f"tables.{name}.judges", judge_name, self.judges, "judges")
         return self
 
+    def columns_of(self, arm: str) -> set[str]:
+        """Names of the figures that tables with this arm show."""
+        tables = [table for table in self.tables.values() if table.arms is None or arm in table.arms]
+        return {column for table in tables for column in table.columns}
+
     def extras_of(self, arm: str) -> list[Extra]:
         """Evaluations that tables with this arm show, beside completions and fluency; decoding does not enter these."""
-        tables = [table for table in self.tables.values() if table.arms is None or arm in table.arms]
-        shown = {COLUMNS[column].needs for table in tables for column in table.columns}
+        shown = {COLUMNS[column].needs for column in self.columns_of(arm)}
         plain = self.arms[arm].decoding == PLAIN
         return [extra for extra in get_args(Extra) if plain and extra in shown]
 
@@ -210,6 +214,8 @@ class Study(Config):
 
 
 def _find(where: str, name: str | None, known: Any, section: str) -> None:
+    if name is not None and not isinstance(name, str):
+        raise ValueError(f"{where}: must be one name")
     if name is not None and name not in known:
         there = ", ".join(known) or "none"
         raise ValueError(f"{where}: there is no {name!r} among the {section} of this study (there are: {there})")

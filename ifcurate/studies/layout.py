@@ -6,17 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ifcurate.corpus.tables import named_place
 from ifcurate.errors import InputError
 from ifcurate.evaluation.config import FluencyConfig, PromptSettings, ToxicityConfig
 from ifcurate.model.settings import TrustSettings
 from ifcurate.studies.arm_pieces import ArmPieces, Builder
-from ifcurate.studies.declared import SOURCE, Study
+from ifcurate.studies.declared import SOURCE, Settings, Study
 from ifcurate.studies.pieces import Piece
 
 TRUST = frozenset(TrustSettings.model_fields)
 """No file says whom to trust: whoever gives the command does."""
 SAID_ELSEWHERE = frozenset({"models", "out", "overwrite", "text", "lambada", "prompts", "classifier", "label"})
 """Settings of an evaluation that other keys of a study say."""
+OF_AN_ARM = frozenset({"model", "pairs", "out", "overwrite", "seed"})
+"""Settings of what comes after a training that its arm says."""
+OF_A_TABLE = ("prompts", "prompt_column", "split")
+"""Settings that say which prompts are paired."""
 OF_PROMPTS = (PromptSettings.model_fields.keys() - SAID_ELSEWHERE) | {SOURCE}
 OF_EVALUATIONS = (ToxicityConfig.model_fields.keys() | FluencyConfig.model_fields.keys()) - SAID_ELSEWHERE
 
@@ -82,28 +87,45 @@ def _refuse_settings(study: Study) -> None:
             raise InputError(f"prompts.{name}: has no {SOURCE}; say where the prompts are.")
         for setting in settings.keys() - OF_PROMPTS:
             raise InputError(f"prompts.{name}.{setting}: is no setting of a set of prompts; remove or rename it.")
+    _refuse_said_elsewhere(study)
+    evaluated = {named_place(str(settings[SOURCE]))[1] for settings in study.prompts.values()}
     for name, settings in study.preferences.items():
-        if settings.get("prompts") in [each[SOURCE] for each in study.prompts.values()]:
+        if named_place(str(settings.get("prompts", "")))[1] in evaluated:
             raise InputError(f"preferences.{name}.prompts: are evaluated on; give prompts that are for training.")
     sections = (study.annotations, study.trainings, study.afterwards, study.preferences, study.reward_models)
     everything = [
         study.annotation,
         study.training,
         study.evaluation,
+        study.attack or {},
+        study.recognition or {},
         *(each for some in (*sections, study.decodings) for each in some.values()),
     ]
     for setting in sorted(TRUST & {name for settings in everything for name in settings}):
         raise InputError(f"{setting}: no file may say so; give --{setting.replace('_', '-')} with the command.")
 
 
+def _refuse_said_elsewhere(study: Study) -> None:
+    """Refuse settings that the study itself gives to a command."""
+    given: list[tuple[str, Settings, frozenset[str]]] = [
+        ("attack", study.attack or {}, SAID_ELSEWHERE),
+        ("recognition", study.recognition or {}, SAID_ELSEWHERE),
+        *((f"preferences.{name}", each, OF_AN_ARM) for name, each in study.preferences.items()),
+        *((f"afterwards.{name}", each, OF_AN_ARM) for name, each in study.afterwards.items()),
+    ]
+    for where, settings, names in given:
+        for setting in sorted(settings.keys() & names - {"text", "lambada"}):
+            raise InputError(f"{where}.{setting}: other keys of the study say it; remove it.")
+
+
 def _shared_prompts(study: Study, arms: Sequence[ArmPieces]) -> Piece | None:
     annotations = [each for arm in arms for each in arm.pieces if each.kind == "annotation"]
-    if not annotations:
-        return None
     files = [
         each for piece in annotations for role in ("queries", "contrast") for each in _list(piece.settings.get(role))
     ]
     pairs = [each for arm in arms for each in arm.pieces if each.kind == "preferences"]
+    if not annotations and not pairs:
+        return None
     settings: dict[str, Any] = {
         "prompts": study.prompts,
         "corpus": study.corpus,
@@ -111,7 +133,8 @@ def _shared_prompts(study: Study, arms: Sequence[ArmPieces]) -> Piece | None:
         "queries": list(dict.fromkeys(files)),
     }
     if pairs:
-        settings["of_pairs"] = list(dict.fromkeys(str(piece.settings.get("prompts")) for piece in pairs))
+        tables = [{name: each.settings[name] for name in OF_A_TABLE if name in each.settings} for each in pairs]
+        settings["of_pairs"] = [table for number, table in enumerate(tables) if table not in tables[:number]]
     return Piece("shared_prompts", "all", settings)
 
 

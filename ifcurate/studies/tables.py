@@ -68,7 +68,8 @@ def _headings(column: Column, judges: Sequence[str]) -> list[str]:
 def _cells(row: Row, name: str, judges: Sequence[str]) -> Iterator[Cell]:
     column = COLUMNS[name]
     if not column.by_judge:
-        yield Cell(as_text(column.figure(row), column))
+        text = as_text(column.figure(row), column)
+        yield Cell(f"({text})" if column.needs == "attack" and _is_partial(row) and text != NOTHING else text)
         return
     for judge in judges:
         verdict = row.verdicts.get(judge)
@@ -78,6 +79,11 @@ def _cells(row: Row, name: str, judges: Sequence[str]) -> Iterator[Cell]:
         text = as_text(column.figure(verdict), column)
         bracketed = verdict.partial is not None and text != NOTHING
         yield Cell(f"({text})" if bracketed else text, best=name == "tp" and verdict.place == 1)
+
+
+def _is_partial(row: Row) -> bool:
+    """Whether the first judge, which is that of attacks, does not count."""
+    return next((verdict.partial is not None for verdict in row.verdicts.values()), False)
 
 
 def as_text(figure: Interval | float | str | None, column: Column) -> str:

@@ -191,12 +191,24 @@ def test_other_runs_are_fused_without_model_or_queries(
         {sum(row["toxic_influence"])} if row["token_ids"] else set() for row in rows_of(by_words.data)
     ]
 
-    debiased = ["annotate", corpus, "--by", "dda", "--of", str(runs[0]), "--before", str(runs[1])]
-    said = command(*debiased, "--workers", "1", "--budget", "2%", "--quantile", "0.9", "--out", str(tmp_path / "dda"))
+    debiased = ["annotate", corpus, "--by", "dda", "--of", str(runs[0]), "--before"]
+    more = ["--workers", "1", "--budget", "2%", "--quantile", "0.9", "--out", str(tmp_path / "dda")]
+    assert "option --before: the values of" in command(*debiased, str(runs[1]), *more).error, "of another unit"
+    third = words_of(workshop, tokenizer, tmp_path / "third", "random", seed=9)
+    assert command(*third).code == 0
+    said = command(*debiased, str(tmp_path / "third"), *more)
     assert said.code == 0, said.err
-    assert np.concatenate([row["toxic_influence"] for row in rows_of(tmp_path / "dda" / "data")]) == pytest.approx(
-        sources[0] - sources[1], abs=1e-6
-    )
+    before = np.concatenate([row["toxic_influence"] for row in rows_of(tmp_path / "third" / "data")])
+    found = np.concatenate([row["toxic_influence"] for row in rows_of(tmp_path / "dda" / "data")])
+    assert found == pytest.approx(sources[0] - before, abs=1e-6)
+
+    shutil.copytree(tokenizer, tmp_path / "later")
+    at = ("--by", "random", "--seed", "8", "--model", tmp_path / "later", "--out", tmp_path / "of-later")
+    assert command("annotate", corpus, *at, "--workers", "1").code == 0
+    two = ["annotate", corpus, "--by", "dda", "--of", str(tmp_path / "of-later"), "--before", str(runs[0])]
+    said = command(*two, "--workers", "1", "--budget", "2%", "--quantile", "0.9", "--out", str(tmp_path / "later-dda"))
+    assert said.code == 0, "checkpoints are other models, with the same tokens"
+    assert open_run(str(tmp_path / "later-dda"))[1].model == str(tmp_path / "later")
 
     smaller = write_shards(tmp_path / "smaller", [["The river was kind.", "a vile text"]])
     other = ("--by", "random", "--model", tokenizer, "--out", tmp_path / "other", "--workers", "1")

@@ -149,7 +149,7 @@ def test_what_comes_after_a_training(world: Path, tmp_path: Path, command: Comma
         "recognition": {"texts": str(tmp_path / "labelled.jsonl"), "question": "{text}?"},
         "tables": {
             "pairs": {"arms": ["plain", "dpo"], "columns": ["tp", "attacked", "not_attacked", "attribution", "step"]},
-            "more": {"arms": ["more"], "columns": ["tp", "recognition", "attribution", "step"]},
+            "more": {"arms": ["more", "plain"], "columns": ["tp", "recognition", "attribution", "step"]},
         },
     }
     words = ["study", DEMO, "--out", tmp_path / "out", *small(world)]
@@ -157,6 +157,7 @@ def test_what_comes_after_a_training(world: Path, tmp_path: Path, command: Comma
     one = command(*words, "--tables", "pairs")
     assert one.code == 0, one.err
     trained = [title for title in made(one.out) if title.startswith(("training", "preferences", "dpo"))]
+    assert not [title for title in made(one.out) if title.startswith("recognition")], "only the other table shows it"
     assert trained == ["training plain-seed0", "preferences plain-seed0-own", "dpo plain-seed0-dpo"]
     assert [row.arm for row in read_results(tmp_path / "out").rows] == ["plain", "dpo"]
     assert "option --tables: there is no table 'none', only pairs, more." in command(*words, "--tables", "none").err
@@ -172,7 +173,7 @@ def test_what_comes_after_a_training(world: Path, tmp_path: Path, command: Comma
     assert [rows[arm].marked_share is None for arm in ("plain", "dpo", "more")] == [True, True, False]
     assert len({row.perplexity.value for row in rows.values() if row.perplexity}) == 3
     assert [row.attacked is not None for row in rows.values()] == [True, True, False]
-    assert [row.recognition is not None for row in rows.values()] == [False, False, True]
+    assert [row.recognition is not None for row in rows.values()] == [True, False, True]
     assert [row.attribution_seconds is not None for row in rows.values()] == [False, False, True]
     assert all(row.step_seconds is not None and row.step_seconds > 0 for row in rows.values())
     assert command(*words).out.endswith(first.out[first.out.index("written: ") :])
@@ -225,7 +226,7 @@ def test_what_cannot_be_made_ends_its_arms_alone(world: Path, tmp_path: Path, co
     assert "training influence-filter-seed0: option --context: 65 tokens are more than the model" in failed.err
     assert "could not be made: 1 (see above)" in failed.err.splitlines()[-1]
     assert [row.arm for row in read_results(tmp_path / "out").rows] == ["base"]
-    assert "not made: training influence-filter-seed0: " in failed.out
+    assert "not made: filter: training influence-filter-seed0: " in failed.out
     assert len(made(failed.out)) == 4, "shared prompts, annotation, and what measures the base model"
     done = command(*words)
     assert done.code == 0, done.err

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from ifcurate.errors import InputError
+from ifcurate.studies.chosen import chosen_pieces
 from ifcurate.studies.declared import Study
 from ifcurate.studies.impartial import partial_judges
 from ifcurate.studies.layout import Layout, lay_out
+from ifcurate.studies.pieces import Piece
 from ifcurate.studies.sweeps import expanded
 
 GIVEN: dict[str, Any] = {
@@ -109,7 +111,19 @@ def test_what_a_model_has_learnt_before_is_taken_from_an_annotation() -> None:
     assert {role: piece.title for role, piece in dda.needs.items()} == {
         "of.0": "annotation tuned",
         "before": "annotation influence",
-    }
+        "model": "training plain-seed0",
+    }, "its tokens are those of the first run that it reads"
+    (fused,) = [
+        piece
+        for piece in lay_out(
+            study(
+                annotations={**annotations, "dda": {"by": "fuse", "of": ["annotation:influence", "annotation:tuned"]}},
+                arms=arms,
+            )
+        ).pieces
+        if piece.name == "dda"
+    ]
+    assert fused.settings["model"] == "m" and "model" not in fused.needs
 
 
 AFTER: dict[str, Any] = {
@@ -143,7 +157,9 @@ def test_pairs_are_made_of_each_arms_own_model_and_what_comes_after_has_its_seed
     assert layout.arms["base-dpo"][0].model.settings["model"] == "m"
     assert partial_judges(found, arm, {}) == {"profanity-check": "made the pairs"}
     assert partial_judges(found, layout.arms["plain-chat"][0], {}) == {}
-    assert layout.shared_prompts is not None and layout.shared_prompts.settings["of_pairs"] == ["train.jsonl"]
+    assert layout.shared_prompts is not None and layout.shared_prompts.settings["of_pairs"] == [
+        {"prompts": "train.jsonl"}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -256,7 +272,13 @@ def test_attacks_and_recognition_are_made_of_arms_whose_tables_show_them() -> No
         "attack plain-seed1",
     ]
     (first,) = layout.arms["base"][0].extras.values()
-    assert first.settings == {"queries": "q", "steps": 3, "model": "m"}
+    assert first.settings == {
+        "queries": "q",
+        "steps": 3,
+        "classifier": "profanity-check",
+        "label": None,
+        "model": "m",
+    }
     steered = {"steered": {"decoding": "rad"}, "base": {}}
     decodings = {"rad": {"decoding": "rad", "reward_model": "r"}}
     some = {"t": {"columns": ["tp", "recognition"]}}
@@ -264,3 +286,82 @@ def test_attacks_and_recognition_are_made_of_arms_whose_tables_show_them() -> No
     assert [list(layout.arms[name][0].extras) for name in steered] == [[], ["recognition"]]
     with pytest.raises(ValueError, match=r"tables\.t\.columns: recognition needs settings under 'recognition'"):
         study(tables=some)
+
+
+def test_annotators_along_a_direction_are_given_what_influence_is() -> None:
+    shared = {"fit_tokens": 1000, "max_queries": 50, "engine": "jvp"}
+    annotations = {name: {"by": name} for name in ("naive", "identity", "random", "less")} | {"influence": {}}
+    arms = {name: {"annotation": name, "training": "ascent"} for name in annotations}
+    layout = lay_out(study(annotation=shared, annotations=annotations, arms=arms))
+    found = {piece.name: piece.settings for piece in layout.pieces if piece.kind == "annotation"}
+    queries = {"queries": "toxic.jsonl", "contrast": "safe.jsonl"}
+    assert found["influence"].items() >= {**shared, **queries}.items()
+    assert found["identity"].items() >= {"max_queries": 50, "engine": "jvp", **queries}.items()
+    assert "fit_tokens" not in found["identity"]
+    assert found["naive"].items() >= shared.items() and "contrast" not in found["naive"]
+    assert found["less"].items() >= {"max_queries": 50, **queries}.items() and "engine" not in found["less"]
+    assert not {"queries", "max_queries", "engine"} & found["random"].keys()
+
+
+def test_chosen_tables_alone_decide_what_is_made() -> None:
+    tables = {"a": {"arms": ["ascent"]}, "b": {"arms": ["plain", "ascent"], "columns": ["tp", "attacked"]}}
+    found = study(attack={"queries": "q"}, tables=tables, baseline="base")
+    layout = lay_out(found)
+
+    def kinds(*names: str) -> Counter[str]:
+        return Counter(piece.kind for piece in chosen_pieces(found, layout, names))
+
+    assert kinds() == kinds("a", "b") | {"training": 3, "completions": 4, "fluency": 4}
+    assert kinds("a") == {"shared_prompts": 1, "annotation": 1, "training": 1, "completions": 2, "fluency": 2}
+    assert kinds("b")["attack"] == 2 and kinds("b")["training"] == 2
+
+
+def test_an_attack_is_another_with_another_judge() -> None:
+    tables = {"a": {"arms": ["plain"], "columns": ["attacked"]}}
+    models = {"own": {"source": "s", "label_column": "l", "label": "rude"}}
+
+    def attack(*judges: str) -> Piece:
+        named = {name: {"reward_model": "own"} if name == "own" else name for name in judges}
+        layout = lay_out(study(attack={"queries": "q"}, tables=tables, judges=named, reward_models=models))
+        (found,) = [piece for piece in layout.pieces if piece.kind == "attack"]
+        return found
+
+    one, other, made = attack("detoxify"), attack("profanity-check", "own"), attack("own", "detoxify")
+    assert len({one.key, other.key, made.key}) == 3
+    assert other.settings["classifier"] == "profanity-check" and made.needs["judge"].kind == "reward_model"
+
+
+def test_shared_settings_of_evaluations_reach_all_of_them() -> None:
+    tables = {"a": {"columns": ["tp", "recognition"]}}
+    layout = lay_out(study(recognition={"texts": "t"}, tables=tables, evaluation={"device": "cpu", "completions": 3}))
+    assert layout.arms["base"][0].extras["recognition"].settings == {"texts": "t", "device": "cpu", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"attack": {"queries": "q", "classifier": "detoxify"}}, r"attack\.classifier: other keys of the study say it"),
+        ({"recognition": {"allow_pickle": True}}, "allow_pickle: no file may say so"),
+        ({"preferences": {"own": {"prompts": "t", "model": "x"}}}, r"preferences\.own\.model: other keys"),
+        ({"afterwards": {"dpo": {"preferences": "own", "pairs": "x"}}}, r"afterwards\.dpo\.pairs: other keys"),
+        ({"afterwards": {"dpo": {"preferences": ["own"]}}}, r"afterwards\.dpo\.preferences: must be one name"),
+        ({"preferences": {"own": {"prompts": "x=p.jsonl"}}}, r"preferences\.own\.prompts: are evaluated on"),
+        (
+            {"sweeps": {"s": {"arm": "after", "setting": "then.preferences", "values": ["gone"]}}},
+            r"afterwards\.dpo-preferences=gone\.preferences: there is no 'gone'",
+        ),
+        (
+            {
+                "attack": {"queries": "q"},
+                "trainings": {"plain": {}, "tag": {"marked": "tag"}},
+                "arms": {"a": {"annotation": "influence", "training": "tag"}},
+                "tables": {"t": {"columns": ["attacked"]}},
+            },
+            r"arms\.a: its model is read behind a control token, which an attack does not know",
+        ),
+    ],
+)
+def test_what_the_study_says_itself_is_refused_elsewhere(changes: dict[str, Any], problem: str) -> None:
+    arms = {**GIVEN["arms"], "after": {"training": "plain", "then": "dpo"}}
+    with pytest.raises((InputError, ValueError), match=problem):
+        lay_out(study(**{**AFTER, "arms": arms, **changes}))
