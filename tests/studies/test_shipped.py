@@ -25,7 +25,9 @@ def test_a_study_says_what_it_would_make_without_the_network(name: str, tmp_path
     assert "missing: arms " in found.out
     assert not (tmp_path / "study").exists()
     if name.startswith("paper"):
-        for unseen in (f"config_name {read_study(STUDIES / f'{name}.yaml').config_name}", "judge detoxify"):
+        study = read_study(STUDIES / f"{name}.yaml")
+        begins_with = f"config_name {study.config_name}" if study.model is None else f"model {study.model}"
+        for unseen in (begins_with, "judge detoxify"):
             assert f"not looked at, as it is not on this machine: {unseen}" in found.out
 
 
