@@ -21,7 +21,7 @@ fine_tune() {
         --max-steps 40 --tokens-per-step 2048 --learning-rate 6e-5 --no-watch "$@"
 }
 fine_tune --out "$out/plain"
-fine_tune --out "$out/penalized" --preset recommended
+fine_tune --out "$out/penalized" --penalty 1 --spare end
 
 ifcurate eval all "shipped=$out/model" "plain=$out/plain" "penalized=$out/penalized" --out "$out/run/evaluation" \
     --prompts "$out/data/prompts.jsonl" --completions 8 --classifier profanity-check --implicit-classifier none \

@@ -21,7 +21,7 @@ from ifcurate.training.config import TrainConfig
 from studies import DEMO, make_demo_world, small
 
 RESULTS = ("results.json", "results.csv", "results.md", "results.tex", "figure.svg")
-ARMS = ["base", "rad", "plain", "filter", "ascent", "remove", "tag"]
+ARMS = ["base", "rad", "plain", "filter", "penalty", "remove", "tag"]
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +72,11 @@ def test_the_demo_study_from_end_to_end(world: Path, tmp_path: Path, command: Co
     written = {name: (out / name).read_bytes() for name in RESULTS}
 
     # Once more, after something is lost: it alone is made again, to the same bytes.
-    (lost,) = (out / "training").glob("influence-ascent-seed0-*")
+    (lost,) = (out / "training").glob("influence-penalty-seed0-*")
     shutil.rmtree(lost)
     (out / "pieces" / "training" / f"{lost.name}.json").unlink()
     again = command(*words)
-    assert made(again.out) == ["training influence-ascent-seed0"]
+    assert made(again.out) == ["training influence-penalty-seed0"]
     assert "1 pieces made, 20 were there" in again.out
     assert {name: (out / name).read_bytes() for name in RESULTS} == written
     ahead = command(*words, "--set=seeds=[0,1]", "--dry-run").out
@@ -113,7 +113,7 @@ def test_the_demo_study_from_end_to_end(world: Path, tmp_path: Path, command: Co
     assert [each.stat().st_nlink for each in (other / "scores").glob("*.parquet")] == [2]
     assert (selected(one), selected(other)) == (tokens(one) * 2 // 100, tokens(one) // 100)
     assert {file: completions(file) for file in drawn} == drawn
-    assert "words does not count for filter, ascent, remove, tag, filter-budget=1%: it chose the queries." in judged.out
+    assert "words does not count for filter, penalty, remove, tag, filter-budget=1%: it chose the queries." in judged.out
     assert "left out: arm gone: /no: " in judged.out
     rows = read_results(out).rows
     assert [row.arm for row in rows] == [*ARMS, "filter-budget=1%"]
@@ -142,7 +142,7 @@ def test_what_comes_after_a_training(world: Path, tmp_path: Path, command: Comma
         "arms": {
             "plain": {"training": "plain"},
             "dpo": {"training": "plain", "then": "dpo"},
-            "more": {"annotation": "influence", "training": "ascent", "then": "more"},
+            "more": {"annotation": "influence", "training": "penalty", "then": "more"},
         },
         "attack": {"queries": str(tmp_path / "attacked.jsonl"), "sample": 1, "steps": 1, "width": 2, "candidates": 4}
         | {"suffix_tokens": 3, "target_tokens": 2, "max_new_tokens": 4},
@@ -164,8 +164,8 @@ def test_what_comes_after_a_training(world: Path, tmp_path: Path, command: Comma
     first = command(*words)
     assert first.code == 0, first.err
     assert [title for title in made(first.out) if title.startswith(("training", "preferences", "dpo"))] == [
-        "training influence-ascent-seed0",
-        "training influence-ascent-seed0-more",
+        "training influence-penalty-seed0",
+        "training influence-penalty-seed0-more",
     ]
     rows = {row.arm: row for row in read_results(tmp_path / "out").rows}
     assert rows["dpo"].verdicts["profanity-check"].partial == "made the pairs"

@@ -231,7 +231,7 @@ def test_a_preset_yields_to_what_is_given() -> None:
     given = {"data": "d", "out": "o", "model": "m", "preset": "paper"}
     assert build(TrainConfig, given, presets=PRESETS).penalties == {"toxic": 1.0}
     assert build(TrainConfig, {**given, "penalty": ["0.7"]}, presets=PRESETS).penalties == {"toxic": 0.7}
-    assert build(TrainConfig, {**given, "preset": "gentle"}, presets=PRESETS).penalties == {"toxic": 0.5}
+    assert build(TrainConfig, {**given, "preset": "gentle"}, presets=PRESETS).penalties == {"toxic": 1.0}
 
 
 def test_defaults_are_the_papers() -> None:
