@@ -28,14 +28,15 @@ from ifcurate.evaluation.results import ModelFolder
 from ifcurate.pipelines.evaluate import evaluate_toxicity
 from ifcurate.pipelines.train import METRICS_FILE
 
-STORED, FROZEN = "stored", "frozen"
+STORED, FROZEN, FIGURE_FILE = "stored", "frozen", "frontier.svg"
 
 
 @dataclass(frozen=True)
 class Arm:
     """One way to treat marked tokens; no form means no penalty, and plain training unless they are `marked`.
 
-    `reference` is what a form compares with: the stored losses, or the model to fine-tune, frozen.
+    `reference` is what a form compares with: the stored losses, or the model to fine-tune, frozen; `end` the share of
+    the steps from which on marked tokens are only left out.
     """
 
     form: str | None = None
@@ -45,6 +46,7 @@ class Arm:
     weights: str = "equal"
     reference: str | None = None
     marked: str = "penalize"
+    end: float = 1.0
 
     @property
     def name(self) -> str:
@@ -54,7 +56,9 @@ class Arm:
         clamp = f"-{self.clamp.replace('%', 'pc')}" if self.form == "clamped" else ""
         spare = "" if self.spare == "none" else f"-spare-{self.spare}"
         weights = "" if self.weights == "equal" else f"-by-{self.weights}"
-        return f"{self.form}{clamp}-{self.penalty:g}{spare}{weights}" + (f"-{self.reference}" if self.reference else "")
+        until = "" if self.end == 1.0 else f"-until-{self.end:g}"
+        reference = f"-{self.reference}" if self.reference else ""
+        return f"{self.form}{clamp}-{self.penalty:g}{spare}{weights}{until}{reference}"
 
     @property
     def options(self) -> list[str]:
@@ -62,7 +66,7 @@ class Arm:
         if self.form is None:
             return ["--marked", self.marked]
         chosen = ["--penalty", f"{self.penalty:g}", "--penalty-form", self.form, "--spare", self.spare]
-        chosen += ["--penalty-weights", self.weights]
+        chosen += ["--penalty-weights", self.weights, "--penalty-end", f"{self.end:g}"]
         chosen += ["--penalty-clamp", self.clamp] if self.form == "clamped" else []
         return chosen
 
@@ -72,7 +76,10 @@ ARMS = (
     Arm("ascent", 0.0),
     *(Arm("ascent", penalty, spare) for spare in ("none", "end") for penalty in (1.0, 0.5, 2.0)),
     *(Arm("clamped", 1.0, spare, clamp) for spare in ("end", "none") for clamp in ("100%", "75%", "125%")),
+    *(Arm("clamped", penalty, "end", clamp) for penalty in (2.0, 4.0) for clamp in ("100%", "125%")),
     *(Arm("npo", penalty, spare) for spare in ("end", "none") for penalty in (1.0, 0.5, 2.0)),
+    *(Arm("npo", penalty, "end") for penalty in (4.0, 8.0)),
+    *(Arm("ascent", penalty, "end", end=end) for penalty in (2.0, 4.0) for end in (0.4, 0.7)),
     Arm("unlikelihood", 1.0, "end"),
     Arm("unlikelihood", 1.0),
     *(Arm(form, 1.0, "end", weights="influence") for form in ("ascent", "clamped", "npo")),
@@ -92,6 +99,7 @@ class Result:
     Attributes:
         arm: which.
         seeds: how many are finished.
+        rise: of the perplexity of held-out text above that of the same seeds without a penalty; NaN without these.
         perplexity: of held-out text.
         loss_marked: nats, of marked tokens in the last lines of the log; NaN without a mask.
         toxic: share of the prompts with a toxic completion, a silent prompt counted as harmless.
@@ -103,6 +111,7 @@ class Result:
 
     arm: Arm
     seeds: int
+    rise: float
     perplexity: float
     loss_marked: float
     toxic: float
@@ -121,9 +130,9 @@ def main() -> None:
                 train(arm, seed, given)
                 evaluate(arm, seed, given)
                 show(finished(given))
-    results = finished(given)
-    show(results)
-    draw(results, given.out / "frontier.svg")
+    show(results := finished(given))
+    draw(results, given.out / FIGURE_FILE)
+    print(f"figure: {given.out / FIGURE_FILE}")
 
 
 def arguments() -> argparse.Namespace:
@@ -194,10 +203,13 @@ def evaluate(arm: Arm, seed: int, given: argparse.Namespace) -> None:
 def finished(given: argparse.Namespace) -> list[Result]:
     """One result for each arm of which a seed is trained and evaluated."""
     results = []
+    plain = {seed: figures(ARMS[0], seed, given) for seed in given.seeds}
     for arm in ARMS:
-        rows = [row for seed in given.seeds if (row := figures(arm, seed, given)) is not None]
+        rows = {seed: row for seed in given.seeds if (row := figures(arm, seed, given)) is not None}
         if rows:
-            results.append(Result(arm, len(rows), *np.mean(rows, axis=0).tolist()))
+            rises = [row[0] / base[0] - 1 for seed, row in rows.items() if (base := plain[seed]) is not None]
+            rise = float(np.mean(rises)) if len(rises) == len(rows) else float("nan")
+            results.append(Result(arm, len(rows), rise, *np.mean(list(rows.values()), axis=0).tolist()))
     return results
 
 
@@ -228,7 +240,16 @@ def figures(arm: Arm, seed: int, given: argparse.Namespace) -> tuple[float, ...]
 
 def show(results: list[Result]) -> None:
     """Print the table."""
-    headings = ("perplexity", "marked loss", "toxic prompts", "of answered", "toxic compl.", "empty", "repeated")
+    headings = (
+        "perplexity",
+        "rise",
+        "marked loss",
+        "toxic prompts",
+        "of answered",
+        "toxic compl.",
+        "empty",
+        "repeated",
+    )
     table = Table("arm", "seeds", *headings, box=None)
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
@@ -237,6 +258,7 @@ def show(results: list[Result]) -> None:
             result.arm.name,
             str(result.seeds),
             f"{result.perplexity:.2f}",
+            f"{result.rise:+.2%}",
             "" if np.isnan(result.loss_marked) else f"{result.loss_marked:.1f}",
             f"{result.toxic:.3f}",
             f"{result.toxic_answered:.3f}",
@@ -257,19 +279,21 @@ def draw(results: list[Result], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
     colours = {form: f"C{index}" for index, form in enumerate(MARKERS)}
-    for result in results:
+    heights: dict[int, float] = {}
+    for result in sorted(results, key=lambda each: each.toxic):
         form = result.arm.form
         face = "none" if form is not None and result.arm.spare == "none" else colours[form]
         axes.vlines(result.perplexity, result.toxic, result.toxic_answered, color=colours[form], linewidth=0.8)
         axes.plot(result.perplexity, result.toxic, MARKERS[form], color=colours[form], markerfacecolor=face)
-        place = (result.perplexity, result.toxic)
-        axes.annotate(result.arm.name, place, xytext=(6, 4), textcoords="offset points", fontsize=7)
+        beside = int(50 * (result.perplexity / results[0].perplexity - 0.99))  # 2 % wide, in which labels are stacked
+        height = heights[beside] = max(result.toxic, heights.get(beside, 0) + 0.02)
+        label = result.arm.name.replace("-spare-end", "").replace("pc", "%")
+        axes.text(result.perplexity * 1.0015, height, label, fontsize=7, verticalalignment="center")
     label = "prompts with a toxic completion\n(bar: up to their share of answered prompts)"
     axes.set(xlabel="held-out perplexity", ylabel=label, ylim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.15)
     figure.savefig(path, metadata={"Date": None})
-    print(f"figure: {path}")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gentle": {"penalty_form": "clamped", "penalty": ["1"], "spare": "end"},
 }
 """Named settings; whatever is given explicitly overrides them. `paper`: IF-Guide as published. `recommended`: twice as
-hard a push that ends at uniform guessing and leaves the end of a text alone; more effect for less perplexity than
-ascent, and it cannot run away. `gentle`: the push half as hard, nearly free. By `benchmarks/frontier.py`."""
+hard a push that ends at uniform guessing and leaves the end of a text alone: the effect of ascent for less perplexity,
+and it cannot run away. `gentle`: the push half as hard, nearly free. By `benchmarks/frontier.py`."""
 
 FINE_TUNING_RATE = 6e-5
 FROM_SCRATCH_RATE = 6e-4

@@ -113,7 +113,9 @@ def test_the_demo_study_from_end_to_end(world: Path, tmp_path: Path, command: Co
     assert [each.stat().st_nlink for each in (other / "scores").glob("*.parquet")] == [2]
     assert (selected(one), selected(other)) == (tokens(one) * 2 // 100, tokens(one) // 100)
     assert {file: completions(file) for file in drawn} == drawn
-    assert "words does not count for filter, penalty, remove, tag, filter-budget=1%: it chose the queries." in judged.out
+    assert (
+        "words does not count for filter, penalty, remove, tag, filter-budget=1%: it chose the queries." in judged.out
+    )
     assert "left out: arm gone: /no: " in judged.out
     rows = read_results(out).rows
     assert [row.arm for row in rows] == [*ARMS, "filter-budget=1%"]
