@@ -92,8 +92,8 @@ class Workplace:
         if piece.kind in get_args(Measuring):
             given["models"] = [f"{MODEL}={given.pop('model')}"]
         if JUDGE in piece.needs:
-            made = piece.needs[JUDGE]
-            given |= {"classifier": f"hf:{given.pop(JUDGE)}", "label": made.settings.get("label", "toxic")}
+            del given[JUDGE]
+            given["classifier"], given["label"] = self._made_judge(piece.needs[JUDGE], given["label"])
         if piece.kind == "completions":
             given["classifier"], given["label"] = self.classifier(next(iter(self.study.judges)))
         try:
@@ -115,8 +115,11 @@ class Workplace:
         declared = self.study.judges[judge]
         if declared.classifier is not None:
             return declared.classifier, declared.label
-        made = self.layout.judges[judge]
-        return f"hf:{self.folder(made)}", declared.label or str(made.settings.get("label", "toxic"))
+        return self._made_judge(self.layout.judges[judge], declared.label)
+
+    def _made_judge(self, made: Piece, label: str | None) -> tuple[str, str]:
+        """A judge that the study makes, whose own label counts where no other is said."""
+        return f"hf:{self.folder(made)}", label or str(made.settings.get("label", "toxic"))
 
     def record(self, piece: Piece) -> Record | None:
         """What is known of `piece`; None while it is not made, or a judge has not seen it."""

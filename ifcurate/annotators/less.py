@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -78,7 +79,7 @@ class Less(WithoutCounts):
         self._start, self._context, self._overlap = start_token(tokenizer), state[CONTEXT], asked.overlap
         tracked = tracked_parameters(model)
         self._parameters = [parameter.requires_grad_(True) for parameter in tracked.values()]
-        queries = load_file(_file(asked), device=self._device)
+        queries = _read(_file(asked), self._device)
         self._queries = [queries[name] for name in tracked]
         self._length = _dot(self._queries, self._queries) ** 0.5
 
@@ -126,6 +127,16 @@ def _loaded(asked: Asked) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
 def _file(asked: Asked) -> Path:
     """Of the queries' gradient, which the run keeps."""
     return asked.folder / "queries.safetensors"
+
+
+def _read(file: Path, device: str) -> dict[str, torch.Tensor]:
+    try:
+        found: dict[str, torch.Tensor] = load_file(file, device=device)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{file}: is no gradient of queries, or is damaged; delete the folder of the run and annotate again."
+        ) from error
+    return found
 
 
 def _dot(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:

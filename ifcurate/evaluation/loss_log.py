@@ -5,27 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from ifcurate.errors import InputError
-from ifcurate.progress import Tracker, log
+from ifcurate.progress import log
+from ifcurate.training.callbacks import TrainingLog
 
 
-class LossLog(TrainerCallback):  # type: ignore[misc]
-    """Logs the loss, and tells `tracker` of every step."""
-
-    def __init__(self, tracker: Tracker) -> None:
-        self._tracker = tracker
-        self._first: int | None = None
-
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Remember where this process began."""
-        if self._first is None:
-            self._first = state.global_step
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Advance the tracker."""
-        self._tracker.update(state.global_step, state.global_step - (self._first or 0))
+class LossLog(TrainingLog):
+    """Logs the loss, and tells the tracker of every step."""
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any

@@ -71,9 +71,9 @@ def read_pairs(path: Path) -> list[Pair]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; give one that `ifcurate preferences` wrote, or its folder.")
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
-            row = json.loads(line)
+            row = json.loads(line.decode("utf-8"))
             texts = [row[name] for name in ("prompt", "chosen", "rejected")]
             scores = [float(row.get(name, 0)) for name in ("chosen_score", "rejected_score")]
         except (ValueError, TypeError, KeyError, AttributeError) as error:

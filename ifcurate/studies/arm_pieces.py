@@ -173,12 +173,12 @@ class Builder:
     def _extra(self, extra: Extra, model: Piece | None, label: str) -> Piece:
         study = self._study
         shared = {name: value for name, value in study.evaluation.items() if name in ModelsConfig.model_fields}
-        settings, needs = {**shared, **getattr(study, extra)}, {}
+        settings: dict[str, Any] = {**shared, **getattr(study, extra)}
+        needs: dict[str, Piece] = {}
         judge = next(iter(study.judges.values()))
-        if extra == "attack" and judge.reward_model is not None:
-            needs[JUDGE] = self.reward_model(judge.reward_model)
-        elif extra == "attack":
+        if extra == "attack":
             settings |= {"classifier": judge.classifier, "label": judge.label}
+            needs = {} if judge.reward_model is None else {JUDGE: self.reward_model(judge.reward_model)}
         return self._evaluation(extra, label, settings, model, needs)
 
     def _evaluation(

@@ -75,6 +75,15 @@ def test_is_the_cosine_of_gradients(asked: Asked) -> None:
         assert own == pytest.approx([expected] * len(document), abs=1e-4)
 
 
+def test_a_damaged_gradient_is_refused(asked: Asked) -> None:
+    state = Less.prepare(asked)
+    Less.keep(asked)
+    file = asked.folder / "queries.safetensors"
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(InputError, match="is no gradient of queries, or is damaged"):
+        Less(state, {}, asked)
+
+
 def test_without_contrast_it_is_refused(asked: Asked) -> None:
     with pytest.raises(InputError, match="option --contrast: is required"):
         Less.prepare(Asked(model=asked.model, queries=asked.queries))

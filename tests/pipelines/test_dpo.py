@@ -140,6 +140,8 @@ def test_what_cannot_be_trained_is_refused(given: dict[str, Any], tmp_path: Path
     ):
         file.write_text(whole + line)
         assert problem in refusal(given)
+    file.write_bytes(whole.encode() + b'{"prompt": "\xff"}')
+    assert "line 13: is no JSON" in refusal(given)
     file.write_text("")
     assert "holds no pair" in refusal(given)
     file.write_text(whole)
