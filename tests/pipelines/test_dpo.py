@@ -11,11 +11,11 @@ import pytest
 import torch
 from annotated_corpora import tiny_neox, word_tokenizer
 from commands import Command
+from interrupted import interrupt
 from tiny_models import save_tiny_model
 
 from ifcurate.config import build
 from ifcurate.errors import InputError
-from ifcurate.evaluation.loss_log import LossLog
 from ifcurate.evaluation.pair_training import encode_pairs
 from ifcurate.evaluation.preferences import Pair, read_pairs, write_pairs
 from ifcurate.model.checkpoints import load_causal_lm, load_tokenizer, start_token
@@ -92,19 +92,10 @@ def test_the_chosen_completion_gains_on_the_rejected_one(given: dict[str, Any]) 
     assert again == found
 
 
-def test_a_stopped_training_goes_on(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_stopped_training_goes_on(given: dict[str, Any], tmp_path: Path) -> None:
     given["save_steps"] = 4
     run({**given, "out": str(tmp_path / "whole")})
-    on_step_end = LossLog.on_step_end
-
-    def stop(self: LossLog, args: Any, state: Any, control: Any, **others: Any) -> None:
-        on_step_end(self, args, state, control, **others)
-        if state.global_step == 6:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(LossLog, "on_step_end", stop)
-        run(given)
+    interrupt(6, lambda: run(given))
     assert not (Path(given["out"]) / "model.safetensors").exists()
     run(given)
     weights = [Path(folder, "model.safetensors").read_bytes() for folder in (given["out"], tmp_path / "whole")]

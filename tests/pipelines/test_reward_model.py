@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from commands import Command
+from interrupted import interrupt
 from runs import KIND, RUDE, sentence
 from tiny_classifiers import save_toxigen
 from tiny_models import save_tiny_model, tiny_tokenizer
@@ -141,14 +142,7 @@ def test_a_stopped_training_goes_on(settings: dict[str, Any], monkeypatch: pytes
     on_step_end = LossLog.on_step_end
     began: list[int] = []
 
-    def stop(self: LossLog, args: Any, state: Any, control: Any, **others: Any) -> None:
-        on_step_end(self, args, state, control, **others)
-        if state.global_step == 6:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(LossLog, "on_step_end", stop)
-        run(given)
+    interrupt(6, lambda: run(given))
     assert not (Path(settings["out"]) / "model.safetensors").exists()
 
     def note(self: LossLog, args: Any, state: Any, control: Any, **others: Any) -> None:
